@@ -1,0 +1,76 @@
+"""Base of every stage's configuration: strict pydantic models, YAML in, commented YAML out.
+
+Each stage has one model. Its fields are the command-line flags, the keys of the YAML file and the rows of the
+documentation table, so the three cannot drift apart.
+"""
+
+from __future__ import annotations
+
+import difflib
+import textwrap
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fringewatch.errors import ConfigError
+
+__all__ = ["Config", "explain_validation_error"]
+
+
+class Config(BaseModel):
+    """A frozen settings model that refuses unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    @classmethod
+    def build(cls, values: dict[str, Any], *, where: str = "settings") -> Self:
+        """Validate a mapping; a mistake becomes a :class:`~fringewatch.errors.ConfigError` that names the key."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise ConfigError(explain_validation_error(error, cls, where)) from error
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> Self:
+        """Read a YAML file written by hand or by :meth:`to_yaml`."""
+        path = Path(path)
+        try:
+            loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            message = f"{path}: cannot be read ({error.strerror}); expected a YAML file of {cls.__name__} settings"
+            raise ConfigError(message) from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            message = f"{path}: is not valid YAML ({str(error).splitlines()[0]}); mend the line or write a fresh file"
+            raise ConfigError(message) from error
+        if loaded is None:
+            loaded = {}
+        if not isinstance(loaded, dict):
+            message = f"{path}: holds a {type(loaded).__name__}, expected a mapping of {cls.__name__} settings"
+            raise ConfigError(message)
+        return cls.build(loaded, where=str(path))
+
+    def to_yaml(self) -> str:
+        """Return the settings as YAML, each key under a comment with its description."""
+        lines: list[str] = []
+        values = self.model_dump(mode="json")
+        for name, field in type(self).model_fields.items():
+            if field.description:
+                lines += [f"# {line}" for line in textwrap.wrap(field.description, 110)]
+            lines.append(yaml.safe_dump({name: values[name]}, sort_keys=False, default_flow_style=None).rstrip())
+        return "\n".join(lines) + "\n"
+
+
+def explain_validation_error(error: ValidationError, model: type[BaseModel], where: str) -> str:
+    """Return one line that names each wrong key, what it held, what is allowed and the nearest right key."""
+    parts = []
+    for item in error.errors(include_url=False):
+        key = ".".join(str(part) for part in item["loc"]) or model.__name__
+        if item["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(key, list(model.model_fields), n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known keys: {', '.join(model.model_fields)}"
+            parts.append(f"unknown key {key!r}{hint}")
+        else:
+            parts.append(f"{key} = {item['input']!r}: {item['msg']}")
+    return f"{where}: " + " | ".join(parts)

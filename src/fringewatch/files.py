@@ -1,0 +1,70 @@
+"""Atomic files: a name appears only when its content is complete."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from fringewatch.errors import OutputError
+
+__all__ = ["atomic_path", "ensure_folder", "write_text"]
+
+
+@contextlib.contextmanager
+def atomic_path(target: str | Path) -> Iterator[Path]:
+    """Yield a temporary sibling that becomes `target` when the block ends without an error.
+
+    The sibling keeps the target's suffix, since drivers choose a format by it. On any error it is removed and an
+    older `target` stays as it was.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written or the disk is full, with the reason and the way out.
+    """
+    target = Path(target)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{target.stem[:40]}.", suffix=f".partial{target.suffix}", dir=target.parent)
+        os.close(handle)
+    except OSError as error:
+        raise OutputError(_explain(target, error)) from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        # mkstemp makes files private; results are shared like any other file of the user.
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
+        temporary.replace(target)
+    except OSError as error:
+        if isinstance(error, OutputError):
+            raise
+        raise OutputError(_explain(target, error)) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(target: str | Path, text: str) -> None:
+    """Write a UTF-8 text file atomically."""
+    with atomic_path(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def ensure_folder(folder: str | Path) -> Path:
+    """Make a folder for results, with its parents, and check that it can be written."""
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".fringewatch."):
+            pass
+    except OSError as error:
+        raise OutputError(_explain(folder, error)) from error
+    return folder
+
+
+def _explain(target: Path, error: OSError) -> str:
+    reason = error.strerror or str(error)
+    return f"{target}: cannot be written ({reason}); choose another --out, free some space or change the permissions"

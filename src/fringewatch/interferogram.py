@@ -1,0 +1,189 @@
+"""The interferogram every stage exchanges: an :class:`xarray.Dataset` and the checks that make it one.
+
+Variables, all on dimensions ``("y", "x")``:
+
+=================== ======== ============ =====================================================
+name                dtype    unit         meaning
+=================== ======== ============ =====================================================
+``phase``           float32  rad          wrapped, in (-pi, pi]; NaN = no data; grows with range
+``coherence``       float32  1            optional, in [0, 1]
+``height``          float32  m            optional
+``los_east/north/up`` float32 1           optional unit vector from ground to satellite
+=================== ======== ============ =====================================================
+
+Attributes: ``wavelength_m``, ``reference_date`` and ``secondary_date`` (ISO ``YYYY-MM-DD`` or ``""``), ``product``
+(the reader's name), ``source`` (path or URL), ``name`` (what outputs are called after), ``phase_sign`` (always
+:data:`~fringewatch.conventions.PHASE_SIGN`, or ``"unknown"`` where the source cannot tell), ``assumptions`` (a list of
+sentences: what the reader could not know), and ``unwrapped_range_rad`` where the source was unwrapped.
+Coordinates ``y`` and ``x`` are pixel centres in the CRS (through ``.rio``), or pixel indices where there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from fringewatch.conventions import PHASE_SIGN
+from fringewatch.errors import ProductError
+
+if TYPE_CHECKING:
+    from affine import Affine
+    from numpy.typing import ArrayLike
+
+__all__ = ["MIN_SIZE_PX", "OPTIONAL_VARIABLES", "make_interferogram", "pixel_size_m", "validate"]
+
+MIN_SIZE_PX = 8
+"""Smallest side of an interferogram that can hold a fringe; the detector pads what is smaller than its own minimum."""
+
+OPTIONAL_VARIABLES = ("coherence", "height", "los_east", "los_north", "los_up")
+
+_METRES_PER_DEGREE = 111_319.49
+"""One degree of longitude at the equator of WGS 84."""
+
+
+def make_interferogram(
+    phase: ArrayLike,
+    *,
+    wavelength_m: float,
+    source: str = "memory",
+    product: str = "array",
+    name: str = "",
+    reference_date: str = "",
+    secondary_date: str = "",
+    phase_sign: str = PHASE_SIGN,
+    unwrapped_range_rad: float | None = None,
+    transform: Affine | None = None,
+    crs: Any = None,
+    assumptions: Sequence[str] = (),
+    companions: Mapping[str, ArrayLike] | None = None,
+) -> xr.Dataset:
+    """Build a valid interferogram from arrays.
+
+    Parameters
+    ----------
+    phase
+        (H, W) wrapped phase in (-pi, pi], radians; NaN = no data. NumPy or dask; a dask array stays lazy and its values
+        are then not checked.
+    wavelength_m
+        Radar wavelength in metres.
+    source, product, name, reference_date, secondary_date, phase_sign, unwrapped_range_rad, assumptions
+        Attributes; see the module's docstring. Dates are ISO ``YYYY-MM-DD``.
+    transform, crs
+        Affine transform of the upper left pixel corner, and anything ``rioxarray`` accepts as CRS. Both or none.
+    companions
+        Any of :data:`OPTIONAL_VARIABLES`, each (H, W).
+
+    Returns
+    -------
+    xarray.Dataset
+
+    Raises
+    ------
+    ProductError
+        If a shape, range or attribute is not what the schema asks for.
+    """
+    variables: dict[str, Any] = {"phase": phase, **(companions or {})}
+    data = {}
+    for key, values in variables.items():
+        array = values if hasattr(values, "astype") else np.asarray(values)
+        if array.ndim != 2:
+            message = f"{source}: {key} has shape {array.shape}, expected two dimensions (rows, columns)"
+            raise ProductError(message)
+        data[key] = (("y", "x"), array.astype(np.float32, copy=False))
+    height, width = data["phase"][1].shape
+    attrs: dict[str, Any] = {
+        "wavelength_m": float(wavelength_m),
+        "reference_date": reference_date,
+        "secondary_date": secondary_date,
+        "product": product,
+        "source": source,
+        "name": name,
+        "phase_sign": phase_sign,
+        "assumptions": list(assumptions),
+    }
+    if unwrapped_range_rad is not None:
+        attrs["unwrapped_range_rad"] = float(unwrapped_range_rad)
+    dataset = xr.Dataset(data, attrs=attrs)
+    if crs is not None and transform is not None:
+        import rioxarray  # noqa: F401  (registers the .rio accessor)
+
+        dataset = dataset.assign_coords(
+            y=transform.f + transform.e * (np.arange(height) + 0.5),
+            x=transform.c + transform.a * (np.arange(width) + 0.5),
+        )
+        dataset = dataset.rio.write_crs(crs).rio.write_transform(transform)
+    else:
+        dataset = dataset.assign_coords(y=np.arange(height, dtype=float), x=np.arange(width, dtype=float))
+    return validate(dataset)
+
+
+def validate(dataset: xr.Dataset) -> xr.Dataset:
+    """Check a dataset against the schema and return it.
+
+    Raises
+    ------
+    ProductError
+        Naming the source, what was found, what was expected.
+    """
+    source = dataset.attrs.get("source", "interferogram")
+    if "phase" not in dataset:
+        message = f"{source}: has no variable 'phase' (variables: {', '.join(map(str, dataset.data_vars)) or 'none'})"
+        raise ProductError(message)
+    phase = dataset["phase"]
+    if phase.dims != ("y", "x"):
+        message = f"{source}: phase has dimensions {phase.dims}, expected ('y', 'x')"
+        raise ProductError(message)
+    if min(phase.shape) < MIN_SIZE_PX:
+        message = (
+            f"{source}: is {phase.shape[0]} x {phase.shape[1]} pixels, expected at least {MIN_SIZE_PX} x {MIN_SIZE_PX}; "
+            "a fringe cannot be told from noise in fewer"
+        )
+        raise ProductError(message)
+    wavelength = dataset.attrs.get("wavelength_m")
+    if not isinstance(wavelength, float) or not 0.005 < wavelength < 2.0:
+        message = f"{source}: wavelength_m = {wavelength!r}, expected metres between 0.005 and 2 (C band: 0.0555)"
+        raise ProductError(message)
+    if isinstance(phase.data, np.ndarray):
+        _check_values(phase.data, source)
+    return dataset
+
+
+def _check_values(phase: np.ndarray, source: str) -> None:
+    finite = np.isfinite(phase)
+    if not finite.any():
+        message = f"{source}: every pixel is no data (NaN or the nodata value); nothing to look at"
+        raise ProductError(message)
+    low, high = float(np.nanmin(phase)), float(np.nanmax(phase))
+    limit = np.pi + 1e-3
+    if low < -limit or high > limit:
+        message = (
+            f"{source}: phase runs from {low:.2f} to {high:.2f}, expected wrapped radians in (-pi, pi]; "
+            "if it is unwrapped, let the reader wrap it; if it is in cycles or scaled integers, convert it"
+        )
+        raise ProductError(message)
+    if low == high:
+        message = f"{source}: phase is {low:g} everywhere; this is no interferogram (is it a mask or an empty band?)"
+        raise ProductError(message)
+
+
+def pixel_size_m(dataset: xr.Dataset) -> tuple[float, float] | None:
+    """Return the pixel size (along y, along x) in metres, or None where the grid has no CRS.
+
+    Degrees are converted at the scene's middle latitude on a sphere; the error is below 0.7 %.
+    """
+    import rioxarray  # noqa: F401
+
+    crs = dataset.rio.crs
+    if crs is None:
+        return None
+    transform = dataset.rio.transform()
+    size_y = float(np.hypot(transform.b, transform.e))
+    size_x = float(np.hypot(transform.a, transform.d))
+    if crs.is_geographic:
+        latitude = float(dataset["y"].mean())
+        return size_y * _METRES_PER_DEGREE, size_x * _METRES_PER_DEGREE * float(np.cos(np.radians(latitude)))
+    factor = float(crs.linear_units_factor[1])
+    return size_y * factor, size_x * factor

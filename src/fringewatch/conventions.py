@@ -8,10 +8,12 @@ of their product, never by a model. Wrapped phase is never interpolated: resampl
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = [
     "PHASE_SIGN",
@@ -53,15 +55,11 @@ def wrap(phase_rad: NDArray[FloatT]) -> NDArray[FloatT]:
     return np.clip(wrapped, -half, half, out=wrapped) if isinstance(wrapped, np.ndarray) else wrapped
 
 
-def los_to_phase(
-    los_m: NDArray[FloatT], wavelength_m: float = SENTINEL1_WAVELENGTH_M
-) -> NDArray[FloatT]:
+def los_to_phase(los_m: NDArray[FloatT], wavelength_m: float = SENTINEL1_WAVELENGTH_M) -> NDArray[FloatT]:
     """Turn LOS displacement (m, positive towards the satellite) into unwrapped phase (rad, grows with range)."""
     return los_m * los_m.dtype.type(-4 * np.pi / wavelength_m)
 
 
-def phase_to_los(
-    phase_rad: NDArray[FloatT], wavelength_m: float = SENTINEL1_WAVELENGTH_M
-) -> NDArray[FloatT]:
+def phase_to_los(phase_rad: NDArray[FloatT], wavelength_m: float = SENTINEL1_WAVELENGTH_M) -> NDArray[FloatT]:
     """Turn unwrapped phase (rad, grows with range) into LOS displacement (m, positive towards the satellite)."""
     return phase_rad * phase_rad.dtype.type(-wavelength_m / (4 * np.pi))

@@ -8,7 +8,10 @@ argument, what was wrong, what was expected, how to mend it.
 from __future__ import annotations
 
 import importlib
-from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 __all__ = [
     "BundleError",

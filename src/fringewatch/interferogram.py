@@ -20,7 +20,6 @@ Coordinates ``y`` and ``x`` are pixel centres in the CRS (through ``.rio``), or 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +29,8 @@ from fringewatch.conventions import PHASE_SIGN
 from fringewatch.errors import ProductError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from affine import Affine
     from numpy.typing import ArrayLike
 
@@ -138,8 +139,8 @@ def validate(dataset: xr.Dataset) -> xr.Dataset:
         raise ProductError(message)
     if min(phase.shape) < MIN_SIZE_PX:
         message = (
-            f"{source}: is {phase.shape[0]} x {phase.shape[1]} pixels, expected at least {MIN_SIZE_PX} x {MIN_SIZE_PX}; "
-            "a fringe cannot be told from noise in fewer"
+            f"{source}: is {phase.shape[0]} x {phase.shape[1]} pixels, expected at least "
+            f"{MIN_SIZE_PX} x {MIN_SIZE_PX}; a fringe cannot be told from noise in fewer"
         )
         raise ProductError(message)
     wavelength = dataset.attrs.get("wavelength_m")

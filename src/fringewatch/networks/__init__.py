@@ -1,0 +1,1 @@
+"""Networks in torch; the only package besides training that imports it."""

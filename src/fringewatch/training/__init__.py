@@ -1,0 +1,1 @@
+"""Training: data, Lightning module, the run from settings to model bundle."""

@@ -58,7 +58,7 @@ class Config(BaseModel):
         for name, field in type(self).model_fields.items():
             if field.description:
                 lines += [f"# {line}" for line in textwrap.wrap(field.description, 110)]
-            lines.append(yaml.safe_dump({name: values[name]}, sort_keys=False, default_flow_style=None).rstrip())
+            lines.append(yaml.safe_dump({name: values[name]}, sort_keys=False, default_flow_style=False).rstrip())
         return "\n".join(lines) + "\n"
 
 

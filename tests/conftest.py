@@ -1,0 +1,91 @@
+"""Fixtures that several tests share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from fringewatch.models import Card, Thresholds, save_bundle
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TINY_STRIDE = 4
+TINY_HALO_PX = 24
+
+
+def write_tiny_network(path: Path) -> None:
+    """Write a network small enough for tests that nevertheless finds fringes.
+
+    Along each axis it multiplies neighbouring phasors to get the local fringe rate (sine of the phase step), keeps it
+    where both pixels are valid, takes its magnitude in 4 x 4 blocks and smooths it over 9 x 9 map pixels: about 6 where
+    the phase turns by 0.5 rad per pixel, about -4 where it is flat. Receptive field: 1 + 2 + 4 * 4 pixels at most.
+    """
+    onnx = pytest.importorskip("onnx")
+    from onnx import TensorProto, helper, numpy_helper
+
+    def constant(name: str, values: np.ndarray) -> onnx.TensorProto:
+        return numpy_helper.from_array(np.asarray(values, np.float32), name)
+
+    nodes, weights = [], []
+    # Phase step along x and y as Im(z conj(z shifted)) = s c' - c s', with two one-hot convolutions for z and z'.
+    for axis, (row, column) in {"x": (1, 2), "y": (2, 1)}.items():
+        here, there = np.zeros((2, 3, 3, 3)), np.zeros((2, 3, 3, 3))
+        here[0, 0, 1, 1] = here[1, 1, 1, 1] = 1
+        there[0, 1, row, column] = there[1, 0, row, column] = 1  # channels swapped: (s', c')
+        weights += [constant(f"here_{axis}", here), constant(f"there_{axis}", there)]
+        mix = np.zeros((1, 2, 1, 1))
+        mix[0, 0], mix[0, 1] = -1, 1
+        weights.append(constant(f"mix_{axis}", mix))
+        nodes += [
+            helper.make_node("Conv", ["phase", f"here_{axis}"], [f"a_{axis}"], pads=[1, 1, 1, 1]),
+            helper.make_node("Conv", ["phase", f"there_{axis}"], [f"b_{axis}"], pads=[1, 1, 1, 1]),
+            helper.make_node("Mul", [f"a_{axis}", f"b_{axis}"], [f"p_{axis}"]),
+            helper.make_node("Conv", [f"p_{axis}", f"mix_{axis}"], [f"step_{axis}"]),
+            helper.make_node("AveragePool", [f"step_{axis}"], [f"mean_{axis}"], kernel_shape=[4, 4], strides=[4, 4]),
+            helper.make_node("Abs", [f"mean_{axis}"], [f"rate_{axis}"]),
+        ]
+    weights += [constant("smooth", np.full((1, 1, 9, 9), 20 / 81)), constant("bias", np.array([-4.0]))]
+    nodes += [
+        helper.make_node("Add", ["rate_x", "rate_y"], ["rate"]),
+        helper.make_node("Conv", ["rate", "smooth", "bias"], ["map"], pads=[4, 4, 4, 4]),
+        helper.make_node("GlobalMaxPool", ["map"], ["top"]),
+        helper.make_node("Flatten", ["top"], ["scene"], axis=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("phase", TensorProto.FLOAT, ["n", 3, "h", "w"])],
+        [
+            helper.make_tensor_value_info("map", TensorProto.FLOAT, ["n", 1, "h4", "w4"]),
+            helper.make_tensor_value_info("scene", TensorProto.FLOAT, ["n", 1]),
+        ],
+        weights,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a bundle whose network finds fringes by their rate; not trained, float32 only named as both."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    folder.mkdir()
+    write_tiny_network(folder / "model.onnx")
+    card = Card(
+        name="tiny",
+        version="1",
+        description="A fringe-rate detector for tests.",
+        architecture="tiny",
+        parameters=100,
+        stride=TINY_STRIDE,
+        multiple=16,
+        halo_px=TINY_HALO_PX,
+        thresholds=Thresholds(scene=0.5, region_peak=0.5, region_edge=0.3),
+        files={"float32": "model.onnx", "int8": "model.onnx"},
+        sha256={},  # filled in by save_bundle
+    )
+    return save_bundle(folder, card)

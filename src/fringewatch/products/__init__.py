@@ -1,0 +1,137 @@
+"""Reading interferograms of every provider into one form.
+
+``discover`` turns what a user names into references without reading anything; ``open_interferogram`` turns one
+reference, or a path, into the dataset that :mod:`fringewatch.interferogram` defines. Each provider is one module with
+a :class:`~fringewatch.products.reference.Reader`; the first reader that claims a name reads it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from fringewatch.errors import ProductError
+from fringewatch.products import geotiff, image, licsar
+from fringewatch.products.discovery import discover_with
+from fringewatch.products.reference import Reader, ReadOptions, Reference, is_remote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import xarray as xr
+
+    from fringewatch.products.reference import Chunks, Kind
+
+__all__ = ["EXAMPLE_FOLDER", "EXAMPLE_PATTERN", "READERS", "Reference", "discover", "open_interferogram"]
+
+READERS: tuple[Reader, ...] = (licsar.READER, geotiff.READER, image.READER)
+"""In the order in which they are asked."""
+
+EXAMPLE_FOLDER = Path(__file__).parent / "example"
+EXAMPLE_PATTERN = "*.geo.diff_pha.tif"
+"""The bundled example: the first file of this pattern below :data:`EXAMPLE_FOLDER`."""
+
+
+def discover(paths: Iterable[str | Path] | str | Path, *, recursive: bool = True) -> Iterator[Reference]:
+    """Find the interferograms among files, folders, patterns and URLs, without reading them.
+
+    Parameters
+    ----------
+    paths
+        One or several of: a file; a folder; a pattern such as ``data/*/*.tif`` (``**`` too); an ``http(s)://``,
+        ``s3://``, ``gs://`` or GDAL ``/vsi...`` address of a file.
+    recursive
+        Whether folders are searched with all that lies below them.
+
+    Yields
+    ------
+    Reference
+        One per interferogram, in the order of `paths` and sorted within a folder, each file once. In folders and
+        patterns a LiCSAR or HyP3 pair gives one reference, and what goes with interferograms (coherence, DEM, look
+        vectors, masks, results of an earlier run) gives none. A file named by itself is always yielded, unless it is
+        such a companion and other files are named with it, as a shell does that expands ``pair/*.tif``. What does
+        not exist, and a folder or pattern without an interferogram, is yielded too: opening it raises the
+        :class:`~fringewatch.errors.ProductError` that says so, so that one bad name does not end a batch.
+    """
+    return discover_with(READERS, paths, recursive=recursive)
+
+
+def open_interferogram(
+    reference: str | Path | Reference | None = None,
+    *,
+    chunks: Chunks = None,
+    wavelength_m: float | None = None,
+    phase_sign: Literal["range increase", "range decrease"] | None = None,
+    kind: Kind = "auto",
+    band: int | None = None,
+    nodata: float | None = None,
+) -> xr.Dataset:
+    """Read one interferogram.
+
+    Parameters
+    ----------
+    reference
+        A path, URL or :class:`Reference`; a folder that holds one interferogram will do. None opens the bundled
+        example.
+    chunks
+        None reads scenes of up to 64 million pixels at once and larger ones lazily, as dask arrays. A side length, a
+        pair (rows, columns) or ``"auto"`` reads lazily always; values are then checked when they are computed.
+    wavelength_m
+        Radar wavelength, for files that do not declare theirs.
+    phase_sign
+        What the phase of the file grows with; where the provider defines it, that is the default. ``"range decrease"``
+        is turned round on reading.
+    kind
+        What the file holds: ``"wrapped"`` or ``"unwrapped"`` radians, ``"complex"`` numbers, a grey ``"picture"``;
+        ``"auto"`` judges by provider, name and values and says so in ``attrs["assumptions"]``.
+    band
+        Band number from 1, where a file has several.
+    nodata
+        Value that means no data, where the file does not declare it.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``phase`` wrapped in (-pi, pi], NaN = no data, growing with range where the sign is known; companions; see
+        :mod:`fringewatch.interferogram`.
+
+    Raises
+    ------
+    ProductError
+        Naming the file, what is wrong, what was expected and the remedy.
+    """
+    options = ReadOptions(chunks, wavelength_m, phase_sign, kind, band, nodata)
+    if reference is None:
+        reference = _example()
+    if not isinstance(reference, Reference):
+        reference = _resolve(os.fspath(reference))
+    for reader in READERS:
+        if reader.name == reference.product or (not reference.product and reader.claims(reference.path)):
+            return reader.read(reference, options)
+    # An unknown suffix: GDAL knows more formats than we have names for.
+    return geotiff.READER.read(reference, options)
+
+
+def _resolve(path: str) -> Reference:
+    if is_remote(path) or not Path(path).is_dir():
+        return next(discover([path]))
+    found = discover([path])
+    first = next(found)
+    if first.path == path:
+        message = f"{path}: this folder holds no interferogram, expected one of a known product; name the file itself"
+        raise ProductError(message)
+    second = next(found, None)
+    if second is not None:
+        message = (
+            f"{path}: this folder holds several interferograms ({first.name}, {second.name}, ...); name one of them"
+        )
+        raise ProductError(message)
+    return first
+
+
+def _example() -> Reference:
+    for path in sorted(EXAMPLE_FOLDER.rglob(EXAMPLE_PATTERN)):
+        return next(discover([path]))
+    message = f"{EXAMPLE_FOLDER}: the bundled example is missing, expected {EXAMPLE_PATTERN}; reinstall fringewatch"
+    raise ProductError(message)

@@ -1,0 +1,381 @@
+"""Raster reading that all providers share: bounded memory, quiet GDAL, and errors that name the file.
+
+Arrays come back as NumPy where the raster is small and as dask where it is large; a reader describes its conversions
+(no data, angle, sign, wrapping) once, block by block, and they run in either case.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import threading
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import rasterio
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window
+
+from fringewatch.errors import ProductError
+from fringewatch.products.reference import is_remote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from affine import Affine
+    from rasterio.crs import CRS
+
+    from fringewatch.products.reference import Chunks
+
+    Array = Any  # numpy.ndarray or dask.array.Array
+
+__all__ = ["EAGER_PIXELS", "RasterInfo", "align", "convert", "gdal_path", "inspect", "read", "sample"]
+
+EAGER_PIXELS = 64_000_000
+"""Rasters up to this size are read at once; larger ones become dask arrays."""
+
+_CHUNK_PIXELS = 4_194_304
+_MAX_BLOCK_BYTES = 512 * 1024**2
+_SAMPLE_SIDE = 256
+
+# rasterio repeats every GDAL message on this logger; with no handler set up Python would print them to stderr, beside
+# the one line that fringewatch itself gives. A user who configures logging still gets them.
+logging.getLogger("rasterio").addHandler(logging.NullHandler())
+
+# `warnings.catch_warnings` is global state: dask's threads take turns while they open files.
+_open_lock = threading.Lock()
+
+_LOCAL_OPTIONS = {
+    # Listing the folder on every open is quadratic in an archive folder; sidecars are still probed by name.
+    "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
+    "GDAL_CACHEMAX": 256,
+}
+_REMOTE_OPTIONS = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_CACHEMAX": 256,
+    "GDAL_HTTP_CONNECTTIMEOUT": 20,
+    "GDAL_HTTP_TIMEOUT": 120,
+    "GDAL_HTTP_MAX_RETRY": 3,
+    "GDAL_HTTP_RETRY_DELAY": 1,
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RasterInfo:
+    """The header of a raster.
+
+    Parameters
+    ----------
+    path
+        As the user gave it.
+    shape
+        (rows, columns).
+    dtypes, descriptions, nodata, colors
+        One entry per band; ``nodata`` is the declared value or None, ``colors`` the names of the colour roles.
+    block
+        (rows, columns) of the blocks in the file.
+    transform, crs
+        None where the raster is not georeferenced, or only by its pixels.
+    warp
+        How the raster must be brought to a north-up grid before reading: ``""``, ``"rotated"`` or ``"gcps"``.
+    has_mask
+        Whether a mask band or an alpha band says which pixels are valid.
+    tags
+        Metadata of the file and its first band.
+    driver
+        GDAL's name of the format.
+    """
+
+    path: str
+    shape: tuple[int, int]
+    dtypes: tuple[str, ...]
+    descriptions: tuple[str, ...]
+    nodata: tuple[float | None, ...]
+    scales: tuple[float, ...]
+    offsets: tuple[float, ...]
+    colors: tuple[str, ...]
+    block: tuple[int, int]
+    transform: Affine | None
+    crs: CRS | None
+    warp: str
+    has_mask: bool
+    tags: dict[str, str]
+    driver: str
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels of one band."""
+        return self.shape[0] * self.shape[1]
+
+
+def gdal_path(path: str) -> str:
+    """Return the name by which GDAL opens a path or URL: ``https`` through ``/vsicurl``, ``s3`` through ``/vsis3``."""
+    for scheme, prefix in (("s3://", "/vsis3/"), ("gs://", "/vsigs/"), ("az://", "/vsiaz/")):
+        if path.lower().startswith(scheme):
+            return prefix + path[len(scheme) :]
+    if path.lower().startswith(("http://", "https://", "ftp://")):
+        return "/vsicurl/" + path
+    return path
+
+
+@contextlib.contextmanager
+def _opened(path: str, warp: str = "") -> Iterator[Any]:
+    """Open a raster for reading; every failure of GDAL inside the block becomes a ProductError."""
+    options = _REMOTE_OPTIONS if is_remote(path) else _LOCAL_OPTIONS
+    try:
+        with rasterio.Env(**options), contextlib.ExitStack() as stack:
+            with _open_lock, warnings.catch_warnings():
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+                source = stack.enter_context(rasterio.open(gdal_path(path)))
+                if warp:
+                    source = stack.enter_context(_north_up(source, warp))
+            yield source
+    except (RasterioError, OSError, ValueError, MemoryError) as error:
+        if isinstance(error, ProductError):
+            raise
+        raise ProductError(_explain(path, error)) from error
+
+
+def _north_up(source: Any, warp: str) -> WarpedVRT:
+    # Nearest neighbour: wrapped phase must never be interpolated.
+    crs = source.gcps[1] if warp == "gcps" else source.crs
+    is_float = np.issubdtype(np.dtype(source.dtypes[0]), np.floating)
+    extra = {"nodata": np.nan} if is_float and source.nodata is None else {}
+    return WarpedVRT(source, src_crs=crs, crs=crs, resampling=Resampling.nearest, **extra)
+
+
+def _explain(path: str, error: Exception) -> str:
+    """Return one line: the file, what is wrong with it, what was expected, what to do."""
+    expected = "expected a raster such as a GeoTIFF or a PNG"
+    if is_remote(path):
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return f"{path}: cannot be opened ({reason}); check the address, the network and your credentials"
+    local = Path(path)
+    try:
+        if not local.exists():
+            hint = "no file matches this pattern" if any(c in path for c in "*?[") else "there is no such file"
+            return f"{path}: {hint}; {expected}; check the spelling and the folder"
+        if local.is_dir():
+            return f"{path}: is a folder, {expected}; name a file in it"
+        if local.stat().st_size == 0:
+            return f"{path}: is empty (0 bytes), {expected}; fetch it again"
+        with local.open("rb") as stream:
+            head = stream.read(512)
+    except OSError as problem:
+        return f"{path}: cannot be read ({problem.strerror}), {expected}; change its permissions"
+    text = str(error).lower()
+    if "not recognized" in text or "no such file" in text or "unsupported" in text:
+        printable = sum(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head) > 0.95 * len(head)
+        kind = "plain text" if printable else "in no known raster format or damaged at its start"
+        return f"{path}: is {kind}, {expected}; fetch it again or name the right file"
+    reason = str(error.__cause__ or error).splitlines()[0]
+    return f"{path}: is damaged or cut short ({reason}), {expected}; fetch it again"
+
+
+def inspect(path: str) -> RasterInfo:
+    """Read the header of a raster.
+
+    Raises
+    ------
+    ProductError
+        If the file is missing, unreadable, no raster, or has no band.
+    """
+    with _opened(path) as source:
+        if source.count == 0:
+            names = ", ".join(name.rpartition(":")[2] for name in source.subdatasets[:6])
+            inside = f"a container of {names}" if names else "a raster without bands"
+            message = f"{path}: is {inside}, expected a raster with at least one band; name one of its layers"
+            raise ProductError(message)
+        transform, crs, warp = source.transform, source.crs, ""
+        gcps, gcp_crs = source.gcps
+        if transform.is_identity and gcps and gcp_crs is not None:
+            warp = "gcps"
+        elif crs is not None and (abs(transform.b) + abs(transform.d)) > 1e-9 * (abs(transform.a) + abs(transform.e)):
+            warp = "rotated"
+        first = source
+        with _north_up(source, warp) if warp else contextlib.nullcontext(source) as source:
+            georeferenced = not source.transform.is_identity
+            flags = first.mask_flag_enums[0]
+            return RasterInfo(
+                path=path,
+                shape=(source.height, source.width),
+                dtypes=tuple(first.dtypes),
+                descriptions=tuple((text or "") for text in first.descriptions),
+                nodata=tuple(first.nodatavals),
+                scales=tuple(first.scales),
+                offsets=tuple(first.offsets),
+                colors=tuple(color.name for color in first.colorinterp),
+                block=tuple(source.block_shapes[0]),
+                transform=source.transform if georeferenced else None,
+                crs=source.crs if georeferenced else None,
+                warp=warp,
+                has_mask=MaskFlags.per_dataset in flags,
+                tags={**first.tags(), **first.tags(1)},
+                driver=first.driver,
+            )
+
+
+def read(info: RasterInfo, *, bands: Sequence[int] = (1,), mask: bool = False, chunks: Chunks = None) -> Array:
+    """Read bands of a raster, at once or lazily.
+
+    Parameters
+    ----------
+    info
+        From :func:`inspect`.
+    bands
+        Band numbers from 1.
+    mask
+        Append the validity mask (0 or 255 in the bands' type) as a last band.
+    chunks
+        None reads rasters of up to :data:`EAGER_PIXELS` at once and larger ones lazily. A side length, a pair
+        (rows, columns) or ``"auto"`` reads lazily always.
+
+    Returns
+    -------
+    numpy.ndarray or dask.array.Array
+        (bands, H, W) in the raster's own type, without scaling.
+    """
+    count = len(bands) + mask
+    if chunks is None and info.pixels <= EAGER_PIXELS:
+        return _read_window(info, bands, mask=mask, window=None)
+    import dask.array as da
+
+    dtype = np.dtype(info.dtypes[bands[0] - 1])
+    if info.block[0] * info.block[1] * dtype.itemsize > _MAX_BLOCK_BYTES:
+        message = (
+            f"{info.path}: is stored in blocks of {info.block[0]} x {info.block[1]} pixels, too large to read in part; "
+            "rewrite it in tiles: gdal_translate -co TILED=YES -co COMPRESS=DEFLATE in.tif out.tif"
+        )
+        raise ProductError(message)
+    rows, columns = _chunk_shape(info, chunks)
+    layout = (
+        (count,),
+        tuple(min(rows, info.shape[0] - start) for start in range(0, info.shape[0], rows)),
+        tuple(min(columns, info.shape[1] - start) for start in range(0, info.shape[1], columns)),
+    )
+
+    def block(block_info: Any = None) -> np.ndarray:
+        (top, bottom), (left, right) = block_info[None]["array-location"][1:]
+        return _read_window(info, bands, mask=mask, window=Window(left, top, right - left, bottom - top))
+
+    return da.map_blocks(block, chunks=layout, dtype=dtype, meta=np.empty((0, 0, 0), dtype))
+
+
+def _chunk_shape(info: RasterInfo, chunks: Chunks) -> tuple[int, int]:
+    height, width = info.shape
+    if isinstance(chunks, int):
+        chunks = (chunks, chunks)
+    if isinstance(chunks, tuple):
+        if min(chunks) < 1:
+            message = f"chunks = {chunks}: expected sides of at least one pixel; leave it out or say 'auto'"
+            raise ProductError(message)
+        return min(chunks[0], height), min(chunks[1], width)
+    block_rows, block_columns = info.block
+    if block_columns == width:
+        # Strips: part of a strip costs as much as all of it.
+        rows = max(block_rows, _CHUNK_PIXELS // width // block_rows * block_rows)
+        return min(rows, height), width
+    side = int(_CHUNK_PIXELS**0.5)
+    return (
+        min(height, max(1, side // block_rows) * block_rows),
+        min(width, max(1, side // block_columns) * block_columns),
+    )
+
+
+def _read_window(info: RasterInfo, bands: Sequence[int], *, mask: bool, window: Window | None) -> np.ndarray:
+    with _opened(info.path, info.warp) as source:
+        values: np.ndarray = source.read(list(bands), window=window)
+        if mask:
+            valid = source.dataset_mask(window=window).astype(values.dtype)
+            values = np.concatenate([values, valid[None]])
+        return values
+
+
+def sample(info: RasterInfo, array: Array, *, band: int = 1) -> list[tuple[np.ndarray, tuple[bool, bool, bool, bool]]]:
+    """Return raw values to judge a band by, each block with which of its edges lie on the scene's edge.
+
+    A band in memory is returned whole. Of a lazy one, blocks at the corners, the edges and the middle are read, at
+    most 256 x 256 pixels each, so that opening stays cheap whatever the size of the raster.
+
+    Returns
+    -------
+    list of (numpy.ndarray, (top, bottom, left, right))
+    """
+    if isinstance(array, np.ndarray):
+        return [(array, (True, True, True, True))]
+    height, width = info.shape
+    high, wide = min(_SAMPLE_SIDE, height), min(_SAMPLE_SIDE, width)
+    tops = sorted({0, (height - high) // 2, height - high})
+    lefts = sorted({0, (width - wide) // 2, width - wide})
+    blocks = []
+    for top in tops:
+        for left in lefts:
+            values = _read_window(info, [band], mask=False, window=Window(left, top, wide, high))[0]
+            blocks.append((values, (top == 0, top + high == height, left == 0, left + wide == width)))
+    return blocks
+
+
+def convert(array: Array, function: Callable[[np.ndarray], np.ndarray]) -> Array:
+    """Apply a pixelwise conversion (bands, h, w) -> (h, w) float32, now or when the blocks are computed."""
+    if isinstance(array, np.ndarray):
+        return function(array)
+    return array.map_blocks(function, dtype=np.float32, drop_axis=0, meta=np.empty((0, 0), np.float32))
+
+
+def align(array: Array, info: RasterInfo, onto: RasterInfo) -> Array | None:
+    """Bring a companion onto the grid of the phase by whole-pixel shifts.
+
+    Returns
+    -------
+    array or None
+        (H, W) of `onto`, NaN outside; None where the grids differ by more than a tenth of a pixel, in pixel size or
+        CRS, or do not overlap, so that only resampling could join them.
+    """
+    if (info.transform is None) != (onto.transform is None):
+        return None
+    if info.transform is None or onto.transform is None:
+        return array if info.shape == onto.shape else None
+    if info.crs is not None and onto.crs is not None and info.crs != onto.crs:
+        return None
+    # Pixel (0, 0) of the phase, in pixels of the companion, and the drift over the whole scene.
+    column, row = _apply(~info.transform, *_apply(onto.transform, 0, 0))
+    last_column, last_row = _apply(~info.transform, *_apply(onto.transform, onto.shape[1], onto.shape[0]))
+    top, left = round(row), round(column)
+    drift = max(
+        abs(row - top),
+        abs(column - left),
+        abs(last_row - top - onto.shape[0]),
+        abs(last_column - left - onto.shape[1]),
+    )
+    if drift > 0.1 or top >= info.shape[0] or left >= info.shape[1]:
+        return None
+    bottom, right = top + onto.shape[0], left + onto.shape[1]
+    if bottom <= 0 or right <= 0:
+        return None
+    cut = array[max(top, 0) : min(bottom, info.shape[0]), max(left, 0) : min(right, info.shape[1])]
+    missing = (
+        (max(-top, 0), max(bottom - info.shape[0], 0)),
+        (max(-left, 0), max(right - info.shape[1], 0)),
+    )
+    if missing == ((0, 0), (0, 0)):
+        return cut
+    # np.pad dispatches to dask where the array is lazy.
+    return np.pad(cut, missing, constant_values=np.float32(np.nan))
+
+
+def _apply(transform: Affine, column: float, row: float) -> tuple[float, float]:
+    # Written out: the operator for this changed between affine 2 and 3.
+    return (
+        transform.a * column + transform.b * row + transform.c,
+        transform.d * column + transform.e * row + transform.f,
+    )
+
+
+def has_alpha(info: RasterInfo) -> bool:
+    """Tell whether the last band is an alpha band."""
+    return len(info.colors) > 1 and info.colors[-1] == ColorInterp.alpha.name

@@ -1,0 +1,149 @@
+"""Raw raster values to wrapped phase: the conversions every reader needs, judged once and applied block by block."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fringewatch.conventions import wrap
+from fringewatch.errors import ProductError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["PhaseDecoder", "border_zeros", "grey_to_phase", "is_nodata", "unwrapped_range"]
+
+_TOLERANCE_RAD = 1e-3
+_PI = np.float32(np.pi)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PhaseDecoder:
+    """Turns raw values of a phase or complex band into wrapped phase in (-pi, pi], float32, NaN = no data.
+
+    Parameters
+    ----------
+    source
+        Named in errors.
+    kind
+        ``"wrapped"`` (values outside [-pi, pi] are an error), ``"unwrapped"`` (wrapped here) or ``"complex"`` (its
+        angle; 0 is no data).
+    nodata
+        Value that means no data, or None.
+    zero_is_nodata
+        Whether exactly 0 means no data.
+    negate
+        Whether the source's phase falls with range.
+    masked
+        Whether a second band says which pixels are valid (0 = not).
+    scale, offset
+        Physical value = raw * scale + offset.
+    """
+
+    source: str
+    kind: str
+    nodata: float | None = None
+    zero_is_nodata: bool = False
+    negate: bool = False
+    masked: bool = False
+    scale: float = 1.0
+    offset: float = 0.0
+
+    def __call__(self, bands: np.ndarray) -> np.ndarray:
+        """Convert (bands, h, w) raw values to (h, w) float32."""
+        raw = bands[0]
+        missing = is_nodata(raw, self.nodata)
+        if self.masked:
+            missing |= bands[1] == 0
+        if self.kind == "complex":
+            missing |= raw == 0
+            phase = np.angle(raw).astype(np.float32)
+        else:
+            if self.zero_is_nodata:
+                missing |= raw == 0
+            # In double: thousands of radians wrapped in single precision would lose the fringe's last digits.
+            values = raw.astype(np.float64) * self.scale + self.offset if self._is_scaled(raw) else raw
+            values = np.where(missing, values.dtype.type(np.nan), values)
+            phase = self._wrap(values).astype(np.float32)
+        phase[missing] = np.nan
+        if self.negate:
+            np.negative(phase, out=phase)
+        phase[phase <= -_PI] = _PI
+        return phase
+
+    def _is_scaled(self, raw: np.ndarray) -> bool:
+        return raw.dtype.kind != "f" or (self.scale, self.offset) != (1.0, 0.0)
+
+    def _wrap(self, values: np.ndarray) -> np.ndarray:
+        values = np.where(np.isinf(values), values.dtype.type(np.nan), values)
+        if self.kind == "unwrapped":
+            return wrap(values.astype(np.float64))
+        if values.size and not np.isnan(values).all():
+            low, high = float(np.nanmin(values)), float(np.nanmax(values))
+            if low < -np.pi - _TOLERANCE_RAD or high > np.pi + _TOLERANCE_RAD:
+                message = (
+                    f"{self.source}: claims to hold wrapped phase, but its values run from {low:.4g} to {high:.4g}, "
+                    "expected radians in [-pi, pi]; if it is unwrapped say kind='unwrapped', if a value means no data "
+                    "say nodata=..."
+                )
+                raise ProductError(message)
+        return np.clip(values, -_PI, _PI)
+
+
+def is_nodata(raw: np.ndarray, nodata: float | None) -> np.ndarray:
+    """Return where raw values are the no-data value, NaN or infinite."""
+    missing = ~np.isfinite(raw)
+    if nodata is not None and not np.isnan(nodata):
+        # The declared value is a double; the band stores it rounded to its own type.
+        value = np.float32(nodata) if raw.dtype in (np.float32, np.complex64) else nodata
+        missing |= raw == value
+    return missing
+
+
+def grey_to_phase(grey: np.ndarray, white: float) -> np.ndarray:
+    """Turn grey values 0..white into phase: 0 is -pi, white is pi."""
+    phase = grey.astype(np.float32) * np.float32(2 * np.pi / white) - _PI
+    return np.clip(phase, -_PI, _PI)
+
+
+def unwrapped_range(blocks: Iterable[np.ndarray], nodata: float | None, *, zero_is_nodata: bool) -> float:
+    """Return the largest minus the smallest valid value of raw blocks; 0.0 where none is valid."""
+    low, high = np.inf, -np.inf
+    for raw in blocks:
+        valid = ~is_nodata(raw, nodata)
+        if zero_is_nodata:
+            valid &= raw != 0
+        if valid.any():
+            low, high = min(low, float(raw[valid].min())), max(high, float(raw[valid].max()))
+    return max(high - low, 0.0)
+
+
+def border_zeros(blocks: Sequence[tuple[np.ndarray, tuple[bool, bool, bool, bool]]]) -> tuple[bool, float]:
+    """Judge whether exact zeros are no data: many of them, and in a run along the scene's edge.
+
+    Geocoded scenes are slanted in their frame, so what fills the corners touches the edge; phase that happens to be 0
+    does not come in runs.
+
+    Returns
+    -------
+    (bool, float)
+        Whether zeros are at least 1 % of the pixels and at least 8 in a row lie on an edge; and their share.
+    """
+    zeros = total = 0
+    run = 0
+    for raw, (top, bottom, left, right) in blocks:
+        zero = raw == 0
+        zeros += int(zero.sum())
+        total += zero.size
+        edges: list[tuple[bool, Any]] = [(top, zero[0]), (bottom, zero[-1]), (left, zero[:, 0]), (right, zero[:, -1])]
+        run = max([run, *(_longest_run(edge) for wanted, edge in edges if wanted)])
+    share = zeros / max(total, 1)
+    return share >= 0.01 and run >= 8, share
+
+
+def _longest_run(flags: np.ndarray) -> int:
+    padded = np.concatenate([[0], flags.astype(np.int8), [0]])
+    change = np.flatnonzero(np.diff(padded))
+    return int((change[1::2] - change[::2]).max(initial=0))

@@ -1,0 +1,127 @@
+"""From what a user names - files, folders, patterns, URLs - to references, one per interferogram."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fringewatch.products.names import COMPANION
+from fringewatch.products.reference import Reference, file_name, is_remote, stem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from fringewatch.products.reference import Reader
+
+__all__ = ["discover_with"]
+
+_SKIPPED_FOLDERS = {"mask", "masks", "truth", "__pycache__"}
+
+
+def discover_with(
+    readers: Sequence[Reader], paths: Iterable[str | Path] | str | Path, *, recursive: bool
+) -> Iterator[Reference]:
+    """Yield references; see :func:`fringewatch.products.discover`."""
+    given = [paths] if isinstance(paths, str | Path) else list(paths)
+    texts = [os.fspath(path) for path in given]
+    seen: set[str] = set()
+    names: set[str] = set()
+    only_companions = all(_is_companion(readers, text) for text in texts)
+    for text in texts:
+        for reference in _from(readers, text, recursive=recursive, keep_companions=only_companions):
+            key = reference.path if is_remote(reference.path) else os.path.realpath(reference.path)
+            if key in seen:
+                continue
+            seen.add(key)
+            name = _unique(reference, names)
+            names.add(name)
+            yield reference if name == reference.name else _renamed(reference, name)
+
+
+def _from(readers: Sequence[Reader], text: str, *, recursive: bool, keep_companions: bool) -> Iterator[Reference]:
+    path = Path(text)
+    if is_remote(text) or path.is_file():
+        if keep_companions or not _is_companion(readers, text):
+            yield _single(readers, text)
+        return
+    found = False
+    if path.is_dir():
+        for reference in _walk(readers, path, recursive=recursive):
+            found = True
+            yield reference
+    elif glob.has_magic(text):
+        for reference in _match(readers, text, recursive=recursive):
+            found = True
+            yield reference
+    if not found:
+        # Not an exception: it fails when it is opened, with the reason, and the other paths go on.
+        yield Reference(text, "", stem(text))
+
+
+def _single(readers: Sequence[Reader], text: str) -> Reference:
+    for reader in readers:
+        if reader.claims(text):
+            collected = reader.collect([text])
+            return collected[0] if collected else Reference(text, reader.name, stem(text))
+    return Reference(text, "", stem(text))
+
+
+def _walk(readers: Sequence[Reader], folder: Path, *, recursive: bool) -> Iterator[Reference]:
+    for root, folders, files in os.walk(folder):
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and f.lower() not in _SKIPPED_FOLDERS)
+        if not recursive:
+            folders.clear()
+        yield from _collect(readers, [str(Path(root, name)) for name in sorted(files) if not name.startswith(".")])
+
+
+def _match(readers: Sequence[Reader], pattern: str, *, recursive: bool) -> Iterator[Reference]:
+    by_folder: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(glob.iglob(pattern, recursive=True)):  # noqa: PTH207  (absolute and relative patterns alike)
+        path = Path(name)
+        if path.is_dir():
+            yield from _walk(readers, path, recursive=recursive)
+        else:
+            by_folder[str(path.parent)].append(name)
+    for files in by_folder.values():
+        yield from _collect(readers, files)
+
+
+def _collect(readers: Sequence[Reader], files: list[str]) -> list[Reference]:
+    names = {file_name(path) for path in files}
+    # What an earlier run wrote here: <name>.probability.tif, .detections.geojson and .png.
+    left = [path for path in files if f"{stem(path)}.detections.geojson" not in names]
+    references: list[Reference] = []
+    for reader in readers:
+        mine = [path for path in left if reader.claims(path)]
+        left = [path for path in left if not reader.claims(path)]
+        references += reader.collect(mine)
+    return sorted(references, key=lambda reference: reference.path)
+
+
+def _is_companion(readers: Sequence[Reader], text: str) -> bool:
+    if COMPANION.search(stem(text)):
+        return True
+    for reader in readers:
+        if reader.claims(text):
+            return not reader.collect([text])
+    return False
+
+
+def _unique(reference: Reference, taken: set[str]) -> str:
+    name = reference.name or stem(reference.path)
+    if name not in taken:
+        return name
+    folder = file_name(str(Path(reference.path).parent)) if not is_remote(reference.path) else ""
+    if folder:
+        name = f"{folder}_{name}"
+    candidate, number = name, 2
+    while candidate in taken:
+        candidate, number = f"{name}-{number}", number + 1
+    return candidate
+
+
+def _renamed(reference: Reference, name: str) -> Reference:
+    return Reference(reference.path, reference.product, name, reference.companions)

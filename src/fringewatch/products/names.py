@@ -1,0 +1,34 @@
+"""What file names tell: dates, and which files only accompany an interferogram."""
+
+from __future__ import annotations
+
+import datetime
+import re
+
+__all__ = ["COMPANION", "dates"]
+
+COMPANION = re.compile(
+    r"""(?:^|[._-])(?:
+        cc|coh|coherence|cor|corr|conncomp|connected_components|amp|mag|mli|
+        dem|hgt|height|elevation|slope|
+        e|n|u|los_(?:east|north|up)|lv_theta|lv_phi|inc|inc_map|inc_map_ell|incidence|azimuth|heading|lat|lon|
+        mask|water_mask|watermask|landmask|valid|truth|label|labels|
+        los_disp|vert_disp|displacement|velocity|vel|
+        probability
+    )$""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""Matches the end of a file's stem where the file goes with an interferogram and is none itself."""
+
+_DATES = re.compile(r"(?<!\d)((?:19|20)\d{6})(?:T\d{6})?[_-]((?:19|20)\d{6})(?!\d)")
+
+
+def dates(path: str) -> tuple[str, str]:
+    """Return the ISO dates of a pair ``YYYYMMDD_YYYYMMDD`` in a path, the last such pair; ``("", "")`` without one."""
+    for match in reversed(list(_DATES.finditer(path))):
+        try:
+            first, second = (datetime.datetime.strptime(text, "%Y%m%d").date() for text in match.groups())  # noqa: DTZ007
+        except ValueError:
+            continue
+        return first.isoformat(), second.isoformat()
+    return "", ""

@@ -1,0 +1,112 @@
+"""What discovery hands to the readers: a reference to one interferogram, and what the user said about it."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import xarray as xr
+
+__all__ = ["Chunks", "Kind", "ReadOptions", "Reader", "Reference", "file_name", "is_remote", "join", "parent", "stem"]
+
+Kind = Literal["auto", "wrapped", "unwrapped", "complex", "picture"]
+Chunks = int | tuple[int, int] | Literal["auto"] | None
+
+_REMOTE = re.compile(r"(?:/vsi\w+[/?]|[a-z][a-z0-9+.]+://)", re.IGNORECASE)
+_RASTER_SUFFIX = re.compile(r"\.(?:tiff?|png|jpe?g|vrt|img|nc|grd|h5)$", re.IGNORECASE)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reference:
+    """One interferogram that can be opened, found without reading it.
+
+    Parameters
+    ----------
+    path
+        File path, URL or GDAL ``/vsi...`` path of the phase. It need not exist: opening says what is wrong with it, so
+        that one bad name does not end a batch.
+    product
+        Name of the reader, such as ``"licsar"``; ``""`` lets :func:`~fringewatch.products.open_interferogram` find out.
+    name
+        What outputs are called after; unique within one call of :func:`~fringewatch.products.discover`.
+    companions
+        Paths by variable of the interferogram (``coherence``, ``height``, ``los_east``, ...); a reader looks for those
+        that are not given.
+    """
+
+    path: str
+    product: str = ""
+    name: str = ""
+    companions: Mapping[str, str] = dataclasses.field(default_factory=lambda: MappingProxyType({}), hash=False)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """What the user says about a file; see :func:`~fringewatch.products.open_interferogram`."""
+
+    chunks: Chunks = None
+    wavelength_m: float | None = None
+    phase_sign: Literal["range increase", "range decrease"] | None = None
+    kind: Kind = "auto"
+    band: int | None = None
+    nodata: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reader:
+    """One provider: how its files are recognised, grouped and read.
+
+    Parameters
+    ----------
+    name
+        Becomes ``attrs["product"]``.
+    claims
+        Whether a path (its name alone) belongs to this provider; companions are claimed too.
+    collect
+        From the paths of one folder that are claimed, the references among them: one per interferogram.
+    read
+        Reference and options to a valid interferogram.
+    """
+
+    name: str
+    claims: Callable[[str], bool]
+    collect: Callable[[Sequence[str]], list[Reference]]
+    read: Callable[[Reference, ReadOptions], xr.Dataset]
+
+
+def is_remote(path: str) -> bool:
+    """Tell whether a path is a URL or a GDAL virtual path rather than a local file."""
+    return _REMOTE.match(path) is not None
+
+
+def file_name(path: str) -> str:
+    """Return the last part of a path or URL, without a query."""
+    if is_remote(path):
+        return PurePosixPath(path.partition("?")[0] if "://" in path else path).name
+    return Path(path).name
+
+
+def parent(path: str) -> str:
+    """Return the folder of a path or URL."""
+    if is_remote(path):
+        return path.partition("?")[0].rpartition("/")[0]
+    return str(Path(path).parent)
+
+
+def join(folder: str, *names: str) -> str:
+    """Join names to a folder or URL."""
+    if is_remote(folder):
+        return "/".join([folder.rstrip("/"), *names])
+    return str(Path(folder, *names))
+
+
+def stem(path: str) -> str:
+    """Return the file name without its raster suffix: ``20180601_20180613.geo.diff_pha``."""
+    name = file_name(path)
+    return _RASTER_SUFFIX.sub("", name) or name

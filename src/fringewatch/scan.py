@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from fringewatch.models import Bundle, Card
 
-__all__ = ["DEFAULT_TILE_PX", "Scan", "scan", "scene_logit", "upsample_logits"]
+__all__ = ["DEFAULT_TILE_PX", "Scan", "scan", "scene_logit", "smooth_logits", "upsample_logits"]
 
 DEFAULT_TILE_PX = 2048
 """Largest side of the network's input, overlap included; at 2048 the default network needs about 1 GB."""
@@ -137,30 +137,48 @@ def scan(interferogram: xr.Dataset | xr.DataArray, bundle: Bundle, *, tile_px: i
 
 
 def scene_logit(map_logits: NDArray[np.float32], valid: NDArray[np.bool_]) -> float:
-    """Return one logit for a whole scene: the largest 3 x 3 mean of the map.
+    """Return one logit for a whole scene: the largest value of its smoothed map.
 
-    The mean is over those of the nine map pixels that lie in the scene and have data, so that a single outlier counts
-    for a ninth and the scene's border and gaps neither add nor take anything. ``card.scene_calibration`` turns it
-    into the score.
+    ``card.scene_calibration`` turns it into the scene's score.
 
     Parameters
     ----------
-    map_logits
-        (h, w) logits at the network's stride. Finite wherever `valid` is True.
-    valid
-        (h, w) bool; True where a map pixel covers at least one pixel with data.
+    map_logits, valid
+        As for :func:`smooth_logits`.
 
     Returns
     -------
     float
         The largest mean at a place with data; ``-inf`` where there is none, which calibrates to a score of 0.
     """
-    if not valid.any():
-        return float("-inf")
-    # Sums of nine by two passes of three; float64, since the masked sum is divided by a count.
+    smooth = smooth_logits(map_logits, valid)[valid]
+    return float(smooth.max()) if smooth.size else float("-inf")
+
+
+def smooth_logits(map_logits: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Average each map pixel with its eight neighbours, so that a single outlier counts for a ninth.
+
+    The mean is over those of the nine that lie in the scene and have data: the scene's border and its gaps neither add
+    nor take anything.
+
+    Parameters
+    ----------
+    map_logits
+        (h, w) logits at the network's stride; finite wherever `valid` is True.
+    valid
+        (h, w) bool; True where a map pixel covers at least one pixel with data.
+
+    Returns
+    -------
+    numpy.ndarray
+        (h, w) float32; NaN where `valid` is False.
+    """
+    # A box is two passes of three; float64, so that the order of the sums does not show.
     total = _sum_of_three(_sum_of_three(np.where(valid, map_logits, 0).astype(np.float64), 0), 1)
     count = _sum_of_three(_sum_of_three(valid.astype(np.float64), 0), 1)
-    return float((total[valid] / count[valid]).max())
+    smooth = np.full(map_logits.shape, np.nan, np.float32)
+    np.divide(total, count, out=smooth, where=valid, casting="same_kind")
+    return smooth
 
 
 def upsample_logits(map_logits: NDArray[np.float32], stride: int, rows: slice, columns: slice) -> NDArray[np.float32]:

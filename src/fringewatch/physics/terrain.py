@@ -1,0 +1,222 @@
+"""Synthetic terrain: a fractal surface with cones, calderas and valleys on it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fringewatch.physics._check import require_at_least, require_between, require_positive
+from fringewatch.physics._fields import padded_shape, synthesise, wavenumbers
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Height = NDArray[np.float32]
+
+__all__ = ["add_caldera", "add_cone", "add_valley", "fractal_terrain", "slope_deg"]
+
+
+def fractal_terrain(
+    shape: tuple[int, int],
+    pixel_m: float,
+    rng: np.random.Generator,
+    *,
+    relief_m: float,
+    slope_exponent: float = 3.6,
+    base_m: float = 0.0,
+) -> Height:
+    """Draw a self-affine surface.
+
+    Parameters
+    ----------
+    shape
+        Rows and columns.
+    pixel_m
+        Pixel size, metres.
+    rng
+        Source of randomness.
+    relief_m
+        Height of the highest point above the lowest one, metres, >= 0.
+    slope_exponent
+        The power spectrum falls with this power of the wavenumber, in [2, 5]; 3.2 (rough) to 4.2 (smooth) is usual.
+    base_m
+        Height of the lowest point.
+
+    Returns
+    -------
+    numpy.ndarray
+        Heights in metres, float32.
+
+    Notes
+    -----
+    Turcotte (1997), *Fractals and Chaos in Geology and Geophysics*, chapter 7: two-dimensional power spectra of
+    topography fall with about the power 3.6 (fractal dimension 2.2).
+    """
+    require_positive("pixel_m", pixel_m)
+    require_at_least("relief_m", relief_m, 0.0)
+    require_between("slope_exponent", slope_exponent, 2.0, 5.0)
+    grid = padded_shape(shape)
+    k = wavenumbers(grid, pixel_m)
+    amplitude = np.zeros_like(k)
+    np.power(k, np.float32(-slope_exponent / 2), out=amplitude, where=k > 0)
+    height = synthesise(shape, grid, amplitude, rng)
+    height -= height.min()
+    height *= np.float32(relief_m) / max(height.max(), np.float32(1e-12))
+    height += np.float32(base_m)
+    return height
+
+
+def add_cone(
+    height_m: Height,
+    pixel_m: float,
+    *,
+    row: float,
+    column: float,
+    summit_m: float,
+    radius_m: float,
+    curvature: float = 1.5,
+    crater_radius_m: float = 0.0,
+) -> Height:
+    """Add a stratovolcano: flanks that steepen towards the summit, optionally with a crater.
+
+    Parameters
+    ----------
+    height_m
+        Heights in metres, float32, 2-D; not changed.
+    pixel_m
+        Pixel size, metres.
+    row, column
+        Position of the summit in pixels; may lie outside.
+    summit_m
+        Height of the cone above the terrain, metres.
+    radius_m
+        Distance from the summit to the foot, metres.
+    curvature
+        Exponent of ``(1 - distance / radius)``: 1 is a straight cone, 1.5 to 2 Fuji-like.
+    crater_radius_m
+        Radius of a flat crater floor, metres; 0 for none.
+
+    Returns
+    -------
+    numpy.ndarray
+        Heights with the cone, float32.
+    """
+    require_positive("pixel_m", pixel_m)
+    require_positive("radius_m", radius_m)
+    require_between("curvature", curvature, 1.0, 4.0)
+    require_between("crater_radius_m", crater_radius_m, 0.0, radius_m)
+    distance = _distance(height_m.shape, pixel_m, row, column)
+    if crater_radius_m:
+        np.maximum(distance, np.float32(crater_radius_m), out=distance)
+    flank = np.maximum(1 - distance / np.float32(radius_m), np.float32(0))
+    return height_m + np.float32(summit_m) * flank ** np.float32(curvature)
+
+
+def add_caldera(
+    height_m: Height,
+    pixel_m: float,
+    *,
+    row: float,
+    column: float,
+    radius_m: float,
+    depth_m: float,
+    rim_m: float = 0.0,
+) -> Height:
+    """Sink a round caldera with a flat floor and a smooth wall, optionally with a raised rim.
+
+    Parameters
+    ----------
+    height_m, pixel_m, row, column
+        As in :func:`add_cone`.
+    radius_m
+        Distance from the centre to the rim, metres.
+    depth_m
+        Depth of the floor below the former surface, metres.
+    rim_m
+        Height of the rim above the former surface, metres.
+
+    Returns
+    -------
+    numpy.ndarray
+        Heights with the caldera, float32.
+    """
+    require_positive("pixel_m", pixel_m)
+    require_positive("radius_m", radius_m)
+    require_at_least("depth_m", depth_m, 0.0)
+    require_at_least("rim_m", rim_m, 0.0)
+    relative = _distance(height_m.shape, pixel_m, row, column)
+    relative /= np.float32(radius_m)
+    # The wall is 0.3 radii wide; the logistic function of it is flat on the floor and outside.
+    bowl = 1 / (1 + np.exp(np.clip((relative - np.float32(0.85)) / np.float32(0.05), -50, 50)))
+    rim = np.exp(-np.square((relative - 1) / np.float32(0.2)))
+    return height_m - np.float32(depth_m) * bowl + np.float32(rim_m) * rim
+
+
+def add_valley(
+    height_m: Height,
+    pixel_m: float,
+    *,
+    row: float,
+    column: float,
+    azimuth_deg: float,
+    width_m: float,
+    depth_m: float,
+) -> Height:
+    """Carve a straight valley with a Gaussian cross-section.
+
+    Parameters
+    ----------
+    height_m, pixel_m
+        As in :func:`add_cone`.
+    row, column
+        A point on the valley's axis, in pixels.
+    azimuth_deg
+        Direction of the axis, degrees clockwise from the direction of decreasing row.
+    width_m
+        Full width at half depth, metres.
+    depth_m
+        Depth of the axis below the former surface, metres.
+
+    Returns
+    -------
+    numpy.ndarray
+        Heights with the valley, float32.
+    """
+    require_positive("pixel_m", pixel_m)
+    require_positive("width_m", width_m)
+    require_at_least("depth_m", depth_m, 0.0)
+    azimuth = math.radians(azimuth_deg)
+    rows = (np.arange(height_m.shape[0], dtype=np.float32) - np.float32(row)) * np.float32(pixel_m)
+    columns = (np.arange(height_m.shape[1], dtype=np.float32) - np.float32(column)) * np.float32(pixel_m)
+    across = columns[np.newaxis, :] * np.float32(math.cos(azimuth)) + rows[:, np.newaxis] * np.float32(
+        math.sin(azimuth)
+    )
+    return height_m - np.float32(depth_m) * np.exp(np.float32(-4 * math.log(2) / width_m**2) * across * across)
+
+
+def slope_deg(height_m: Height, pixel_m: float) -> Height:
+    """Compute the steepest slope of a terrain.
+
+    Parameters
+    ----------
+    height_m
+        Heights in metres, 2-D; NaN spreads to the neighbours.
+    pixel_m
+        Pixel size, metres.
+
+    Returns
+    -------
+    numpy.ndarray
+        Degrees in [0, 90), float32.
+    """
+    require_positive("pixel_m", pixel_m)
+    d_row, d_column = np.gradient(height_m, np.float32(pixel_m))
+    return np.asarray(np.degrees(np.arctan(np.hypot(d_row, d_column))), dtype=np.float32)
+
+
+def _distance(shape: tuple[int, ...], pixel_m: float, row: float, column: float) -> Height:
+    rows = (np.arange(shape[0], dtype=np.float32) - np.float32(row)) * np.float32(pixel_m)
+    columns = (np.arange(shape[1], dtype=np.float32) - np.float32(column)) * np.float32(pixel_m)
+    return np.asarray(np.hypot(rows[:, np.newaxis], columns[np.newaxis, :]), dtype=np.float32)

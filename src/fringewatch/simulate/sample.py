@@ -1,0 +1,250 @@
+"""One simulated scene: draw deformation and background, add them, decorrelate, filter, mask, keep the truth."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+from fringewatch.conventions import los_to_phase, wrap
+from fringewatch.physics import coherence as coherence_physics
+from fringewatch.physics import geometry
+from fringewatch.simulate.background import draw_background, draw_missing, log_uniform
+from fringewatch.simulate.deformation import draw_deformation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fringewatch.simulate.noise import RealNoise
+    from fringewatch.simulate.spec import Kind, SceneSpec
+
+__all__ = ["Sample", "local_coherence", "phase_gradient_rad", "simulate", "visible_mask"]
+
+_MAX_DRAWS = 12
+_MIN_VISIBLE_PX = 40
+_MIN_LOCAL_COHERENCE = 0.35
+_WINDOW = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """A simulated interferogram and its truth; arrays are (H, W)."""
+
+    phase: NDArray[np.float32]
+    """Wrapped phase in (-pi, pi], NaN = no data."""
+    los_m: NDArray[np.float32]
+    """LOS deformation, positive towards the satellite."""
+    mask: NDArray[np.bool_]
+    """Where the deformation can be seen; see :func:`visible_mask`."""
+    coherence: NDArray[np.float32]
+    """Coherence in [0, 1]; on real noise, the local phase coherence of that noise."""
+    height_m: NDArray[np.float32]
+    """Terrain height; zero on real noise, whose terrain is not known."""
+    look: geometry.LookVector
+    """Unit vector from ground to satellite."""
+    pixel_m: float
+    kind: Kind
+    parameters: dict[str, float | int | str]
+    """Every drawn parameter, with its unit in its name."""
+
+    @property
+    def is_deformation(self) -> bool:
+        """True where the scene holds visible deformation."""
+        return bool(self.mask.any())
+
+
+def simulate(spec: SceneSpec, *, seed: int, index: int, noise: RealNoise | None = None) -> Sample:
+    """Simulate one scene.
+
+    Parameters
+    ----------
+    spec
+        Ranges and shares.
+    seed, index
+        Together they determine the sample; samples of one seed are independent of each other.
+    noise
+        Real quiet phase that stands in for the simulated background in ``spec.real_noise_share`` of the scenes.
+
+    Returns
+    -------
+    Sample
+    """
+    rng = np.random.default_rng([seed, index])
+    names = list(spec.kinds)
+    weights = np.array([spec.kinds[name] for name in names], float)
+    kind = names[int(rng.choice(len(names), p=weights / weights.sum()))]
+    sample = _draw(rng, spec, kind, noise)
+    if kind == "quiet":
+        return sample
+    for _ in range(_MAX_DRAWS):
+        if sample.parameters["visibility"] >= spec.min_visibility and sample.mask.sum() >= _MIN_VISIBLE_PX:
+            return sample
+        sample = _draw(rng, spec, kind, noise)
+    # A population whose backgrounds drown every source is the caller's choice (or one very noisy folder); such a scene
+    # is honest only as a quiet one.
+    return _draw(rng, spec, "quiet", noise)
+
+
+def _draw(rng: np.random.Generator, spec: SceneSpec, kind: Kind, noise: RealNoise | None) -> Sample:
+    shape = (spec.height_px, spec.width_px)
+    small = kind == "mining" or (kind == "quiet" and rng.random() < spec.quiet_mining_share)
+    pixel_m = log_uniform(rng, *(spec.mining_pixel_size_m if small else spec.pixel_size_m))
+    ascending = rng.random() < 0.5
+    heading = geometry.ASCENDING_HEADING_DEG if ascending else geometry.DESCENDING_HEADING_DEG
+    heading += float(rng.uniform(-3, 3))
+    incidence = float(rng.uniform(*spec.incidence_deg))
+    look = geometry.look_vector(heading, incidence)
+    parameters: dict[str, float | int | str] = {
+        "kind": kind,
+        "pixel_m": pixel_m,
+        "heading_deg": heading,
+        "incidence_deg": incidence,
+    }
+    if kind == "quiet":
+        los_m = np.zeros(shape, np.float32)
+    else:
+        los_m, drawn = draw_deformation(rng, spec, kind, pixel_m, look)
+        parameters |= drawn
+    deformation = los_to_phase(los_m, spec.wavelength_m)
+
+    if noise is not None and rng.random() < spec.real_noise_share:
+        quiet, name = noise.draw(rng, shape)
+        parameters["noise"] = name
+        background = np.where(np.isfinite(quiet), quiet, np.float32(0))
+        valid = np.isfinite(quiet)
+        field = local_coherence(quiet)
+        # Steep deformation decorrelates real pixels just as simulated ones: mix in uniform phase accordingly.
+        kept = gradient_coherence(deformation)
+        jitter = coherence_physics.multilook_phase_noise(np.clip(kept, 0, 0.999), 8.0, rng)
+        phase = wrap(background + deformation + np.where(kept < 0.97, jitter, np.float32(0)))
+        phase = np.where(valid, phase, np.float32(np.nan))
+        height = np.zeros(shape, np.float32)
+        smooth_background = background
+    else:
+        drawn_background = draw_background(rng, spec, pixel_m)
+        parameters |= drawn_background.parameters
+        height = drawn_background.height_m
+        field = np.clip(drawn_background.coherence * gradient_coherence(deformation), 0, 0.999).astype(np.float32)
+        looks = log_uniform(rng, *spec.looks)
+        parameters["looks"] = looks
+        clean = drawn_background.phase_rad + deformation
+        phase = wrap(clean + coherence_physics.multilook_phase_noise(field, looks, rng))
+        if rng.random() < spec.goldstein_share:
+            alpha = float(rng.uniform(*spec.goldstein_alpha))
+            parameters["goldstein_alpha"] = alpha
+            filtered = coherence_physics.goldstein(np.exp(1j * phase).astype(np.complex64), alpha)
+            phase = np.angle(filtered).astype(np.float32)
+        offset = np.float32(rng.uniform(-np.pi, np.pi))
+        phase = wrap(phase + offset)
+        missing = draw_missing(rng, shape, spec.nodata_share)
+        phase = np.where(missing, np.float32(np.nan), phase)
+        smooth_background = drawn_background.phase_rad
+
+    mask = np.zeros(shape, bool)
+    if kind != "quiet":
+        mask = visible_mask(deformation, local_coherence(phase)) & np.isfinite(phase)
+        parameters["visibility"] = _visibility(deformation, smooth_background, mask)
+        parameters["visible_px"] = int(mask.sum())
+    return Sample(
+        phase=phase.astype(np.float32),
+        los_m=los_m,
+        mask=mask,
+        coherence=field,
+        height_m=height,
+        look=look,
+        pixel_m=pixel_m,
+        kind=kind,
+        parameters=parameters,
+    )
+
+
+def gradient_coherence(phase_rad: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Coherence that survives the averaging of a steep phase inside one pixel.
+
+    A pixel that averages ``exp(i phase)`` over a linear gradient keeps ``|sinc(gx / 2 pi) sinc(gy / 2 pi)|`` of it, with
+    the gradients in radians per pixel [derived]: nothing is left at one fringe per pixel.
+    """
+    grad_y, grad_x = np.gradient(phase_rad)
+    two_pi = np.float32(2 * np.pi)
+    kept: NDArray[np.float32] = np.abs(np.sinc(grad_x / two_pi) * np.sinc(grad_y / two_pi)).astype(np.float32)
+    # Beyond one fringe per pixel the side lobes of the sinc would feign coherence that neighbours do not share.
+    kept[(np.abs(grad_x) > two_pi) | (np.abs(grad_y) > two_pi)] = 0
+    return kept
+
+
+def local_coherence(phase_rad: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Local phase coherence: modulus of the mean of ``exp(i phase)`` in 5 x 5 windows after the local ramp is removed.
+
+    The ramp is removed by multiplying each pixel with the conjugate of its neighbours' mean, in differences along rows
+    and columns: the result is the mean agreement of neighbouring phase steps, and dense fringes keep it near 1.
+
+    Parameters
+    ----------
+    phase_rad
+        (H, W); NaN = no data, counted as zero agreement.
+
+    Returns
+    -------
+    numpy.ndarray
+        (H, W) float32 in [0, 1].
+    """
+    z = np.where(np.isfinite(phase_rad), np.exp(1j * np.nan_to_num(phase_rad)), 0).astype(np.complex64)
+    step_x = np.zeros_like(z)
+    step_x[:, 1:] = z[:, 1:] * z[:, :-1].conj()
+    step_y = np.zeros_like(z)
+    step_y[1:] = z[1:] * z[:-1].conj()
+    along_x = np.abs(_box(step_x))
+    along_y = np.abs(_box(step_y))
+    result: NDArray[np.float32] = np.sqrt(along_x * along_y)
+    return result
+
+
+def _box(z: NDArray[np.complex64]) -> NDArray[np.complex64]:
+    return ndimage.uniform_filter(z, _WINDOW, mode="nearest")
+
+
+def visible_mask(deformation_rad: NDArray[np.float32], coherence: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return where deformation is visible: more than a quarter fringe, or 8 % of a large peak, in coherent phase.
+
+    A decorrelated core enclosed by visible fringes counts as visible: an analyst outlines the whole bowl.
+
+    Parameters
+    ----------
+    deformation_rad
+        (H, W) unwrapped phase of the deformation alone.
+    coherence
+        (H, W) local phase coherence, see :func:`local_coherence`.
+    """
+    magnitude = np.abs(deformation_rad)
+    level = max(np.pi / 2, 0.08 * float(magnitude.max()))
+    moved = magnitude > level
+    coherent = ndimage.uniform_filter(coherence, 2 * _WINDOW + 1, mode="nearest") > _MIN_LOCAL_COHERENCE
+    visible = moved & coherent
+    filled = ndimage.binary_fill_holes(ndimage.binary_closing(visible, iterations=3)) & moved
+    result: NDArray[np.bool_] = filled
+    return result
+
+
+def phase_gradient_rad(phase_rad: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the magnitude of the wrapped phase gradient of smoothed phase, in radians per pixel."""
+    z = ndimage.gaussian_filter(np.exp(1j * phase_rad).astype(np.complex64), 2.0)
+    grad_x = np.zeros(phase_rad.shape, np.float32)
+    grad_y = np.zeros(phase_rad.shape, np.float32)
+    grad_x[:, 1:] = np.angle(z[:, 1:] * z[:, :-1].conj())
+    grad_y[1:] = np.angle(z[1:] * z[:-1].conj())
+    result: NDArray[np.float32] = np.hypot(grad_x, grad_y)
+    return result
+
+
+def _visibility(
+    deformation_rad: NDArray[np.float32], background_rad: NDArray[np.float32], mask: NDArray[np.bool_]
+) -> float:
+    """RMS gradient of the deformation over that of the background, inside the mask: a signal-to-noise ratio."""
+    if not mask.any():
+        return 0.0
+    grad_y, grad_x = np.gradient(deformation_rad)
+    signal = np.sqrt(np.mean((grad_x**2 + grad_y**2)[mask]))
+    clutter = np.sqrt(np.mean(phase_gradient_rad(background_rad)[mask] ** 2))
+    return float(signal / max(float(clutter), 1e-3))

@@ -1,0 +1,105 @@
+"""What a simulated scene is drawn from: every range, with its unit, in one strict model and five presets."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from fringewatch.config import Config
+from fringewatch.conventions import SENTINEL1_WAVELENGTH_M
+from fringewatch.errors import ConfigError
+
+__all__ = ["PRESETS", "Kind", "PresetName", "Range", "SceneSpec", "preset"]
+
+Kind = Literal["volcano", "earthquake", "mining", "quiet"]
+PresetName = Literal["volcano", "mining", "earthquake", "quiet", "mixed"]
+
+
+def _ordered(value: tuple[float, float]) -> tuple[float, float]:
+    if value[0] > value[1]:
+        message = f"range {value} runs backwards; write (smallest, largest)"
+        raise ValueError(message)
+    return value
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
+
+
+class SceneSpec(Config):
+    """The population that simulated scenes are drawn from.
+
+    A range is drawn uniformly unless its description says log-uniform or otherwise. Sources of the ranges: the
+    module's documentation page names the literature for each; defaults suit 12-day Sentinel-1 pairs.
+    """
+
+    height_px: int = Field(224, ge=32, le=4096, description="Rows.")
+    width_px: int = Field(224, ge=32, le=4096, description="Columns.")
+    kinds: dict[Kind, float] = Field(
+        default_factory=lambda: {"volcano": 0.25, "earthquake": 0.1, "mining": 0.15, "quiet": 0.5},
+        description="Weight of each kind of scene; quiet scenes have no deformation.",
+    )
+    wavelength_m: float = Field(SENTINEL1_WAVELENGTH_M, gt=0.005, lt=2, description="Radar wavelength (m).")
+    pixel_size_m: Range = Field((60.0, 120.0), description="Pixel size of volcano, earthquake and quiet scenes (m).")
+    mining_pixel_size_m: Range = Field((5.0, 40.0), description="Pixel size of mining scenes (m).")
+    quiet_mining_share: float = Field(
+        0.25, ge=0, le=1, description="Share of quiet scenes at mining pixel sizes, so that size tells no class."
+    )
+    incidence_deg: Range = Field((29.0, 46.0), description="Incidence angle at the scene.")
+    fringes: Range = Field((0.6, 15.0), description="Peak-to-peak deformation in fringes, drawn log-uniformly.")
+    sources: tuple[int, int] = Field((1, 2), description="Fewest and most volcanic sources in a scene.")
+    panels: tuple[int, int] = Field((1, 6), description="Fewest and most mining panels in a scene.")
+    interval_days: tuple[int, int] = Field((6, 48), description="Days between the two acquisitions.")
+
+    relief_m: Range = Field((50.0, 3500.0), description="Highest minus lowest terrain, log-uniform (m).")
+    cones: tuple[int, int] = Field((0, 3), description="Fewest and most volcanic cones on the terrain.")
+    turbulence_m: Range = Field(
+        (0.001, 0.018), description="Standard deviation of turbulent delay over 20 km, log-uniform (m LOS)."
+    )
+    stratified_std_m_per_km: float = Field(
+        0.014, ge=0, description="Standard deviation of the stratified delay coefficient (m LOS per km of height)."
+    )
+    stratified_tail: float = Field(
+        0.15, ge=0, le=1, description="Share of scenes whose stratified coefficient is three times as wide."
+    )
+    ramp_fringes: Range = Field((0.0, 3.0), description="Orbital or ionospheric ramp across the scene (fringes).")
+
+    coherence: Range = Field((0.15, 0.98), description="Mean coherence of the scene.")
+    looks: Range = Field((4.0, 60.0), description="Effective number of looks, log-uniform.")
+    water_share: float = Field(0.2, ge=0, le=1, description="Share of scenes with water.")
+    goldstein_share: float = Field(0.6, ge=0, le=1, description="Share of scenes with a Goldstein filter.")
+    goldstein_alpha: Range = Field((0.4, 0.9), description="Exponent of the Goldstein filter.")
+    nodata_share: float = Field(0.3, ge=0, le=1, description="Share of scenes with missing data.")
+    real_noise_share: float = Field(
+        0.5, ge=0, le=1, description="Share of scenes on real quiet phase, where a folder of it is given."
+    )
+    min_visibility: float = Field(
+        0.7,
+        ge=0,
+        description="Deformation scenes are drawn again until the deformation's phase gradient is at least this many "
+        "times the background's, both as RMS inside the visible area; 0 keeps everything.",
+    )
+
+
+PRESETS: dict[PresetName, SceneSpec] = {
+    "mixed": SceneSpec(),
+    "volcano": SceneSpec(kinds={"volcano": 0.5, "quiet": 0.5}, quiet_mining_share=0.0),
+    "earthquake": SceneSpec(kinds={"earthquake": 0.5, "quiet": 0.5}, quiet_mining_share=0.0),
+    "mining": SceneSpec(kinds={"mining": 0.5, "quiet": 0.5}, quiet_mining_share=1.0),
+    "quiet": SceneSpec(kinds={"quiet": 1.0}),
+}
+
+
+def preset(name: str) -> SceneSpec:
+    """Return a preset by name.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such preset.
+    """
+    for known, spec in PRESETS.items():
+        if known == name:
+            return spec
+    message = f"preset {name!r}: unknown; choose one of {', '.join(PRESETS)}"
+    raise ConfigError(message)

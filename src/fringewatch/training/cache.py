@@ -1,0 +1,161 @@
+"""Simulated samples on disk: made once by several processes, taken from there afterwards, resumed after a kill.
+
+A cache is a folder of fixed-size chunks. Phase is kept in 8 bits (0 = no data, 1 ... 255 = -pi ... pi, a step of
+0.025 rad, far below the noise of any interferogram), the truth mask as coverage of each map pixel in 8 bits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fringewatch.files import atomic_path, ensure_folder, write_text
+from fringewatch.simulate import RealNoise, SceneSpec, simulate
+
+__all__ = ["CHUNK", "Samples", "build_cache", "decode_phase", "encode_phase"]
+
+CHUNK = 256
+_STEPS = 254
+
+
+class Samples(NamedTuple):
+    """Cached samples, in memory: 50 kB each at 224 x 224."""
+
+    phase: NDArray[np.uint8]
+    """(N, H, W) coded phase; see :func:`encode_phase`."""
+    coverage: NDArray[np.uint8]
+    """(N, H / stride, W / stride) share of each map pixel that deforms visibly, 0 ... 255."""
+    label: NDArray[np.uint8]
+    """(N,) 1 = deformation."""
+    kind: NDArray[np.str_]
+    """(N,) kind of scene."""
+    real: NDArray[np.bool_]
+    """(N,) True where the background is real quiet phase."""
+
+
+def encode_phase(phase_rad: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Code wrapped phase in 8 bits; NaN becomes 0."""
+    steps = np.rint((phase_rad + np.float32(np.pi)) * np.float32(_STEPS / (2 * np.pi)))
+    return np.where(np.isfinite(phase_rad), np.nan_to_num(steps) + 1, 0).astype(np.uint8)
+
+
+def decode_phase() -> NDArray[np.float32]:
+    """Return the 256 phases that the codes stand for; code 0 is NaN."""
+    table = (np.arange(256, dtype=np.float32) - 1) * np.float32(2 * np.pi / _STEPS) - np.float32(np.pi)
+    table[0] = np.nan
+    return table
+
+
+def build_cache(
+    folder: str | Path,
+    spec: SceneSpec,
+    *,
+    count: int,
+    seed: int,
+    stride: int,
+    noise_folder: str | Path | None = None,
+    fold: str = "train",
+    workers: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> Samples:
+    """Simulate `count` samples into `folder`, or take those that lie there already.
+
+    Parameters
+    ----------
+    folder
+        Root of all caches; each population, seed and fold has its own folder in it, named by a hash.
+    spec, seed, count
+        What to simulate: samples 0 ... count - 1 of the seed.
+    stride
+        Input pixels per map pixel.
+    noise_folder, fold
+        Real quiet phase, and which of its sites (see :class:`~fringewatch.simulate.RealNoise`).
+    workers
+        Processes.
+    progress
+        Called with the number of samples of each finished chunk.
+    """
+    key = {"spec": spec.model_dump(mode="json"), "seed": seed, "stride": stride, "fold": fold, "format": 1}
+    key["noise"] = _fingerprint(noise_folder)
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+    folder = ensure_folder(Path(folder) / f"{fold}-{digest}")
+    write_text(folder / "key.json", json.dumps(key, indent=1))
+    chunks = [(start, min(CHUNK, count - start)) for start in range(0, count, CHUNK)]
+    jobs = []
+    for start, size in chunks:
+        # A last chunk of another size has another name, so that a larger count later does not take it for whole.
+        target = folder / f"{start:07d}-{size}.npz"
+        if target.exists():
+            if progress:
+                progress(size)
+        else:
+            jobs.append((target, spec, seed, start, size, stride, noise_folder, fold))
+    if workers <= 1 or len(jobs) <= 1:
+        for job in jobs:
+            size = _make_chunk(job)
+            if progress:
+                progress(size)
+    else:
+        # Fork would copy torch's threads half-alive; spawn starts clean.
+        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+            for future in as_completed([pool.submit(_make_chunk, job) for job in jobs]):
+                size = future.result()
+                if progress:
+                    progress(size)
+    return _load(folder, chunks)
+
+
+def _fingerprint(noise_folder: str | Path | None) -> str:
+    if noise_folder is None:
+        return ""
+    names = "\n".join(sorted(f"{path.name}:{path.stat().st_size}" for path in Path(noise_folder).glob("*.png")))
+    return hashlib.sha256(names.encode()).hexdigest()[:16]
+
+
+def _load(folder: Path, chunks: list[tuple[int, int]]) -> Samples:
+    parts = []
+    for start, size in chunks:
+        with np.load(folder / f"{start:07d}-{size}.npz") as stored:
+            parts.append(tuple(stored[name] for name in Samples._fields))
+    return Samples(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+_NOISE: dict[tuple[str, str], RealNoise] = {}
+
+
+def _make_chunk(job: tuple[Path, SceneSpec, int, int, int, int, str | Path | None, str]) -> int:
+    target, spec, seed, start, size, stride, noise_folder, fold = job
+    noise = None
+    if noise_folder is not None:
+        key = (str(noise_folder), fold)
+        if key not in _NOISE:
+            _NOISE[key] = RealNoise(noise_folder, fold=fold)
+        noise = _NOISE[key]
+    rows = []
+    for index in range(start, start + size):
+        sample = simulate(spec, seed=seed, index=index, noise=noise)
+        height, width = sample.mask.shape
+        blocks = sample.mask.reshape(height // stride, stride, width // stride, stride)
+        coverage = np.rint(blocks.mean(axis=(1, 3), dtype=np.float32) * 255).astype(np.uint8)
+        rows.append(
+            (encode_phase(sample.phase), coverage, sample.is_deformation, sample.kind, "noise" in sample.parameters)
+        )
+    phase, coverage_all, label, kind, real = zip(*rows, strict=True)
+    with atomic_path(target) as temporary, temporary.open("wb") as handle:
+        np.savez(
+            handle,
+            phase=np.stack(phase),
+            coverage=np.stack(coverage_all),
+            label=np.array(label, np.uint8),
+            kind=np.array(kind, "U10"),
+            real=np.array(real, bool),
+        )
+    return size

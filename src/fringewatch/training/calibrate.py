@@ -1,0 +1,108 @@
+"""Turn a trained network's logits into probabilities and thresholds, on quiet and simulated scenes only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from fringewatch.metrics import auroc, fit_platt, threshold_for_false_alarm_rate
+from fringewatch.models import Calibration, Thresholds
+from fringewatch.scan import scan
+from fringewatch.training.cache import Samples, decode_phase
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fringewatch.models import Bundle
+
+__all__ = ["Scored", "calibrate", "score_samples"]
+
+
+class Scored(NamedTuple):
+    """What a bundle says of held-out samples."""
+
+    scene_logit: NDArray[np.float64]
+    """(N,)."""
+    map_logit: NDArray[np.float64]
+    """(M,) logits of a random subset of valid map pixels."""
+    map_truth: NDArray[np.bool_]
+    """(M,) whether those pixels deform visibly."""
+
+
+def score_samples(
+    samples: Samples, bundle: Bundle, *, seed: int = 0, progress: Callable[[int], None] | None = None
+) -> Scored:
+    """Run a bundle over samples through the same `scan` as detection."""
+    rng = np.random.default_rng(seed)
+    table = decode_phase()
+    scene, logits, truth = [], [], []
+    for codes, coverage in zip(samples.phase, samples.coverage, strict=True):
+        result = scan(xr.DataArray(table[codes], dims=("y", "x")), bundle)
+        scene.append(result.scene_logit)
+        chosen = rng.random(result.logits.shape) < 0.02
+        # Pixels that are half deforming have no right answer.
+        chosen &= result.valid & ((coverage > 200) | (coverage < 50))
+        logits.append(result.logits[chosen])
+        truth.append(coverage[chosen] > 127)
+        if progress:
+            progress(1)
+    return Scored(np.array(scene), np.concatenate(logits).astype(float), np.concatenate(truth))
+
+
+def calibrate(
+    samples: Samples, scored: Scored, *, false_alarm_rate: float
+) -> tuple[Calibration, Calibration, Thresholds, dict[str, float]]:
+    """Fit map and scene calibration and choose thresholds.
+
+    Parameters
+    ----------
+    samples
+        Held-out samples; their quiet scenes, simulated and real, set the threshold.
+    scored
+        From :func:`score_samples`.
+    false_alarm_rate
+        Share of quiet scenes that may be flagged. It is reached separately on simulated and on real quiet scenes: the
+        higher of the two thresholds is taken.
+
+    Returns
+    -------
+    map_calibration, scene_calibration, thresholds, scores
+        Scores are of the same held-out samples, per background.
+    """
+    label = samples.label.astype(bool)
+    slope, offset = fit_platt(scored.map_logit, scored.map_truth)
+    map_calibration = Calibration(slope=slope, offset=offset, fitted_on="held-out simulated and real-noise samples")
+    slope, offset = fit_platt(scored.scene_logit, label)
+    scene_calibration = Calibration(slope=slope, offset=offset, fitted_on="held-out simulated and real-noise samples")
+    score = scene_calibration(scored.scene_logit.astype(np.float32)).astype(float)
+
+    groups = {"simulated": ~samples.real, "real": samples.real}
+    levels, counts, scores = [], [], {}
+    for name, group in groups.items():
+        quiet = group & ~label
+        if not quiet.any():
+            continue
+        levels.append(threshold_for_false_alarm_rate(score[quiet], false_alarm_rate))
+        counts.append(f"{int(quiet.sum())} {name}")
+        if (group & label).any():
+            scores[f"auroc_{name}_background"] = auroc(label[group], score[group])
+    scene = float(np.clip(max(levels), 0.0, 1.0))
+    for name, group in groups.items():
+        if (group & label).any():
+            scores[f"recall_{name}_background"] = float(np.mean(score[group & label] >= scene))
+        if (group & ~label).any():
+            scores[f"false_alarm_rate_{name}_background"] = float(np.mean(score[group & ~label] >= scene))
+    # The region threshold is the map probability at which a scene is flagged, so that a flagged scene has a polygon.
+    logit = (np.log(scene / (1 - scene)) if 0 < scene < 1 else 0.0) - scene_calibration.offset
+    peak = float(map_calibration(np.array([logit / scene_calibration.slope], np.float32))[0])
+    thresholds = Thresholds(
+        scene=scene,
+        region_peak=peak,
+        region_edge=min(0.5, peak),
+        false_alarm_rate=false_alarm_rate,
+        false_alarm_set=f"held-out quiet scenes: {' and '.join(counts)} (224 x 224 px, sites not used in training)",
+    )
+    return map_calibration, scene_calibration, thresholds, scores

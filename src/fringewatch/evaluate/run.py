@@ -1,0 +1,221 @@
+"""The `evaluate` command: score labelled files and say how good the detector is, and how sure that is."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import Field
+from rich.console import Console
+
+from fringewatch._version import __version__
+from fringewatch.config import Config
+from fringewatch.detect import Detector
+from fringewatch.errors import ConfigError, ProductError
+from fringewatch.evaluate.records import Evaluation, FileScore
+from fringewatch.evaluate.statistics import Summary
+from fringewatch.evaluate.table import render
+from fringewatch.files import ensure_folder, write_text
+from fringewatch.metrics import mean_local_coherence
+from fringewatch.models.bundle import DEFAULT_BUNDLE
+from fringewatch.patches import Box, open_patches, select
+from fringewatch.products import open_interferogram
+from fringewatch.progress import track
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from geopandas import GeoDataFrame
+
+    from fringewatch.patches import Patch
+
+__all__ = ["EvaluateConfig", "run"]
+
+_COLUMNS = (
+    *("file", "status", "label", "score", "flagged", "kind", "site", "group", "quality"),
+    *("coherence", "located", "best_iou", "seconds", "message"),
+)
+
+
+class EvaluateConfig(Config):
+    """Settings of `fringewatch evaluate`."""
+
+    inputs: tuple[Path, ...] = Field(
+        description="Labelled data: a manifest (CSV with file and label), a folder with manifest.csv, or class folders."
+    )
+    out: Path = Field(Path("evaluation"), description="Folder for evaluation.json and scores.csv.")
+    model: str = Field(DEFAULT_BUNDLE, description="Name or folder of the model bundle.")
+    precision: Literal["float32", "int8"] = Field("int8", description="Arithmetic of the network.")
+    threshold: float | None = Field(
+        None, ge=0, le=1, description="Score from which a file is flagged; the model card's if not given."
+    )
+    only: tuple[str, ...] = Field(
+        (), description="Keep files that meet all of these: column=value[,value], wildcards * ?."
+    )
+    exclude: tuple[str, ...] = Field(
+        (), description="Leave out files that meet any of these, e.g. quality=doubtful-label."
+    )
+    positive: tuple[str, ...] = Field((), description="More label words that mean deformation.")
+    negative: tuple[str, ...] = Field((), description="More label words that mean background.")
+    group: str = Field(
+        "scene_group",
+        description="Column whose equal values mark dependent files, drawn together for intervals; files without it "
+        "fall back to their site, then to themselves.",
+    )
+    resamples: int = Field(1000, ge=100, description="Bootstrap resamples.")
+    seed: int = Field(0, ge=0, description="Seed of the bootstrap.")
+    threads: int | None = Field(None, ge=1, description="Threads of the network; all cores if not given.")
+
+
+def run(config: EvaluateConfig, *, console: Console | None = None) -> Evaluation:
+    """Score files, print the tables, and write ``evaluation.json`` and ``scores.csv``.
+
+    Files that cannot be read are counted and listed; they never stop the run.
+
+    Parameters
+    ----------
+    config
+        Settings.
+    console
+        Where tables go; standard output if None.
+
+    Returns
+    -------
+    Evaluation
+        As written to ``evaluation.json``.
+
+    Raises
+    ------
+    ProductError
+        If a data set cannot be opened, or none of its files can be read.
+    ConfigError
+        If a filter or the group column is not one of the data.
+    BundleError
+        If the model cannot be loaded.
+    OutputError
+        If results cannot be written.
+    """
+    started = time.perf_counter()
+    console = console or Console()
+    patches = _patches(config)
+    out = ensure_folder(config.out)
+    detector = Detector(config.model, precision=config.precision, threads=config.threads)
+    files = list(_score_all(patches, detector, config.group))
+    card = detector.card
+    threshold = card.thresholds.scene if config.threshold is None else config.threshold
+    _write_scores(out / "scores.csv", files, threshold)
+    unreadable = tuple(file for file in files if not file.readable)
+    if len(unreadable) == len(files):
+        message = f"none of {len(files)} files could be scored; the first: {unreadable[0].message}"
+        raise ProductError(message)
+    summary = Summary(files, threshold=threshold, resamples=config.resamples, seed=config.seed)
+    evaluation = Evaluation(
+        model=card.name,
+        model_version=card.version,
+        precision=config.precision,
+        threshold=threshold,
+        threshold_from="card" if config.threshold is None else "argument",
+        positives=int(summary.labels.sum()),
+        negatives=int((~summary.labels).sum()),
+        groups=len(np.unique(summary.groups)),
+        sites=len({file.site for file in summary.files if file.site}),
+        scores=summary.scores(),
+        kinds=summary.rows("kind"),
+        by_site=summary.rows("site"),
+        located=summary.located(),
+        coherence_baseline=summary.coherence_baseline(),
+        reliability=summary.reliability(),
+        unreadable=unreadable,
+        notes=summary.notes(),
+        seconds=time.perf_counter() - started,
+        version=__version__,
+        settings=config.model_dump(mode="json"),
+    )
+    write_text(out / "evaluation.json", evaluation.model_dump_json(indent=2) + "\n")
+    console.print(render(evaluation))
+    console.print(f"Written: {out / 'evaluation.json'}, {out / 'scores.csv'}", highlight=False)
+    return evaluation
+
+
+def _patches(config: EvaluateConfig) -> list[Patch]:
+    patches: list[Patch] = []
+    for source in config.inputs:
+        patches += open_patches(source, positive=config.positive, negative=config.negative)
+    if not patches:
+        message = (
+            "inputs: nothing to evaluate; name a manifest, a folder with manifest.csv, or a folder of class folders"
+        )
+        raise ConfigError(message)
+    kept = select(patches, only=config.only, exclude=config.exclude)
+    if not kept:
+        message = (
+            f"--only {' '.join(config.only)} --exclude {' '.join(config.exclude)}: leaves none of {len(patches)} files"
+        )
+        raise ConfigError(message)
+    given = config.group != EvaluateConfig.model_fields["group"].default
+    if given and not any(patch.columns.get(config.group) for patch in kept):
+        known = sorted({column for patch in kept for column in patch.columns})
+        message = f"--group {config.group}: no file has such a column; known: {', '.join(known)}"
+        raise ConfigError(message)
+    return kept
+
+
+def _score_all(patches: Sequence[Patch], detector: Detector, group: str) -> Iterator[FileScore]:
+    with track("scoring", total=len(patches)) as advance:
+        for patch in patches:
+            yield _score(patch, detector, patch.columns.get(group) or patch.site)
+            advance(1)
+
+
+def _score(patch: Patch, detector: Detector, group: str) -> FileScore:
+    started = time.perf_counter()
+    known = FileScore(
+        file=str(patch.path),
+        label=1 if patch.label else 0,
+        kind=patch.kind,
+        site=patch.site,
+        group=group,
+        quality=patch.quality,
+        box=patch.box,
+    )
+    try:
+        interferogram = open_interferogram(patch.path)
+        found: dict[str, object] = {"score": detector.score(interferogram)}
+        if patch.box is not None:
+            found |= _locate(patch.box, detector.detect(interferogram))
+        coherence = mean_local_coherence(np.asarray(interferogram["phase"].values, np.float32))
+        found["coherence"] = coherence if np.isfinite(coherence) else None
+    except (ProductError, OSError) as error:
+        found = {"message": str(error)}
+    return known.model_copy(update=found | {"seconds": time.perf_counter() - started})
+
+
+def _locate(box: Box, detections: GeoDataFrame) -> dict[str, object]:
+    bounds = detections[list(Box._fields)].itertuples(index=False)
+    overlaps = [_box_iou(box, Box(*(int(value) for value in row))) for row in bounds]
+    return {"located": any(overlap > 0 for overlap in overlaps), "best_iou": max(overlaps, default=0.0)}
+
+
+def _box_iou(a: Box, b: Box) -> float:
+    rows = max(0, min(a.row1, b.row1) - max(a.row0, b.row0))
+    cols = max(0, min(a.col1, b.col1) - max(a.col0, b.col0))
+    area = (a.row1 - a.row0) * (a.col1 - a.col0) + (b.row1 - b.row0) * (b.col1 - b.col0)
+    return rows * cols / (area - rows * cols)
+
+
+def _write_scores(path: Path, files: Sequence[FileScore], threshold: float) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for file in files:
+        values = file.model_dump() | {
+            "status": "ok" if file.readable else "unreadable",
+            "flagged": None if file.score is None else int(file.score >= threshold),
+            "located": None if file.located is None else int(file.located),
+        }
+        writer.writerow([f"{v:.6g}" if isinstance(v, float) else v for v in (values[name] for name in _COLUMNS)])
+    write_text(path, text.getvalue())

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from fringewatch.errors import ProductError
-from fringewatch.products import geotiff, image, licsar
+from fringewatch.products import geotiff, hyp3, image, licsar
 from fringewatch.products.discovery import discover_with
 from fringewatch.products.reference import Reader, ReadOptions, Reference, is_remote
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
-    from fringewatch.products.reference import Chunks, Kind
+    from fringewatch.products.reference import Chunks, Kind, Sign
 
 __all__ = ["EXAMPLE_FOLDER", "EXAMPLE_PATTERN", "READERS", "Reference", "discover", "open_interferogram"]
 
-READERS: tuple[Reader, ...] = (licsar.READER, geotiff.READER, image.READER)
+READERS: tuple[Reader, ...] = (licsar.READER, hyp3.READER, geotiff.READER, image.READER)
 """In the order in which they are asked."""
 
 EXAMPLE_FOLDER = Path(__file__).parent / "example"
@@ -62,7 +62,7 @@ def open_interferogram(
     *,
     chunks: Chunks = None,
     wavelength_m: float | None = None,
-    phase_sign: Literal["range increase", "range decrease"] | None = None,
+    phase_sign: Sign | None = None,
     kind: Kind = "auto",
     band: int | None = None,
     nodata: float | None = None,
@@ -102,6 +102,7 @@ def open_interferogram(
         Naming the file, what is wrong, what was expected and the remedy.
     """
     options = ReadOptions(chunks, wavelength_m, phase_sign, kind, band, nodata)
+    options.check()
     if reference is None:
         reference = _example()
     if not isinstance(reference, Reference):

@@ -13,7 +13,9 @@ from fringewatch.errors import ProductError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["PhaseDecoder", "border_zeros", "grey_to_phase", "is_nodata", "unwrapped_range"]
+    from fringewatch.products.raster import Block
+
+__all__ = ["PhaseDecoder", "border_zeros", "grey_to_phase", "is_nodata", "value_range"]
 
 _TOLERANCE_RAD = 1e-3
 _PI = np.float32(np.pi)
@@ -79,7 +81,8 @@ class PhaseDecoder:
     def _wrap(self, values: np.ndarray) -> np.ndarray:
         values = np.where(np.isinf(values), values.dtype.type(np.nan), values)
         if self.kind == "unwrapped":
-            return wrap(values.astype(np.float64))
+            wrapped: np.ndarray = wrap(values.astype(np.float64))
+            return wrapped
         if values.size and not np.isnan(values).all():
             low, high = float(np.nanmin(values)), float(np.nanmax(values))
             if low < -np.pi - _TOLERANCE_RAD or high > np.pi + _TOLERANCE_RAD:
@@ -89,12 +92,13 @@ class PhaseDecoder:
                     "say nodata=..."
                 )
                 raise ProductError(message)
-        return np.clip(values, -_PI, _PI)
+        clipped: np.ndarray = np.clip(values, -_PI, _PI)
+        return clipped
 
 
 def is_nodata(raw: np.ndarray, nodata: float | None) -> np.ndarray:
     """Return where raw values are the no-data value, NaN or infinite."""
-    missing = ~np.isfinite(raw)
+    missing: np.ndarray = ~np.isfinite(raw)
     if nodata is not None and not np.isnan(nodata):
         # The declared value is a double; the band stores it rounded to its own type.
         value = np.float32(nodata) if raw.dtype in (np.float32, np.complex64) else nodata
@@ -103,24 +107,25 @@ def is_nodata(raw: np.ndarray, nodata: float | None) -> np.ndarray:
 
 
 def grey_to_phase(grey: np.ndarray, white: float) -> np.ndarray:
-    """Turn grey values 0..white into phase: 0 is -pi, white is pi."""
-    phase = grey.astype(np.float32) * np.float32(2 * np.pi / white) - _PI
-    return np.clip(phase, -_PI, _PI)
+    """Turn grey values 0..white into phase: both ends are pi, the seam of the interval (-pi, pi]."""
+    phase: np.ndarray = grey.astype(np.float32) * np.float32(2 * np.pi / white) - _PI
+    phase[(phase <= -_PI) | (phase > _PI)] = _PI
+    return phase
 
 
-def unwrapped_range(blocks: Iterable[np.ndarray], nodata: float | None, *, zero_is_nodata: bool) -> float:
-    """Return the largest minus the smallest valid value of raw blocks; 0.0 where none is valid."""
+def value_range(blocks: Iterable[Block], nodata: float | None, *, zero_is_nodata: bool) -> tuple[float, float] | None:
+    """Return the smallest and largest valid raw value of blocks; None where none is valid."""
     low, high = np.inf, -np.inf
-    for raw in blocks:
+    for raw, _ in blocks:
         valid = ~is_nodata(raw, nodata)
         if zero_is_nodata:
             valid &= raw != 0
         if valid.any():
             low, high = min(low, float(raw[valid].min())), max(high, float(raw[valid].max()))
-    return max(high - low, 0.0)
+    return (low, high) if low <= high else None
 
 
-def border_zeros(blocks: Sequence[tuple[np.ndarray, tuple[bool, bool, bool, bool]]]) -> tuple[bool, float]:
+def border_zeros(blocks: Sequence[Block]) -> tuple[bool, float]:
     """Judge whether exact zeros are no data: many of them, and in a run along the scene's edge.
 
     Geocoded scenes are slanted in their frame, so what fills the corners touches the edge; phase that happens to be 0

@@ -43,12 +43,12 @@ def discover_with(
 
 def _from(readers: Sequence[Reader], text: str, *, recursive: bool, keep_companions: bool) -> Iterator[Reference]:
     path = Path(text)
-    if is_remote(text) or path.is_file():
+    if is_remote(text) or _is_file(path):
         if keep_companions or not _is_companion(readers, text):
             yield _single(readers, text)
         return
     found = False
-    if path.is_dir():
+    if _is_folder(path):
         for reference in _walk(readers, path, recursive=recursive):
             found = True
             yield reference
@@ -61,6 +61,21 @@ def _from(readers: Sequence[Reader], text: str, *, recursive: bool, keep_compani
         yield Reference(text, "", stem(text))
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        # A name too long, a null byte, a folder that may not be entered: opening it will say so.
+        return False
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def _single(readers: Sequence[Reader], text: str) -> Reference:
     for reader in readers:
         if reader.claims(text):
@@ -70,7 +85,14 @@ def _single(readers: Sequence[Reader], text: str) -> Reference:
 
 
 def _walk(readers: Sequence[Reader], folder: Path, *, recursive: bool) -> Iterator[Reference]:
-    for root, folders, files in os.walk(folder):
+    # Archives are often folders of links; a link to a folder above would never end.
+    entered: set[str] = set()
+    for root, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(root)
+        if real in entered:
+            folders.clear()
+            continue
+        entered.add(real)
         folders[:] = sorted(f for f in folders if not f.startswith(".") and f.lower() not in _SKIPPED_FOLDERS)
         if not recursive:
             folders.clear()
@@ -97,7 +119,9 @@ def _collect(readers: Sequence[Reader], files: list[str]) -> list[Reference]:
     for reader in readers:
         mine = [path for path in left if reader.claims(path)]
         left = [path for path in left if not reader.claims(path)]
-        references += reader.collect(mine)
+        # A picture beside a raster of the same name is its quicklook.
+        stems = {stem(reference.path) for reference in references}
+        references += [reference for reference in reader.collect(mine) if stem(reference.path) not in stems]
     return sorted(references, key=lambda reference: reference.path)
 
 

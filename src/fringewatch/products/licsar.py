@@ -1,36 +1,42 @@
 """COMET LiCSAR: geocoded Sentinel-1 pairs of a frame, the products of the LiCS portal.
 
-Layout on the portal (or flat, or as the time-series tool LiCSBAS keeps it in ``GEOC``)::
+Layout on the portal (also read: without ``interferograms``, flat, or as LiCSBAS keeps them in ``GEOC``)::
 
     128D_09016_110500/
         metadata/128D_09016_110500.geo.{E,N,U,hgt}.tif
         interferograms/20180601_20180613/20180601_20180613.geo.{diff_pha,diff_unfiltered_pha,unw,cc}.tif
 
 EPSG:4326, 0.001 degrees; phase exactly 0 is no data; coherence is uint8 0..255, in some generations float 0..1; E, N
-and U are the unit vector from the ground to the satellite.
+and U are the unit vector from the ground to the satellite. A pair folder gives one interferogram: the filtered wrapped
+phase, else the unfiltered, else the unwrapped.
 
-Sign: LiCSAR declares none in its files. LiCSBAS, which its authors publish for these products, turns the unwrapped
-phase into displacement towards the satellite by ``-wavelength / (4 pi)``, so the phase grows with range, as ours does.
+Sign: the files declare none. LiCSBAS, the time-series package written for these products, turns their unwrapped phase
+into displacement towards the satellite by the factor ``-wavelength / (4 pi)``; so the phase grows with range, as ours
+does, and is not turned round.
 
 References
 ----------
 Lazecky et al. (2020), LiCSAR: an automatic InSAR tool for measuring and monitoring tectonic and volcanic activity,
-Remote Sensing 12(15), 2430. Morishita et al. (2020), LiCSBAS, Remote Sensing 12(3), 424, equation 7.
+Remote Sensing 12(15), 2430. Morishita et al. (2020), LiCSBAS: an open-source InSAR time series analysis package
+integrated with the LiCSAR automated Sentinel-1 InSAR processor, Remote Sensing 12(3), 424.
 """
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fringewatch.conventions import SENTINEL1_WAVELENGTH_M
 from fringewatch.errors import ProductError
+from fringewatch.files import ensure_folder
 from fringewatch.interferogram import make_interferogram
-from fringewatch.products import common
-from fringewatch.products.decode import PhaseDecoder, unwrapped_range
+from fringewatch.products import raster
+from fringewatch.products.companions import Companions, decode_coherence, decode_values
+from fringewatch.products.decode import PhaseDecoder, value_range
+from fringewatch.products.describe import SAMPLED_RANGE, grid_assumptions
 from fringewatch.products.names import dates
 from fringewatch.products.reference import Reader, Reference, file_name, is_remote, join, parent, stem
 
@@ -41,44 +47,55 @@ if TYPE_CHECKING:
 
     from fringewatch.products.reference import ReadOptions
 
-__all__ = ["READER", "frame_id"]
+__all__ = ["FRAME", "READER", "frame_id", "write_licsar"]
 
-_FRAME = re.compile(r"(?<!\d)\d{3}[AD]_\d{5}_\d{6}(?!\d)")
+FRAME = re.compile(r"(?<!\d)\d{3}[AD]_\d{5}_\d{6}(?!\d)")
+"""Track, direction, and position of a LiCSAR frame: ``128D_09016_110500``."""
+
 _PHASE_KINDS = ("diff_pha", "diff_unfiltered_pha", "unw")
-_PHASE = re.compile(rf"(?P<pair>\d{{8}}_\d{{8}})\.geo\.(?P<kind>{'|'.join(_PHASE_KINDS)})\.tiff?$")
-_ANY = re.compile(r"\.geo\.[\w.]+\.(?:tiff?|png)$|\.(?:sltd|tide|iono)\.geo\.tiff?$")
+# Users cut frames to their volcano and name the result so; its companions carry the same ending.
+_CUT = r"(?P<cut>(?:[._](?:crop|cut|clip|mask)\w*)?)"
+_PHASE = re.compile(rf"(?P<pair>\d{{8}}_\d{{8}})\.geo\.(?P<kind>{'|'.join(_PHASE_KINDS)}){_CUT}\.tiff?$")
+_OTHER = re.compile(
+    r"\.geo\.(?:cc|mag_cc|E|N|U|hgt|mli|landmask|rng|azi|inc|iono|tide|s?bovldiff(?:\.adf)?(?:\.(?:mm|cc|coh))?|mask)"
+    rf"{_CUT}\.tiff?$"
+    r"|\.(?:sltd|tide|iono)\.geo\.tiff?$"
+    r"|\.geo\.(?:diff|diff_unfiltered|unw|cc|mag_cc)(?:_blk|_small)?\.(?:png|kmz)$"
+)
 _GEOMETRY = {"los_east": "E", "los_north": "N", "los_up": "U", "height": "hgt"}
 
 
 def frame_id(path: str) -> str:
-    """Return the frame (``128D_09016_110500``: track, direction, position) that a path names, or ``""``."""
-    found = _FRAME.findall(path)
+    """Return the frame that a path names, or ``""``."""
+    found = FRAME.findall(path)
     return found[-1] if found else ""
 
 
 def _claims(path: str) -> bool:
-    return _ANY.search(file_name(path)) is not None
+    name = file_name(path)
+    return _PHASE.search(name) is not None or _OTHER.search(name) is not None
 
 
 def _collect(paths: Sequence[str]) -> list[Reference]:
-    pairs: dict[str, dict[str, str]] = {}
+    pairs: dict[tuple[str, str], dict[str, str]] = {}
     for path in paths:
         match = _PHASE.search(file_name(path))
         if match:
             before = file_name(path)[: match.end("pair")]
-            pairs.setdefault(before, {})[match["kind"]] = path
+            pairs.setdefault((before, match["cut"]), {})[match["kind"]] = path
     chosen = (next(kinds[kind] for kind in _PHASE_KINDS if kind in kinds) for kinds in pairs.values())
     return [Reference(path, READER.name, _name(path)) for path in chosen]
 
 
 def _name(path: str) -> str:
-    frame = frame_id(path)
-    name = stem(path)
+    # Pairs of neighbouring frames share their dates.
+    frame, name = frame_id(path), stem(path)
     return name if not frame or frame in name else f"{frame}_{name}"
 
 
 def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
     path = reference.path
+    info = raster.inspect(path)
     match = _PHASE.search(file_name(path))
     if match is None:
         message = (
@@ -86,9 +103,7 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
             f"{', '.join(f'.geo.{kind}.tif' for kind in _PHASE_KINDS)}; name that one"
         )
         raise ProductError(message)
-    info = common.inspect(path)
-    band = options.band or 1
-    dtype = np.dtype(info.dtypes[band - 1])
+    dtype = np.dtype(info.dtypes[0])
     assumptions: list[str] = []
     kind = "unwrapped" if match["kind"] == "unw" else "wrapped"
     if dtype.kind == "c":
@@ -97,122 +112,152 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
     elif dtype.kind != "f":
         message = f"{path}: holds {dtype}, expected float32 radians as LiCSAR writes them; fetch it again"
         raise ProductError(message)
-    if options.kind in {"wrapped", "unwrapped"}:
+    elif options.kind in {"wrapped", "unwrapped"}:
         kind = options.kind
-    raw = common.read(info, bands=(band,), chunks=options.chunks)
-    nodata = options.nodata if options.nodata is not None else info.nodata[band - 1]
-    total_range = None
+    raw = raster.read(info, chunks=options.chunks)
+    nodata = options.nodata if options.nodata is not None else info.nodata[0]
+    extent = None
     if kind == "unwrapped":
-        blocks = [block for block, _ in common.sample(info, raw[0], band=band)]
-        total_range = unwrapped_range(blocks, nodata, zero_is_nodata=True)
+        extent = value_range(raster.sample(info, raw), nodata, zero_is_nodata=True)
         if not isinstance(raw, np.ndarray):
-            assumptions.append("unwrapped_range_rad is that of a sample of the scene: a lower bound")
+            assumptions.append(SAMPLED_RANGE)
     decoder = PhaseDecoder(
         source=path, kind=kind, nodata=nodata, zero_is_nodata=True, negate=options.phase_sign == "range decrease"
     )
-    companions, notes = _companions(reference, info, options)
-    reference_date, secondary_date = dates(match["pair"])
+    companions = Companions(info, options.chunks, reference.companions)
+    found = {"coherence": companions.read("coherence", _coherence_paths(path, match), decode_coherence)}
+    for variable in _GEOMETRY:
+        decode = decode_values if variable == "height" else _decode_unit_vector
+        found[variable] = companions.read(variable, _geometry_paths(path, variable, match["cut"]), decode)
     crs = info.crs
     if crs is None and info.transform is not None:
         crs = "EPSG:4326"
-        assumptions.append("the file names no coordinate system; EPSG:4326 was assumed, as LiCSAR uses")
+        assumptions.append("the file names no coordinate system; EPSG:4326 was assumed, which LiCSAR uses")
+    else:
+        assumptions += grid_assumptions(info)
+    reference_date, secondary_date = dates(match["pair"])
     return make_interferogram(
-        common.convert(raw, decoder),
+        raster.convert(raw, decoder),
         wavelength_m=options.wavelength_m or SENTINEL1_WAVELENGTH_M,
         source=path,
         product=READER.name,
         name=reference.name or _name(path),
         reference_date=reference_date,
         secondary_date=secondary_date,
-        unwrapped_range_rad=total_range,
+        unwrapped_range_rad=extent[1] - extent[0] if extent else None,
         transform=info.transform,
         crs=crs,
-        assumptions=[*assumptions, *notes],
-        companions=companions,
+        assumptions=[*assumptions, *companions.sentences()],
+        companions={variable: values for variable, values in found.items() if values is not None},
     )
 
 
-def _companions(
-    reference: Reference, onto: common.RasterInfo, options: ReadOptions
-) -> tuple[dict[str, Any], list[str]]:
-    """Read what goes with a pair, where it is found and fits; say what is missing."""
-    found: dict[str, Any] = {}
-    missing: list[str] = []
-    notes: list[str] = []
-    for variable in ("coherence", *_GEOMETRY):
-        paths = (
-            [reference.companions[variable]] if variable in reference.companions else _candidates(reference, variable)
-        )
-        info = None
-        for path in paths:
-            if not is_remote(path) and not Path(path).is_file():
-                continue
-            try:
-                info = common.inspect(path)
-                break
-            except ProductError as error:
-                if not is_remote(path):
-                    notes.append(f"{variable} was left out: {error}")
-        if info is None:
-            missing.append(variable)
-            continue
-        decoder = _Coherence() if variable == "coherence" else _Geometry(info.nodata[0], zero=variable != "height")
-        array = common.convert(common.read(info, chunks=options.chunks), decoder)
-        aligned = common.align(array, info, onto)
-        if aligned is None:
-            notes.append(
-                f"{variable} was left out: {info.path} ({info.shape[0]} x {info.shape[1]}) is not on the grid of the "
-                f"phase ({onto.shape[0]} x {onto.shape[1]})"
-            )
-        else:
-            found[variable] = aligned
-    if missing:
-        notes.append(f"not found beside the interferogram: {', '.join(missing)}")
-    return found, notes
+def _decode_unit_vector(raw: np.ndarray, nodata: float | None) -> np.ndarray:
+    """Return a component of the unit vector; 0, which fills what is outside the frame, becomes NaN."""
+    values = decode_values(raw, nodata)
+    values[raw == 0] = np.nan
+    return values
 
 
-def _candidates(reference: Reference, variable: str) -> list[str]:
-    path = reference.path
-    folder = parent(path)
-    match = _PHASE.search(file_name(path))
-    if variable == "coherence":
-        before = file_name(path)[: match.end("pair")] if match else stem(path)
-        return [join(folder, f"{before}.geo.cc.tif")]
-    ending = f".geo.{_GEOMETRY[variable]}.tif"
+def _coherence_paths(path: str, match: re.Match[str]) -> list[str]:
+    before = file_name(path)[: match.end("pair")]
+    return [join(parent(path), f"{before}.geo.cc{match['cut']}.tif")]
+
+
+def _geometry_paths(path: str, variable: str, cut: str) -> list[str]:
+    """Return where a frame's geometry may be: beside the pair, in the frame's folder, in its metadata folder."""
+    ending = f".geo.{_GEOMETRY[variable]}{cut}.tif"
     frame = frame_id(path)
-    folders = [folder, parent(folder), parent(parent(folder))]
-    places = [place for base in folders for place in (base, join(base, "metadata"))]
+    folder = parent(path)
+    above = parent(parent(folder))
     if is_remote(path):
         # A listing is not to be had: the portal's own place is the only one worth a request.
-        return [join(folders[2], "metadata", frame + ending)] if frame else []
-    named = [join(place, frame + ending) for place in places if frame]
-    return named + [str(other) for place in places for other in sorted(Path(place).glob(f"*{ending}"))]
+        return [join(above, "metadata", frame + ending)] if frame else []
+    places = [Path(place) for base in (folder, parent(folder), above) for place in (base, join(base, "metadata"))]
+    named = [str(place / (frame + ending)) for place in places] if frame else []
+    # A file of another frame would be on another grid, and is then left out with a note.
+    return named + [str(other) for place in places for other in sorted(place.glob(f"*{ending}"))]
 
 
-class _Coherence:
-    """Coherence of either generation: integers are 255ths, 0 is no data."""
+def write_licsar(
+    folder: str | Path,
+    dataset: xr.Dataset,
+    *,
+    frame: str,
+    reference_date: str,
+    secondary_date: str,
+) -> Path:
+    """Write an interferogram as LiCSAR would, for examples, tests and exchange.
 
-    def __call__(self, bands: np.ndarray) -> np.ndarray:
-        raw = bands[0]
-        values = raw.astype(np.float32) / np.float32(255 if raw.dtype.kind in "iu" else 1)
-        values[~(values > 0)] = np.nan
-        return np.clip(values, 0, 1)
+    Below `folder`: ``<frame>/<pair>/<pair>.geo.diff_pha.tif``, ``.geo.cc.tif`` where there is a coherence, and
+    ``<frame>/metadata/<frame>.geo.{E,N,U,hgt}.tif`` where there are a line of sight and a height. Float32 (coherence
+    uint8), DEFLATE, 0 = no data. Valid phase of exactly 0 is written as 1e-6 rad and valid coherence as at least
+    1/255, so that nothing valid becomes no data; reading gives back phase exactly but for that, and coherence to half
+    a 255th. Heights have no such value: NaN is written as 0.
+
+    Parameters
+    ----------
+    folder
+        Where the frame's folder is made.
+    dataset
+        An interferogram on a north-up grid in EPSG:4326.
+    frame
+        ``128D_09016_110500``: track, A or D, position, burst counts.
+    reference_date, secondary_date
+        ISO ``YYYY-MM-DD`` or ``YYYYMMDD``.
+
+    Returns
+    -------
+    pathlib.Path
+        The phase.
+
+    Raises
+    ------
+    ProductError
+        If the frame, a date or the grid is not of that form.
+    OutputError
+        If a file cannot be written.
+    """
+    import rioxarray  # noqa: F401  (registers the .rio accessor)
+
+    pair = f"{reference_date}_{secondary_date}".replace("-", "")
+    if FRAME.fullmatch(frame) is None or dates(pair) == ("", ""):
+        message = (
+            f"frame = {frame!r}, pair = {pair!r}: expected a frame like '128D_09016_110500' and dates like '2018-06-01'"
+        )
+        raise ProductError(message)
+    crs = dataset.rio.crs
+    if crs is None or crs.to_epsg() != 4326:
+        message = f"dataset: its coordinate system is {crs or 'unknown'}, expected EPSG:4326; reproject it first"
+        raise ProductError(message)
+    pair_folder = ensure_folder(Path(folder) / frame / pair)
+    metadata = Path(folder) / frame / "metadata"
+    transform = dataset.rio.transform()
+    phase = _filled(dataset["phase"].values)
+    phase[(dataset["phase"].values == 0)] = 1e-6
+    target = pair_folder / f"{pair}.geo.diff_pha.tif"
+    raster.write(target, phase, crs=crs, transform=transform, nodata=0)
+    if "coherence" in dataset:
+        coherence = dataset["coherence"].values
+        levels = np.where(np.isfinite(coherence), np.clip(np.rint(_filled(coherence) * 255), 1, 255), 0)
+        raster.write(
+            pair_folder / f"{pair}.geo.cc.tif", levels.astype(np.uint8), crs=crs, transform=transform, nodata=0
+        )
+    for variable, letter in _GEOMETRY.items():
+        if variable in dataset:
+            ensure_folder(metadata)
+            raster.write(
+                metadata / f"{frame}.geo.{letter}.tif",
+                _filled(dataset[variable].values),
+                crs=crs,
+                transform=transform,
+                nodata=None if variable == "height" else 0,
+            )
+    return target
 
 
-class _Geometry:
-    """A height or a component of the unit vector; its no-data value becomes NaN."""
-
-    def __init__(self, nodata: float | None, *, zero: bool) -> None:
-        self.nodata = nodata
-        self.zero = zero
-
-    def __call__(self, bands: np.ndarray) -> np.ndarray:
-        values = bands[0].astype(np.float32)
-        if self.nodata is not None:
-            values[bands[0] == self.nodata] = np.nan
-        if self.zero:
-            values[values == 0] = np.nan
-        return values
+def _filled(values: np.ndarray) -> np.ndarray:
+    return np.where(np.isfinite(values), values, 0).astype(np.float32)
 
 
 READER = Reader("licsar", _claims, _collect, _read)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import re
 
 __all__ = ["COMPANION", "dates"]
@@ -27,7 +27,7 @@ def dates(path: str) -> tuple[str, str]:
     """Return the ISO dates of a pair ``YYYYMMDD_YYYYMMDD`` in a path, the last such pair; ``("", "")`` without one."""
     for match in reversed(list(_DATES.finditer(path))):
         try:
-            first, second = (datetime.datetime.strptime(text, "%Y%m%d").date() for text in match.groups())  # noqa: DTZ007
+            first, second = (dt.datetime.strptime(text, "%Y%m%d").date() for text in match.groups())
         except ValueError:
             continue
         return first.isoformat(), second.isoformat()

@@ -6,16 +6,31 @@ import dataclasses
 import re
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
+
+from fringewatch.errors import ProductError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     import xarray as xr
 
-__all__ = ["Chunks", "Kind", "ReadOptions", "Reader", "Reference", "file_name", "is_remote", "join", "parent", "stem"]
+__all__ = [
+    "Chunks",
+    "Kind",
+    "ReadOptions",
+    "Reader",
+    "Reference",
+    "Sign",
+    "file_name",
+    "is_remote",
+    "join",
+    "parent",
+    "stem",
+]
 
 Kind = Literal["auto", "wrapped", "unwrapped", "complex", "picture"]
+Sign = Literal["range increase", "range decrease"]
 Chunks = int | tuple[int, int] | Literal["auto"] | None
 
 _REMOTE = re.compile(r"(?:/vsi\w+[/?]|[a-z][a-z0-9+.]+://)", re.IGNORECASE)
@@ -52,10 +67,25 @@ class ReadOptions:
 
     chunks: Chunks = None
     wavelength_m: float | None = None
-    phase_sign: Literal["range increase", "range decrease"] | None = None
+    phase_sign: Sign | None = None
     kind: Kind = "auto"
     band: int | None = None
     nodata: float | None = None
+
+    def check(self) -> None:
+        """Refuse values that no reader knows.
+
+        Raises
+        ------
+        ProductError
+            Naming the argument, its value and what is allowed.
+        """
+        if self.kind not in get_args(Kind):
+            message = f"kind = {self.kind!r}: expected one of {', '.join(get_args(Kind))}"
+            raise ProductError(message)
+        if self.phase_sign not in {None, *get_args(Sign)}:
+            message = f"phase_sign = {self.phase_sign!r}: expected one of {', '.join(get_args(Sign))}, or None"
+            raise ProductError(message)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import logging
 import threading
+import uuid
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,8 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
-from fringewatch.errors import ProductError
+from fringewatch.errors import OutputError, ProductError
+from fringewatch.files import atomic_path
 from fringewatch.products.reference import is_remote
 
 if TYPE_CHECKING:
@@ -32,12 +34,28 @@ if TYPE_CHECKING:
 
     from fringewatch.products.reference import Chunks
 
-    Array = Any  # numpy.ndarray or dask.array.Array
-
-__all__ = ["EAGER_PIXELS", "RasterInfo", "align", "convert", "gdal_path", "inspect", "read", "sample"]
+__all__ = [
+    "EAGER_PIXELS",
+    "Array",
+    "Block",
+    "RasterInfo",
+    "align",
+    "convert",
+    "gdal_path",
+    "inspect",
+    "read",
+    "sample",
+    "write",
+]
 
 EAGER_PIXELS = 64_000_000
 """Rasters up to this size are read at once; larger ones become dask arrays."""
+
+Array = Any
+"""numpy.ndarray or dask.array.Array."""
+
+Block = tuple[np.ndarray, tuple[bool, bool, bool, bool]]
+"""Raw values (h, w), and whether their top, bottom, left and right edge is the scene's."""
 
 _CHUNK_PIXELS = 4_194_304
 _MAX_BLOCK_BYTES = 512 * 1024**2
@@ -75,7 +93,7 @@ class RasterInfo:
         As the user gave it.
     shape
         (rows, columns).
-    dtypes, descriptions, nodata, colors
+    dtypes, descriptions, nodata, scales, offsets, colors
         One entry per band; ``nodata`` is the declared value or None, ``colors`` the names of the colour roles.
     block
         (rows, columns) of the blocks in the file.
@@ -89,6 +107,8 @@ class RasterInfo:
         Metadata of the file and its first band.
     driver
         GDAL's name of the format.
+    colormap
+        Red, green, blue and alpha by value, where the first band is a palette.
     """
 
     path: str
@@ -106,6 +126,7 @@ class RasterInfo:
     has_mask: bool
     tags: dict[str, str]
     driver: str
+    colormap: dict[int, tuple[int, int, int, int]] | None = None
 
     @property
     def pixels(self) -> int:
@@ -197,26 +218,25 @@ def inspect(path: str) -> RasterInfo:
             warp = "gcps"
         elif crs is not None and (abs(transform.b) + abs(transform.d)) > 1e-9 * (abs(transform.a) + abs(transform.e)):
             warp = "rotated"
-        first = source
-        with _north_up(source, warp) if warp else contextlib.nullcontext(source) as source:
-            georeferenced = not source.transform.is_identity
-            flags = first.mask_flag_enums[0]
+        with _north_up(source, warp) if warp else contextlib.nullcontext(source) as grid:
+            georeferenced = not grid.transform.is_identity
             return RasterInfo(
                 path=path,
-                shape=(source.height, source.width),
-                dtypes=tuple(first.dtypes),
-                descriptions=tuple((text or "") for text in first.descriptions),
-                nodata=tuple(first.nodatavals),
-                scales=tuple(first.scales),
-                offsets=tuple(first.offsets),
-                colors=tuple(color.name for color in first.colorinterp),
-                block=tuple(source.block_shapes[0]),
-                transform=source.transform if georeferenced else None,
-                crs=source.crs if georeferenced else None,
+                shape=(grid.height, grid.width),
+                dtypes=tuple(source.dtypes),
+                descriptions=tuple((text or "") for text in source.descriptions),
+                nodata=tuple(source.nodatavals),
+                scales=tuple(source.scales),
+                offsets=tuple(source.offsets),
+                colors=tuple(color.name for color in source.colorinterp),
+                block=tuple(grid.block_shapes[0]),
+                transform=grid.transform if georeferenced else None,
+                crs=grid.crs if georeferenced else None,
                 warp=warp,
-                has_mask=MaskFlags.per_dataset in flags,
-                tags={**first.tags(), **first.tags(1)},
-                driver=first.driver,
+                has_mask=MaskFlags.per_dataset in source.mask_flag_enums[0],
+                tags={**source.tags(), **source.tags(1)},
+                driver=source.driver,
+                colormap=_colormap(source),
             )
 
 
@@ -263,7 +283,11 @@ def read(info: RasterInfo, *, bands: Sequence[int] = (1,), mask: bool = False, c
         (top, bottom), (left, right) = block_info[None]["array-location"][1:]
         return _read_window(info, bands, mask=mask, window=Window(left, top, right - left, bottom - top))
 
-    return da.map_blocks(block, chunks=layout, dtype=dtype, meta=np.empty((0, 0, 0), dtype))
+    # A name of its own: dask would hash the closure to find one.
+    name = f"raster-{uuid.uuid4().hex}"
+    meta = np.empty((0, 0, 0), dtype)
+    # dask is typed only in part.
+    return da.map_blocks(block, chunks=layout, dtype=dtype, meta=meta, name=name)  # type: ignore[no-untyped-call]
 
 
 def _chunk_shape(info: RasterInfo, chunks: Chunks) -> tuple[int, int]:
@@ -296,18 +320,18 @@ def _read_window(info: RasterInfo, bands: Sequence[int], *, mask: bool, window: 
         return values
 
 
-def sample(info: RasterInfo, array: Array, *, band: int = 1) -> list[tuple[np.ndarray, tuple[bool, bool, bool, bool]]]:
+def sample(info: RasterInfo, array: Array, *, band: int = 1) -> list[Block]:
     """Return raw values to judge a band by, each block with which of its edges lie on the scene's edge.
 
-    A band in memory is returned whole. Of a lazy one, blocks at the corners, the edges and the middle are read, at
-    most 256 x 256 pixels each, so that opening stays cheap whatever the size of the raster.
+    The first band of an array in memory is returned whole. Of a lazy one, blocks at the corners, the edges and the
+    middle are read, at most 256 x 256 pixels each, so that opening stays cheap whatever the size of the raster.
 
     Returns
     -------
-    list of (numpy.ndarray, (top, bottom, left, right))
+    list of Block
     """
     if isinstance(array, np.ndarray):
-        return [(array, (True, True, True, True))]
+        return [(array[0], (True, True, True, True))]
     height, width = info.shape
     high, wide = min(_SAMPLE_SIDE, height), min(_SAMPLE_SIDE, width)
     tops = sorted({0, (height - high) // 2, height - high})
@@ -368,14 +392,55 @@ def align(array: Array, info: RasterInfo, onto: RasterInfo) -> Array | None:
     return np.pad(cut, missing, constant_values=np.float32(np.nan))
 
 
+def write(
+    target: Path,
+    values: np.ndarray,
+    *,
+    crs: CRS,
+    transform: Affine,
+    nodata: float | None = None,
+) -> None:
+    """Write (H, W) values as a DEFLATE-compressed GeoTIFF, atomically.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    height, width = values.shape
+    profile = {"driver": "GTiff", "height": height, "width": width, "count": 1, "dtype": values.dtype, "nodata": nodata}
+    predictor = 3 if values.dtype.kind == "f" else 2
+    try:
+        with (
+            atomic_path(target) as temporary,
+            rasterio.Env(**_LOCAL_OPTIONS),
+            rasterio.open(
+                temporary,
+                "w",
+                crs=crs,
+                transform=transform,
+                compress="deflate",
+                predictor=predictor,
+                zlevel=9,
+                **profile,
+            ) as sink,
+        ):
+            sink.write(values, 1)
+    except RasterioError as error:
+        message = f"{target}: cannot be written ({error}); free some space or choose another folder"
+        raise OutputError(message) from error
+
+
+def _colormap(source: Any) -> dict[int, tuple[int, int, int, int]] | None:
+    if source.colorinterp[0] != ColorInterp.palette:
+        return None
+    colors: dict[int, tuple[int, int, int, int]] = source.colormap(1)
+    return colors
+
+
 def _apply(transform: Affine, column: float, row: float) -> tuple[float, float]:
     # Written out: the operator for this changed between affine 2 and 3.
     return (
         transform.a * column + transform.b * row + transform.c,
         transform.d * column + transform.e * row + transform.f,
     )
-
-
-def has_alpha(info: RasterInfo) -> bool:
-    """Tell whether the last band is an alpha band."""
-    return len(info.colors) > 1 and info.colors[-1] == ColorInterp.alpha.name

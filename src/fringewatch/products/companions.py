@@ -1,0 +1,110 @@
+"""What goes with an interferogram, brought onto its grid: coherence, height, the line of sight.
+
+A companion that is missing, unreadable or on another grid never stops an interferogram from being read; the sentence
+that says so ends up in ``attrs["assumptions"]``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fringewatch.errors import ProductError
+from fringewatch.products import raster
+from fringewatch.products.reference import is_remote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from fringewatch.products.raster import Array, RasterInfo
+    from fringewatch.products.reference import Chunks
+
+__all__ = ["Companions", "decode_coherence", "decode_values"]
+
+
+@dataclasses.dataclass(slots=True)
+class Companions:
+    """Collects the companions of one interferogram.
+
+    Parameters
+    ----------
+    onto
+        Header of the phase, whose grid is wanted.
+    chunks
+        As for the phase.
+    given
+        Paths the user or discovery named, by variable; tried before any other.
+    """
+
+    onto: RasterInfo
+    chunks: Chunks
+    given: Mapping[str, str]
+    missing: list[str] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+    def read(
+        self, variable: str, paths: Iterable[str], decode: Callable[[np.ndarray, float | None], np.ndarray]
+    ) -> Array | None:
+        """Read the first of `paths` that exists, as (H, W) float32 on the grid of the phase; None without one."""
+        candidates = [self.given[variable]] if variable in self.given else paths
+        for path in candidates:
+            if not is_remote(path) and not Path(path).is_file():
+                continue
+            try:
+                info = raster.inspect(path)
+                values = self._read(info, decode)
+            except ProductError as error:
+                # A remote address can only be tried; that it is not there is no news.
+                if not is_remote(path):
+                    self.notes.append(f"{variable} was left out: {error}")
+                    return None
+                continue
+            if values is None:
+                self.notes.append(
+                    f"{variable} was left out: {path} ({info.shape[0]} x {info.shape[1]}) is not on the grid of the "
+                    f"phase ({self.onto.shape[0]} x {self.onto.shape[1]})"
+                )
+            return values
+        self.missing.append(variable)
+        return None
+
+    def _read(self, info: RasterInfo, decode: Callable[[np.ndarray, float | None], np.ndarray]) -> Array | None:
+        if np.dtype(info.dtypes[0]).kind not in "iuf":
+            message = f"{info.path}: holds {info.dtypes[0]}, expected real numbers"
+            raise ProductError(message)
+        nodata = info.nodata[0]
+
+        def function(bands: np.ndarray) -> np.ndarray:
+            return decode(bands[0], nodata)
+
+        values = raster.convert(raster.read(info, chunks=self.chunks), function)
+        return raster.align(values, info, self.onto)
+
+    def sentences(self) -> list[str]:
+        """Return what was left out or not found."""
+        absent = [f"not found beside the interferogram: {', '.join(self.missing)}"] if self.missing else []
+        return [*self.notes, *absent]
+
+
+def decode_coherence(raw: np.ndarray, nodata: float | None) -> np.ndarray:
+    """Turn coherence of any generation into [0, 1]: integers are 255ths; 0, NaN and the no-data value become NaN."""
+    values: np.ndarray = raw.astype(np.float32)
+    missing = ~(raw > 0)
+    if nodata is not None:
+        missing |= raw == nodata
+    if raw.dtype.kind in "iu":
+        values /= np.float32(255)
+    values[missing] = np.nan
+    np.clip(values, 0, 1, out=values)
+    return values
+
+
+def decode_values(raw: np.ndarray, nodata: float | None) -> np.ndarray:
+    """Return real values as float32; the no-data value becomes NaN."""
+    values = raw.astype(np.float32)
+    if nodata is not None:
+        values[raw == nodata] = np.nan
+    return values

@@ -1,0 +1,178 @@
+"""ASF HyP3 on-demand InSAR: INSAR_GAMMA and INSAR_ISCE_BURST, as folders, loose files or the zip as downloaded.
+
+Files of one product share a base name ``S1AA_20190610T135156_20190622T135157_VVP012_INT80_G_ueF_F8BF`` and end in
+``_wrapped_phase.tif`` (optional), ``_unw_phase.tif``, ``_corr.tif``, ``_dem.tif``, ``_lv_theta.tif``, ``_lv_phi.tif``
+and ``.txt`` (the parameters); all are on one UTM grid and 0 is no data in phase and coherence. The wrapped phase is
+preferred. Files cut to a common overlap, ``..._clipped.tif`` or ``..._clip.tif``, are taken together in the same way.
+
+Sign: HyP3 documents that positive unwrapped phase is movement away from the sensor, the opposite of its displacement
+maps. So the phase grows with range, as ours does, and is not turned round; the displacement maps are never read.
+
+Look vectors: ``lv_theta`` is the elevation of the sensor above the horizontal and ``lv_phi`` its direction, counter-
+clockwise from east, both seen from the ground in radians: east = cos(theta) cos(phi), north = cos(theta) sin(phi),
+up = sin(theta).
+
+The wavelength is Sentinel-1's where the parameter file names Sentinel-1 granules. See the HyP3 InSAR product guide.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fringewatch.conventions import SENTINEL1_WAVELENGTH_M
+from fringewatch.errors import ProductError
+from fringewatch.interferogram import make_interferogram
+from fringewatch.products import raster
+from fringewatch.products.companions import Companions, decode_coherence, decode_values
+from fringewatch.products.decode import PhaseDecoder, value_range
+from fringewatch.products.describe import SAMPLED_RANGE, grid_assumptions
+from fringewatch.products.names import dates
+from fringewatch.products.reference import Reader, Reference, file_name, is_remote, join, parent, stem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import xarray as xr
+
+    from fringewatch.products.reference import ReadOptions
+
+__all__ = ["READER"]
+
+_BASE = r"(?P<base>S1[A-Z0-9_\-]*?_.*?INT\d+(?:_\w+?)??_[0-9A-F]{4})"
+_CUT = r"(?P<cut>(?:_clip|_clipped)?)"
+_PHASE = re.compile(rf"^{_BASE}_(?P<kind>wrapped_phase|unw_phase){_CUT}\.tiff?$")
+_OTHER = re.compile(rf"^{_BASE}_[a-z]\w*\.(?:tiff?|png|kmz)$")
+_ZIP = re.compile(rf"^{_BASE}\.zip$")
+_VSIZIP = "/vsizip/"
+
+
+def _claims(path: str) -> bool:
+    name = file_name(path)
+    return any(pattern.search(name) for pattern in (_PHASE, _OTHER, _ZIP))
+
+
+def _collect(paths: Sequence[str]) -> list[Reference]:
+    products: dict[tuple[str, str], dict[str, str]] = {}
+    for path in paths:
+        match = _PHASE.search(file_name(path))
+        if match:
+            products.setdefault((match["base"], match["cut"]), {})[match["kind"]] = path
+        zipped = _ZIP.search(file_name(path))
+        if zipped:
+            products.setdefault((zipped["base"], ""), {})["zip"] = path
+    # A zip beside its own unpacked content is the same product once more.
+    order = ("wrapped_phase", "unw_phase", "zip")
+    chosen = (next(kinds[kind] for kind in order if kind in kinds) for kinds in products.values())
+    return [Reference(path, READER.name, _name(path)) for path in chosen]
+
+
+def _name(path: str) -> str:
+    return file_name(path).removesuffix(".zip") if path.endswith(".zip") else stem(path)
+
+
+def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
+    path = _unzip(reference.path)
+    match = _PHASE.search(file_name(path))
+    info = raster.inspect(path)
+    if match is None:
+        message = (
+            f"{path}: is by its name a HyP3 file that goes with an interferogram, expected *_wrapped_phase.tif or "
+            "*_unw_phase.tif; name that one"
+        )
+        raise ProductError(message)
+    if np.dtype(info.dtypes[0]).kind != "f":
+        message = f"{path}: holds {info.dtypes[0]}, expected float32 radians as HyP3 writes them; fetch it again"
+        raise ProductError(message)
+    assumptions: list[str] = []
+    kind = "wrapped" if match["kind"] == "wrapped_phase" else "unwrapped"
+    raw = raster.read(info, chunks=options.chunks)
+    nodata = options.nodata if options.nodata is not None else info.nodata[0]
+    extent = None
+    if kind == "unwrapped":
+        extent = value_range(raster.sample(info, raw), nodata, zero_is_nodata=True)
+        if not isinstance(raw, np.ndarray):
+            assumptions.append(SAMPLED_RANGE)
+    decoder = PhaseDecoder(
+        source=path, kind=kind, nodata=nodata, zero_is_nodata=True, negate=options.phase_sign == "range decrease"
+    )
+    base, cut = join(parent(path), match["base"]), match["cut"]
+    parameters = _parameters(f"{base}.txt")
+    reference_date, secondary_date = dates(match["base"])
+    wavelength_m = options.wavelength_m or SENTINEL1_WAVELENGTH_M
+    if not parameters:
+        assumptions.append("the parameter file (.txt) was not found; the wavelength of Sentinel-1 was assumed")
+    elif not parameters.get("reference granule", "").startswith("S1") and options.wavelength_m is None:
+        assumptions.append("the parameter file names no Sentinel-1 granule; the wavelength of Sentinel-1 was assumed")
+    companions = Companions(info, options.chunks, reference.companions)
+    found: dict[str, Any] = {
+        "coherence": companions.read("coherence", [f"{base}_corr{cut}.tif"], decode_coherence),
+        "height": companions.read("height", [f"{base}_dem{cut}.tif"], decode_values),
+    }
+    theta = companions.read("lv_theta", [f"{base}_lv_theta{cut}.tif"], decode_values)
+    phi = companions.read("lv_phi", [f"{base}_lv_phi{cut}.tif"], decode_values)
+    if theta is not None and phi is not None:
+        # Both exactly 0: outside the swath, where no sensor stands on the horizon due east.
+        outside = (theta == 0) & (phi == 0)
+        theta = np.where(outside, np.float32(np.nan), theta)
+        found["los_east"] = np.cos(theta) * np.cos(phi)
+        found["los_north"] = np.cos(theta) * np.sin(phi)
+        found["los_up"] = np.sin(theta)
+    return make_interferogram(
+        raster.convert(raw, decoder),
+        wavelength_m=wavelength_m,
+        source=path,
+        product=READER.name,
+        name=reference.name or _name(reference.path),
+        reference_date=reference_date,
+        secondary_date=secondary_date,
+        unwrapped_range_rad=extent[1] - extent[0] if extent else None,
+        transform=info.transform,
+        crs=info.crs,
+        assumptions=[*assumptions, *grid_assumptions(info), *companions.sentences()],
+        companions={variable: values for variable, values in found.items() if values is not None},
+    )
+
+
+def _unzip(path: str) -> str:
+    """Return the phase inside a zip as a GDAL path; any other path as it is."""
+    if not path.lower().endswith(".zip") or is_remote(path):
+        return path
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except FileNotFoundError as error:
+        message = f"{path}: there is no such file, expected the zip of a HyP3 product; check the spelling"
+        raise ProductError(message) from error
+    except (OSError, zipfile.BadZipFile) as error:
+        message = f"{path}: cannot be read as a zip ({error}), expected one as HyP3 delivers it; fetch it again"
+        raise ProductError(message) from error
+    for kind in ("wrapped_phase", "unw_phase"):
+        for name in names:
+            match = _PHASE.search(file_name(name))
+            if match and match["kind"] == kind:
+                return f"{_VSIZIP}{Path(path).resolve()}/{name}"
+    message = f"{path}: holds no *_wrapped_phase.tif or *_unw_phase.tif, expected a HyP3 InSAR product; name another"
+    raise ProductError(message)
+
+
+def _parameters(path: str) -> dict[str, str]:
+    """Read a parameter file (``Key: value`` lines), keys in lower case; empty where it cannot be had."""
+    try:
+        if path.startswith(_VSIZIP):
+            outer, _, inner = path.removeprefix(_VSIZIP).partition(".zip/")
+            with zipfile.ZipFile(f"{outer}.zip") as archive:
+                text = archive.read(inner).decode("utf-8", errors="replace")
+        else:
+            text = Path(path).read_text(encoding="utf-8", errors="replace")
+    except (OSError, KeyError, zipfile.BadZipFile):
+        return {}
+    lines = (line.partition(":") for line in text.splitlines())
+    return {key.strip().lower(): value.strip() for key, colon, value in lines if colon}
+
+
+READER = Reader("hyp3", _claims, _collect, _read)

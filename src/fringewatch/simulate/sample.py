@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from scipy import ndimage
@@ -190,19 +190,40 @@ def local_coherence(phase_rad: NDArray[np.float32]) -> NDArray[np.float32]:
     numpy.ndarray
         (H, W) float32 in [0, 1].
     """
-    z = np.where(np.isfinite(phase_rad), np.exp(1j * np.nan_to_num(phase_rad)), 0).astype(np.complex64)
+    z = _phasor(phase_rad)
     step_x = np.zeros_like(z)
-    step_x[:, 1:] = z[:, 1:] * z[:, :-1].conj()
+    np.multiply(z[:, 1:], z[:, :-1].conj(), out=step_x[:, 1:])
     step_y = np.zeros_like(z)
-    step_y[1:] = z[1:] * z[:-1].conj()
-    along_x = np.abs(_box(step_x))
-    along_y = np.abs(_box(step_y))
-    result: NDArray[np.float32] = np.sqrt(along_x * along_y)
+    np.multiply(z[1:], z[:-1].conj(), out=step_y[1:])
+    result: NDArray[np.float32] = np.sqrt(np.abs(_box(step_x, _WINDOW)) * np.abs(_box(step_y, _WINDOW)))
     return result
 
 
-def _box(z: NDArray[np.complex64]) -> NDArray[np.complex64]:
-    return ndimage.uniform_filter(z, _WINDOW, mode="nearest")
+def _phasor(phase_rad: NDArray[np.float32]) -> NDArray[np.complex64]:
+    """``exp(i phase)``, 0 where there is no data; twice as fast as the complex exponential."""
+    z = np.empty(phase_rad.shape, np.complex64)
+    np.cos(phase_rad, out=z.real)
+    np.sin(phase_rad, out=z.imag)
+    z[~np.isfinite(phase_rad)] = 0
+    return z
+
+
+_Any = TypeVar("_Any", np.float32, np.complex64)
+
+
+def _box(values: NDArray[_Any], size: int) -> NDArray[_Any]:
+    """Mean in `size` x `size` windows, edges repeated; shifted sums beat scipy's filter fivefold at this size."""
+    half = size // 2
+    padded = np.pad(values, half, mode="edge")
+    rows, cols = values.shape
+    tall = padded[:rows].copy()
+    for shift in range(1, size):
+        tall += padded[shift : shift + rows]
+    total = tall[:, :cols].copy()
+    for shift in range(1, size):
+        total += tall[:, shift : shift + cols]
+    total *= values.dtype.type(1 / size**2)
+    return total
 
 
 def visible_mask(deformation_rad: NDArray[np.float32], coherence: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -220,7 +241,7 @@ def visible_mask(deformation_rad: NDArray[np.float32], coherence: NDArray[np.flo
     magnitude = np.abs(deformation_rad)
     level = max(np.pi / 2, 0.08 * float(magnitude.max()))
     moved = magnitude > level
-    coherent = ndimage.uniform_filter(coherence, 2 * _WINDOW + 1, mode="nearest") > _MIN_LOCAL_COHERENCE
+    coherent = _box(coherence, 2 * _WINDOW + 1) > _MIN_LOCAL_COHERENCE
     visible = moved & coherent
     filled = ndimage.binary_fill_holes(ndimage.binary_closing(visible, iterations=3)) & moved
     result: NDArray[np.bool_] = filled
@@ -229,7 +250,8 @@ def visible_mask(deformation_rad: NDArray[np.float32], coherence: NDArray[np.flo
 
 def phase_gradient_rad(phase_rad: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the magnitude of the wrapped phase gradient of smoothed phase, in radians per pixel."""
-    z = ndimage.gaussian_filter(np.exp(1j * phase_rad).astype(np.complex64), 2.0)
+    # Two boxes of five are a fair Gaussian of two pixels.
+    z = _box(_box(_phasor(phase_rad), _WINDOW), _WINDOW)
     grad_x = np.zeros(phase_rad.shape, np.float32)
     grad_y = np.zeros(phase_rad.shape, np.float32)
     grad_x[:, 1:] = np.angle(z[:, 1:] * z[:, :-1].conj())

@@ -1,0 +1,45 @@
+"""The sign convention, wrapping and conversions."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fringewatch.conventions import SENTINEL1_WAVELENGTH_M, los_to_phase, phase_to_los, wrap
+
+
+def test_sentinel1_wavelength_is_the_published_one():
+    assert pytest.approx(0.0554658, abs=1e-7) == SENTINEL1_WAVELENGTH_M
+
+
+def test_half_a_wavelength_towards_the_satellite_is_one_fringe_of_negative_phase():
+    uplift = np.array([SENTINEL1_WAVELENGTH_M / 2])
+    assert los_to_phase(uplift)[0] == pytest.approx(-2 * np.pi)
+
+
+def test_conversion_goes_there_and_back():
+    phase = np.linspace(-50, 50, 101)
+    np.testing.assert_allclose(los_to_phase(phase_to_los(phase)), phase, rtol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_wrap_agrees_with_the_complex_definition(dtype):
+    phase = np.linspace(-40, 40, 4001).astype(dtype)
+    wrapped = wrap(phase)
+    assert wrapped.dtype == dtype
+    assert wrapped.min() > -np.pi - 1e-6
+    assert wrapped.max() <= np.pi + 1e-6
+    np.testing.assert_allclose(np.exp(1j * wrapped), np.exp(1j * phase.astype(float)), atol=1e-5)
+
+
+def test_wrap_includes_pi_and_excludes_minus_pi():
+    np.testing.assert_array_equal(wrap(np.array([np.pi, -np.pi])), [np.pi, np.pi])
+
+
+def test_wrap_keeps_nan():
+    assert np.isnan(wrap(np.array([np.nan, 1.0]))).tolist() == [True, False]
+
+
+@given(st.floats(-3.1, 3.1), st.integers(-20, 20))
+def test_whole_turns_do_not_matter(phase, turns):
+    assert wrap(np.array([phase + 2 * np.pi * turns]))[0] == pytest.approx(phase, abs=1e-9)

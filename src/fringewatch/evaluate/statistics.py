@@ -3,7 +3,7 @@
 All intervals are 95 %. A proportion takes the bootstrap over groups where it rests on at least ten groups and is
 neither 0 nor 1; otherwise Wilson's interval with the number of groups as the number of trials, which assumes the
 worst: that the files of a group all behave alike. A bootstrap of few groups is too narrow, and that of a perfect score
-has no width. Any other estimate whose resamples all agree gets no interval.
+has no width. Any other estimate gets no interval where it rests on fewer than five groups or its resamples all agree.
 """
 
 from __future__ import annotations
@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 __all__ = ["Summary"]
 
 _FEW_GROUPS = 10
+"""Below this a bootstrap is too narrow to be trusted alone."""
+
+_TOO_FEW_GROUPS = 5
+"""Below this it says nothing."""
+
 _LARGE_SHARE = 0.25
 
 
@@ -89,14 +94,12 @@ class Summary:
             inside = np.array([getattr(file, column) == name for file in self.files])
             positive, negative = inside & self.labels, inside & ~self.labels
             groups = self._count_groups(positive)
-            # The negatives' spread alone would pass for the whole uncertainty of a site with one group.
-            interval = ends[:, index] if groups > 1 else np.full(2, np.nan)
             rows.append(
                 Row(
                     name=name,
                     positives=int(positive.sum()),
                     negatives=int(negative.sum()),
-                    auroc=_estimate(placements[index], interval, int(positive.sum()), groups, "bootstrap"),
+                    auroc=_estimate(placements[index], ends[:, index], int(positive.sum()), groups, "bootstrap"),
                     recall=self._proportion(self.flagged, positive),
                     false_alarm_rate=self._proportion(self.flagged, negative),
                 )
@@ -230,8 +233,8 @@ def _names(values: Iterable[str]) -> list[str]:
 
 def _estimate(value: float, interval: ArrayLike, files: int, groups: int, method: str) -> Estimate:
     low, high = (_defined(float(end)) for end in np.asarray(interval, float))
-    if low == high:
-        # All resamples agree (a perfect score, a single group): that is ignorance, not certainty.
+    if low == high or (method == "bootstrap" and groups < _TOO_FEW_GROUPS):
+        # Resamples that all agree (a perfect score), or differ in the negatives alone, show ignorance, not certainty.
         low = high = None
     kept = "none" if low is None else method
     return Estimate.model_validate(

@@ -1,0 +1,153 @@
+"""Simulated scenes: reproducible, honest about their truth, right in sign."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fringewatch.conventions import los_to_phase, wrap
+from fringewatch.errors import ConfigError, ProductError
+from fringewatch.simulate import RealNoise, SceneSpec, preset, simulate
+from fringewatch.simulate.sample import gradient_coherence, local_coherence, visible_mask
+
+SMALL = {"height_px": 96, "width_px": 96, "pixel_size_m": (150, 200)}
+
+
+def spec(**settings):
+    return SceneSpec.build(SMALL | settings)
+
+
+@pytest.mark.parametrize("kind", ["volcano", "earthquake", "mining", "quiet"])
+def test_same_seed_and_index_give_the_same_sample_and_others_do_not(kind):
+    population = spec(kinds={kind: 1.0})
+    first, again = (simulate(population, seed=3, index=5) for _ in range(2))
+    np.testing.assert_array_equal(first.phase, again.phase)
+    assert first.parameters == again.parameters
+    assert not np.array_equal(first.phase, simulate(population, seed=3, index=6).phase, equal_nan=True)
+
+
+@pytest.mark.parametrize("kind", ["volcano", "earthquake", "mining"])
+def test_deformation_scenes_hold_visible_deformation_within_the_wanted_fringes(kind):
+    population = spec(kinds={kind: 1.0}, fringes=(1.0, 8.0))
+    samples = [simulate(population, seed=1, index=index) for index in range(6)]
+    moved = [sample for sample in samples if sample.kind != "quiet"]
+    assert len(moved) >= 4
+    for sample in moved:
+        assert sample.mask.sum() >= 40
+        # Two sources may add up or cancel; one obeys the range.
+        assert 0.3 < sample.parameters["peak_to_peak_fringes"] < 20
+        assert np.abs(los_to_phase(sample.los_m))[sample.mask].min() > np.pi / 2
+
+
+def test_quiet_scenes_hold_none():
+    sample = simulate(spec(kinds={"quiet": 1.0}), seed=0, index=0)
+    assert not sample.is_deformation
+    assert not sample.los_m.any()
+
+
+def test_subsidence_over_a_mine_increases_phase():
+    population = spec(kinds={"mining": 1.0}, fringes=(1.0, 2.0))
+    sample = simulate(population, seed=4, index=0)
+    deepest = np.unravel_index(np.abs(sample.los_m).argmax(), sample.los_m.shape)
+    assert sample.los_m[deepest] < 0
+    assert los_to_phase(sample.los_m)[deepest] > 0
+
+
+def test_without_noise_and_atmosphere_the_phase_is_the_deformation():
+    population = spec(
+        kinds={"volcano": 1.0},
+        turbulence_m=(1e-9, 1e-9),
+        stratified_std_m_per_km=0.0,
+        ramp_fringes=(0, 0),
+        coherence=(0.999, 0.999),
+        looks=(1e6, 1e6),
+        water_share=0.0,
+        goldstein_share=0.0,
+        nodata_share=0.0,
+        fringes=(1.0, 3.0),
+    )
+    sample = simulate(population, seed=2, index=0)
+    difference = wrap(sample.phase - los_to_phase(sample.los_m))
+    constant = np.angle(np.exp(1j * difference).mean())
+    gentle = gradient_coherence(los_to_phase(sample.los_m)) > 0.999
+    assert np.abs(wrap(difference - np.float32(constant)))[gentle].std() < 0.06
+
+
+def test_phase_is_wrapped_and_nan_where_missing():
+    for index in range(8):
+        phase = simulate(spec(nodata_share=1.0), seed=8, index=index).phase
+        assert phase.dtype == np.float32
+        assert np.nanmax(np.abs(phase)) <= np.float32(np.pi)
+
+
+def test_gradient_coherence_is_the_sinc_of_the_ramp():
+    ramp = np.broadcast_to(np.arange(32, dtype=np.float32) * 2.0, (32, 32))
+    np.testing.assert_allclose(gradient_coherence(ramp), np.sinc(2.0 / (2 * np.pi)), rtol=1e-5)
+    # The mean of exp(i phase) over one pixel of that ramp, by numerical integration.
+    inside = np.linspace(-0.5, 0.5, 10_001)
+    assert np.abs(np.exp(2j * inside).mean()) == pytest.approx(float(gradient_coherence(ramp)[5, 5]), abs=1e-3)
+
+
+def test_local_coherence_tells_fringes_from_noise():
+    fringes = wrap(np.broadcast_to(np.arange(64, dtype=np.float32) * 1.2, (64, 64)).copy())
+    noise = np.random.default_rng(0).uniform(-np.pi, np.pi, (64, 64)).astype(np.float32)
+    assert local_coherence(fringes)[8:-8, 8:-8].min() > 0.95
+    assert local_coherence(noise).mean() < 0.35
+    assert not local_coherence(np.full((16, 16), np.nan, np.float32)).any()
+
+
+def test_visible_mask_needs_coherence_and_fills_the_core():
+    rows, cols = np.mgrid[-40:41, -40:41]
+    bowl = (6 * np.pi * np.exp(-(rows**2 + cols**2) / 300)).astype(np.float32)
+    coherent = np.ones_like(bowl)
+    coherent[(rows**2 + cols**2) < 30] = 0.1
+    assert visible_mask(bowl, coherent)[40, 40]
+    assert not visible_mask(bowl, np.zeros_like(bowl)).any()
+    assert not visible_mask(bowl * 0.05, np.ones_like(bowl)).any()
+
+
+@pytest.fixture
+def quiet_folder(tmp_path):
+    rng = np.random.default_rng(0)
+    lines = ["file,site"]
+    for number in range(40):
+        grey = rng.integers(0, 256, (60, 60), dtype=np.uint8)
+        alpha = np.full_like(grey, 255)
+        alpha[:10] = 0
+        Image.fromarray(np.dstack([grey, alpha]), "LA").save(tmp_path / f"{number}.png")
+        lines.append(f"{number}.png,site{number // 2}")
+    (tmp_path / "manifest.csv").write_text("\n".join(lines) + "\n")
+    return tmp_path
+
+
+def test_real_noise_never_shares_a_site_between_folds(quiet_folder):
+    train, holdout = (RealNoise(quiet_folder, fold=fold) for fold in ("train", "holdout"))
+    assert not set(train.sites) & set(holdout.sites)
+    assert len(train) + len(holdout) == 40
+    assert len(holdout) > 0
+
+
+def test_real_noise_keeps_no_data_and_the_range_of_phase(quiet_folder):
+    phase, name = RealNoise(quiet_folder).draw(np.random.default_rng(1), (60, 60))
+    assert name.endswith(".png")
+    assert np.isnan(phase).sum() == 600
+    assert np.nanmax(np.abs(phase)) <= np.float32(np.pi)
+
+
+def test_real_noise_smaller_than_the_scene_is_mirrored(quiet_folder):
+    phase, _ = RealNoise(quiet_folder).draw(np.random.default_rng(1), (96, 80))
+    assert phase.shape == (96, 80)
+
+
+def test_empty_and_broken_noise_folders_are_named(tmp_path):
+    with pytest.raises(ProductError, match="holds no PNG patches"):
+        RealNoise(tmp_path)
+    (tmp_path / "a.png").write_text("no picture")
+    with pytest.raises(ProductError, match=r"a\.png: cannot be read as a picture"):
+        RealNoise(tmp_path, holdout_share=0.0)
+
+
+def test_unknown_preset_and_backward_range():
+    with pytest.raises(ConfigError, match="'moon': unknown; choose one of mixed"):
+        preset("moon")
+    with pytest.raises(ConfigError, match="runs backwards"):
+        SceneSpec.build({"fringes": (3, 1)})

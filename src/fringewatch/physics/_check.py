@@ -17,8 +17,10 @@ __all__ = ["require_at_least", "require_between", "require_choice", "require_fin
 
 def require_finite(name: str, value: ArrayLike) -> None:
     """Refuse NaN and infinity."""
-    if not np.all(np.isfinite(value)):
-        message = f"{name}={value} is not finite; give a finite number"
+    values = np.asarray(value, dtype=np.float64)
+    finite = np.isfinite(values)
+    if not finite.all():
+        message = f"{name}={float(values[~finite].flat[0])} is not finite; give a finite number"
         raise PhysicsError(message)
 
 

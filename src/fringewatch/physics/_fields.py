@@ -44,7 +44,7 @@ def wavenumbers(
     stretch = math.sqrt(anisotropy)
     k_along = (-k_row * math.cos(azimuth) + k_column * math.sin(azimuth)) * stretch
     k_across = (k_row * math.sin(azimuth) + k_column * math.cos(azimuth)) / stretch
-    k = np.hypot(k_along, k_across).astype(np.float32)
+    k = np.asarray(np.hypot(k_along, k_across), dtype=np.float32)
     k.flags.writeable = False
     return k
 

@@ -247,11 +247,13 @@ def ionosphere(
     azimuths = np.radians(main + rng.normal(0, 15, waves))
     wavenumber = 2 * math.pi * pixel_m / (wavelength_m * 1.5 ** rng.uniform(-1, 1, waves))
     phases = rng.uniform(0, 2 * math.pi, waves)
-    # A plane wave is the product of one complex factor per row and one per column.
-    rows = np.exp(-1j * np.outer(np.arange(shape[0]), wavenumber * np.cos(azimuths)))
-    columns = np.exp(1j * (np.outer(np.arange(shape[1]), wavenumber * np.sin(azimuths)) + phases))
-    field = (rows.astype(np.complex64) @ columns.T.astype(np.complex64)).real
-    return np.asarray(field * np.float32(std_m * math.sqrt(2 / waves)), dtype=np.float32)
+    field = np.zeros(shape, dtype=np.float32)
+    for azimuth, k, phase in zip(azimuths, wavenumber, phases, strict=True):
+        # The sum of two outer products costs far less than a cosine per pixel.
+        along_rows = (k * math.cos(azimuth) * np.arange(shape[0]))[:, np.newaxis].astype(np.float32)
+        along_columns = (k * math.sin(azimuth) * np.arange(shape[1]) + phase).astype(np.float32)
+        field += np.cos(along_rows) * np.cos(along_columns) + np.sin(along_rows) * np.sin(along_columns)
+    return field * np.float32(std_m * math.sqrt(2 / waves))
 
 
 def estimate_spectrum(delay_m: NDArray[np.floating], pixel_m: float, *, bins_per_octave: int = 4) -> RadialSpectrum:
@@ -294,8 +296,8 @@ def estimate_spectrum(delay_m: NDArray[np.floating], pixel_m: float, *, bins_per
         message = f"delay_m has only {share:.0%} valid pixels; at least 50% are needed, cut out a clearer part"
         raise PhysicsError(message)
 
-    rows, columns = np.indices(delay_m.shape, dtype=np.float64)
-    design = np.stack([np.ones(int(valid.sum())), rows[valid], columns[valid]], axis=1)
+    rows, columns = np.nonzero(valid)
+    design = np.stack([np.ones(rows.size), rows, columns], axis=1)
     values = delay_m[valid].astype(np.float64)
     plane = np.linalg.lstsq(design, values, rcond=None)[0]
     residual = np.zeros(delay_m.shape)

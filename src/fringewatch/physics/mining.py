@@ -252,7 +252,7 @@ def _across(across: Array, panel: Panel) -> _Profile:
 
 
 def _mined_strip(position: Array, back: float, front: float, radius: float) -> _Profile:
-    """Final subsidence over a strip from ``back`` to ``front``, as a fraction of the largest possible one."""
+    """Compute the final subsidence over a strip from ``back`` to ``front``, as a share of the largest possible one."""
     scale = math.sqrt(math.pi) / radius
     from_back, from_front = scale * (position - back), scale * (position - front)
     value = 0.5 * (erf(from_back) - erf(from_front))
@@ -261,20 +261,27 @@ def _mined_strip(position: Array, back: float, front: float, radius: float) -> _
 
 
 def _profile_at(along: Array, panel: Panel, speed: float, day: float, time_factor: float | None) -> _Profile:
-    """Profile along the panel on one day: what is mined, less what Knothe's law still holds back."""
+    """Compute the profile along the panel on one day: what is mined, less what Knothe's law still holds back."""
     back, front = _effective_ends(panel)
     face = min(back + speed * day, front)
     settled = _mined_strip(along, back, face, panel.influence_radius_m)
     if time_factor is None:
         return settled
-    pending = _pending_strip(along, back, face, panel.influence_radius_m, speed / time_factor, back + speed * day)
+    pending = _pending_strip(
+        along,
+        back,
+        face,
+        radius=panel.influence_radius_m,
+        lag=speed / time_factor,
+        virtual_face=back + speed * day,
+    )
     return _Profile(settled.value - pending.value, settled.slope - pending.slope)
 
 
 def _pending_strip(
-    position: Array, back: float, face: float, radius: float, lag: float, virtual_face: float
+    position: Array, back: float, face: float, *, radius: float, lag: float, virtual_face: float
 ) -> _Profile:
-    """Subsidence still to come: the strip weighted with ``exp(-(virtual_face - u) / lag)`` at each mined point ``u``.
+    """Compute the subsidence still to come, ``exp(-(virtual_face - u) / lag)`` of that of each point ``u``.
 
     ``lag`` is the distance that the face moves within Knothe's time constant, ``virtual_face`` where it would be
     had it not stopped at the end of the panel.

@@ -73,7 +73,7 @@ def add_cone(
     pixel_m: float,
     *,
     row: float,
-    column: float,
+    col: float,
     summit_m: float,
     radius_m: float,
     curvature: float = 1.5,
@@ -87,7 +87,7 @@ def add_cone(
         Heights in metres, float32, 2-D; not changed.
     pixel_m
         Pixel size, metres.
-    row, column
+    row, col
         Position of the summit in pixels; may lie outside.
     summit_m
         Height of the cone above the terrain, metres.
@@ -107,11 +107,11 @@ def add_cone(
     require_positive("radius_m", radius_m)
     require_between("curvature", curvature, 1.0, 4.0)
     require_between("crater_radius_m", crater_radius_m, 0.0, radius_m)
-    distance = _distance(height_m.shape, pixel_m, row, column)
+    distance = _distance(height_m.shape, pixel_m, row, col)
     if crater_radius_m:
         np.maximum(distance, np.float32(crater_radius_m), out=distance)
     flank = np.maximum(1 - distance / np.float32(radius_m), np.float32(0))
-    return height_m + np.float32(summit_m) * flank ** np.float32(curvature)
+    return np.asarray(height_m + np.float32(summit_m) * flank ** np.float32(curvature))
 
 
 def add_caldera(
@@ -119,7 +119,7 @@ def add_caldera(
     pixel_m: float,
     *,
     row: float,
-    column: float,
+    col: float,
     radius_m: float,
     depth_m: float,
     rim_m: float = 0.0,
@@ -128,7 +128,7 @@ def add_caldera(
 
     Parameters
     ----------
-    height_m, pixel_m, row, column
+    height_m, pixel_m, row, col
         As in :func:`add_cone`.
     radius_m
         Distance from the centre to the rim, metres.
@@ -146,12 +146,12 @@ def add_caldera(
     require_positive("radius_m", radius_m)
     require_at_least("depth_m", depth_m, 0.0)
     require_at_least("rim_m", rim_m, 0.0)
-    relative = _distance(height_m.shape, pixel_m, row, column)
+    relative = _distance(height_m.shape, pixel_m, row, col)
     relative /= np.float32(radius_m)
     # The wall is 0.3 radii wide; the logistic function of it is flat on the floor and outside.
     bowl = 1 / (1 + np.exp(np.clip((relative - np.float32(0.85)) / np.float32(0.05), -50, 50)))
     rim = np.exp(-np.square((relative - 1) / np.float32(0.2)))
-    return height_m - np.float32(depth_m) * bowl + np.float32(rim_m) * rim
+    return np.asarray(height_m - np.float32(depth_m) * bowl + np.float32(rim_m) * rim)
 
 
 def add_valley(
@@ -159,7 +159,7 @@ def add_valley(
     pixel_m: float,
     *,
     row: float,
-    column: float,
+    col: float,
     azimuth_deg: float,
     width_m: float,
     depth_m: float,
@@ -170,7 +170,7 @@ def add_valley(
     ----------
     height_m, pixel_m
         As in :func:`add_cone`.
-    row, column
+    row, col
         A point on the valley's axis, in pixels.
     azimuth_deg
         Direction of the axis, degrees clockwise from the direction of decreasing row.
@@ -189,11 +189,12 @@ def add_valley(
     require_at_least("depth_m", depth_m, 0.0)
     azimuth = math.radians(azimuth_deg)
     rows = (np.arange(height_m.shape[0], dtype=np.float32) - np.float32(row)) * np.float32(pixel_m)
-    columns = (np.arange(height_m.shape[1], dtype=np.float32) - np.float32(column)) * np.float32(pixel_m)
+    columns = (np.arange(height_m.shape[1], dtype=np.float32) - np.float32(col)) * np.float32(pixel_m)
     across = columns[np.newaxis, :] * np.float32(math.cos(azimuth)) + rows[:, np.newaxis] * np.float32(
         math.sin(azimuth)
     )
-    return height_m - np.float32(depth_m) * np.exp(np.float32(-4 * math.log(2) / width_m**2) * across * across)
+    gauss = np.exp(np.float32(-4 * math.log(2) / width_m**2) * across * across)
+    return np.asarray(height_m - np.float32(depth_m) * gauss)
 
 
 def slope_deg(height_m: Height, pixel_m: float) -> Height:
@@ -213,10 +214,10 @@ def slope_deg(height_m: Height, pixel_m: float) -> Height:
     """
     require_positive("pixel_m", pixel_m)
     d_row, d_column = np.gradient(height_m, np.float32(pixel_m))
-    return np.asarray(np.degrees(np.arctan(np.hypot(d_row, d_column))), dtype=np.float32)
+    return np.asarray(np.degrees(np.arctan(np.sqrt(d_row * d_row + d_column * d_column))), dtype=np.float32)
 
 
-def _distance(shape: tuple[int, ...], pixel_m: float, row: float, column: float) -> Height:
+def _distance(shape: tuple[int, ...], pixel_m: float, row: float, col: float) -> Height:
     rows = (np.arange(shape[0], dtype=np.float32) - np.float32(row)) * np.float32(pixel_m)
-    columns = (np.arange(shape[1], dtype=np.float32) - np.float32(column)) * np.float32(pixel_m)
-    return np.asarray(np.hypot(rows[:, np.newaxis], columns[np.newaxis, :]), dtype=np.float32)
+    columns = (np.arange(shape[1], dtype=np.float32) - np.float32(col)) * np.float32(pixel_m)
+    return np.asarray(np.sqrt((rows * rows)[:, np.newaxis] + (columns * columns)[np.newaxis, :]))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from fringewatch.physics.displacement import Displacement, superpose
 from fringewatch.physics.sources.mogi import mogi
 from fringewatch.physics.sources.okada import okada
+from fringewatch.physics.sources.penny import penny_crack
 from fringewatch.physics.sources.scaling import RuptureSize, earthquake_dimensions
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "earthquake_dimensions",
     "mogi",
     "okada",
+    "penny_crack",
     "superpose",
 ]

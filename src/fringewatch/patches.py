@@ -323,7 +323,7 @@ def _label(word: str, words: Mapping[str, int], where: str) -> int:
     if label is None:
         message = (
             f"{where}: unknown label {word!r}; known: {', '.join(_POSITIVE)} (deformation) and {', '.join(_NEGATIVE)} "
-            "(background); say what it means with --positive or --negative"
+            "(background); say what it means with --positive or --negative, or fill gaps with --default-label"
         )
         raise ProductError(message)
     return label

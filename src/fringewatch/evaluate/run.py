@@ -61,6 +61,9 @@ class EvaluateConfig(Config):
     )
     positive: tuple[str, ...] = Field((), description="More label words that mean deformation.")
     negative: tuple[str, ...] = Field((), description="More label words that mean background.")
+    default_label: Literal["deformation", "background"] | None = Field(
+        None, description="Label of files whose manifest or folder gives none, e.g. a collection of quiet scenes."
+    )
     group: str = Field(
         "scene_group",
         description="Column whose equal values mark dependent files, drawn together for intervals; files without it "
@@ -103,21 +106,19 @@ def run(config: EvaluateConfig, *, console: Console | None = None) -> Evaluation
     console = console or Console()
     patches = _patches(config)
     out = ensure_folder(config.out)
-    detector = Detector(config.model, precision=config.precision, threads=config.threads)
+    detector = Detector(config.model, precision=config.precision, threads=config.threads, threshold=config.threshold)
     files = list(_score_all(patches, detector, config.group))
-    card = detector.card
-    threshold = card.thresholds.scene if config.threshold is None else config.threshold
-    _write_scores(out / "scores.csv", files, threshold)
+    _write_scores(out / "scores.csv", files, detector.threshold)
     unreadable = tuple(file for file in files if not file.readable)
     if len(unreadable) == len(files):
         message = f"none of {len(files)} files could be scored; the first: {unreadable[0].message}"
         raise ProductError(message)
-    summary = Summary(files, threshold=threshold, resamples=config.resamples, seed=config.seed)
+    summary = Summary(files, threshold=detector.threshold, resamples=config.resamples, seed=config.seed)
     evaluation = Evaluation(
-        model=card.name,
-        model_version=card.version,
+        model=detector.card.name,
+        model_version=detector.card.version,
         precision=config.precision,
-        threshold=threshold,
+        threshold=detector.threshold,
         threshold_from="card" if config.threshold is None else "argument",
         positives=int(summary.labels.sum()),
         negatives=int((~summary.labels).sum()),
@@ -143,8 +144,9 @@ def run(config: EvaluateConfig, *, console: Console | None = None) -> Evaluation
 
 def _patches(config: EvaluateConfig) -> list[Patch]:
     patches: list[Patch] = []
+    default = None if config.default_label is None else int(config.default_label == "deformation")
     for source in config.inputs:
-        patches += open_patches(source, positive=config.positive, negative=config.negative)
+        patches += open_patches(source, positive=config.positive, negative=config.negative, default_label=default)
     if not patches:
         message = (
             "inputs: nothing to evaluate; name a manifest, a folder with manifest.csv, or a folder of class folders"
@@ -184,9 +186,10 @@ def _score(patch: Patch, detector: Detector, group: str) -> FileScore:
     )
     try:
         interferogram = open_interferogram(patch.path)
-        found: dict[str, object] = {"score": detector.score(interferogram)}
+        examination = detector.examine(interferogram)
+        found: dict[str, object] = {"score": examination.score}
         if patch.box is not None:
-            found |= _locate(patch.box, detector.detect(interferogram))
+            found |= _locate(patch.box, examination.regions)
         coherence = mean_local_coherence(np.asarray(interferogram["phase"].values, np.float32))
         found["coherence"] = coherence if np.isfinite(coherence) else None
     except (ProductError, OSError) as error:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from fringewatch.errors import ProductError
 from fringewatch.products import geotiff, hyp3, image, licsar
-from fringewatch.products.discovery import discover_with
+from fringewatch.products.discovery import discover_with, is_folder
 from fringewatch.products.reference import Reader, ReadOptions, Reference, is_remote
 
 if TYPE_CHECKING:
@@ -115,13 +115,10 @@ def open_interferogram(
 
 
 def _resolve(path: str) -> Reference:
-    if is_remote(path) or not Path(path).is_dir():
+    if is_remote(path) or not is_folder(Path(path)):
         return next(discover([path]))
     found = discover([path])
     first = next(found)
-    if first.path == path:
-        message = f"{path}: this folder holds no interferogram, expected one of a known product; name the file itself"
-        raise ProductError(message)
     second = next(found, None)
     if second is not None:
         message = (

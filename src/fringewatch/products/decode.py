@@ -61,11 +61,10 @@ class PhaseDecoder:
             missing |= bands[1] == 0
         if self.kind == "complex":
             missing |= raw == 0
-            phase = np.angle(raw).astype(np.float32)
+            phase: np.ndarray = np.angle(raw).astype(np.float32)
         else:
             if self.zero_is_nodata:
                 missing |= raw == 0
-            # In double: thousands of radians wrapped in single precision would lose the fringe's last digits.
             values = raw.astype(np.float64) * self.scale + self.offset if self._is_scaled(raw) else raw
             values = np.where(missing, values.dtype.type(np.nan), values)
             phase = self._wrap(values).astype(np.float32)
@@ -79,8 +78,8 @@ class PhaseDecoder:
         return raw.dtype.kind != "f" or (self.scale, self.offset) != (1.0, 0.0)
 
     def _wrap(self, values: np.ndarray) -> np.ndarray:
-        values = np.where(np.isinf(values), values.dtype.type(np.nan), values)
         if self.kind == "unwrapped":
+            # In double: thousands of radians wrapped in single precision would lose the fringe's last digits.
             wrapped: np.ndarray = wrap(values.astype(np.float64))
             return wrapped
         if values.size and not np.isnan(values).all():

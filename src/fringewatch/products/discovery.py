@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fringewatch.products.names import COMPANION
-from fringewatch.products.reference import Reference, file_name, is_remote, stem
+from fringewatch.products.reference import Reference, file_name, is_remote, parent, stem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from fringewatch.products.reference import Reader
 
-__all__ = ["discover_with"]
+__all__ = ["discover_with", "is_folder"]
 
 _SKIPPED_FOLDERS = {"mask", "masks", "truth", "__pycache__"}
 
@@ -48,7 +48,7 @@ def _from(readers: Sequence[Reader], text: str, *, recursive: bool, keep_compani
             yield _single(readers, text)
         return
     found = False
-    if _is_folder(path):
+    if is_folder(path):
         for reference in _walk(readers, path, recursive=recursive):
             found = True
             yield reference
@@ -69,7 +69,8 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _is_folder(path: Path) -> bool:
+def is_folder(path: Path) -> bool:
+    """Tell whether a path is a folder; what cannot be looked at is none."""
     try:
         return path.is_dir()
     except (OSError, ValueError):
@@ -138,7 +139,7 @@ def _unique(reference: Reference, taken: set[str]) -> str:
     name = reference.name or stem(reference.path)
     if name not in taken:
         return name
-    folder = file_name(str(Path(reference.path).parent)) if not is_remote(reference.path) else ""
+    folder = file_name(parent(reference.path))
     if folder:
         name = f"{folder}_{name}"
     candidate, number = name, 2

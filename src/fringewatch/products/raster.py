@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import glob
 import logging
 import threading
 import uuid
@@ -179,10 +180,13 @@ def _explain(path: str, error: Exception) -> str:
     local = Path(path)
     try:
         if not local.exists():
-            hint = "no file matches this pattern" if any(c in path for c in "*?[") else "there is no such file"
-            return f"{path}: {hint}; {expected}; check the spelling and the folder"
+            hint = "there is no such file"
+            if glob.has_magic(path):
+                some = next(glob.iglob(path, recursive=True), None)  # noqa: PTH207  (absolute and relative alike)
+                hint = "no interferogram is among the files that match" if some else "no file matches this pattern"
+            return f"{path}: {hint}, {expected}; check the spelling and the folder"
         if local.is_dir():
-            return f"{path}: is a folder, {expected}; name a file in it"
+            return f"{path}: is a folder that holds no interferogram, {expected}; name a file or another folder"
         if local.stat().st_size == 0:
             return f"{path}: is empty (0 bytes), {expected}; fetch it again"
         with local.open("rb") as stream:

@@ -1,0 +1,174 @@
+"""What discovery takes for an interferogram, and what it leaves."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+import fringewatch as fw
+from fringewatch.errors import ProductError
+from fringewatch.products import Reference
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+FRAME = "128D_09016_110500"
+PAIR = "20180601_20180613"
+HYP3 = "S1AA_20190610T135156_20190622T135157_VVP012_INT80_G_ueF_F8BF"
+BURST = "S1_213524_IW1_20170411_20170517_VV_INT80_8E81"
+
+
+def touch(root: Path, *names: str) -> list[Path]:
+    paths = [root / name for name in names]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return paths
+
+
+def found(root: Path, given: Iterable[Path | str] | Path | str, **options: bool) -> list[str]:
+    return [os.path.relpath(reference.path, root) for reference in fw.discover(given, **options)]
+
+
+def test_a_licsar_frame_gives_one_reference_per_pair(tmp_path: Path) -> None:
+    kinds = ("diff_pha.tif", "diff_unfiltered_pha.tif", "unw.tif", "cc.tif", "diff.png", "unw.png")
+    touch(tmp_path, *(f"{FRAME}/interferograms/{PAIR}/{PAIR}.geo.{kind}" for kind in kinds))
+    second = "20180613_20180625"
+    touch(tmp_path, *(f"{FRAME}/interferograms/{second}/{second}.geo.{kind}" for kind in kinds[1:]))
+    touch(tmp_path, *(f"{FRAME}/metadata/{FRAME}.geo.{kind}.tif" for kind in ("E", "N", "U", "hgt", "landmask")))
+    touch(tmp_path, f"{FRAME}/epochs/20180601/20180601.geo.mli.tif", f"{FRAME}/epochs/20180601/20180601.sltd.geo.tif")
+    references = list(fw.discover(tmp_path))
+    assert [(r.product, r.name) for r in references] == [
+        ("licsar", f"{FRAME}_{PAIR}.geo.diff_pha"),
+        ("licsar", f"{FRAME}_{second}.geo.diff_unfiltered_pha"),
+    ]
+
+
+def test_cut_licsar_files_are_pairs_of_their_own(tmp_path: Path) -> None:
+    touch(tmp_path, f"{PAIR}.geo.diff_pha.tif", f"{PAIR}.geo.diff_pha_crop.tif", f"{PAIR}.geo.cc_crop.tif")
+    assert found(tmp_path, tmp_path) == [f"{PAIR}.geo.diff_pha.tif", f"{PAIR}.geo.diff_pha_crop.tif"]
+
+
+def test_grey_patches_named_after_licsar_are_pictures(tmp_path: Path) -> None:
+    touch(tmp_path, f"africa_erta_ale_{FRAME}_{PAIR}.geo.diff_pha_crop.png")
+    (reference,) = fw.discover(tmp_path)
+    assert reference.product == "image"
+
+
+@pytest.mark.parametrize("base", [HYP3, BURST])
+def test_a_hyp3_folder_gives_one_reference(tmp_path: Path, base: str) -> None:
+    kinds = ["unw_phase.tif", "unw_phase.png", "color_phase.png", "corr.tif", "dem.tif", "lv_theta.tif", "lv_phi.tif"]
+    kinds += ["water_mask.tif", "amp.tif", "inc_map_ell.tif", "los_disp.tif", "vert_disp.tif", "conncomp.tif"]
+    touch(tmp_path, *(f"{base}/{base}_{kind}" for kind in kinds), f"{base}/{base}.txt", f"{base}/{base}.README.md.txt")
+    (reference,) = fw.discover(tmp_path)
+    assert reference == Reference(str(tmp_path / base / f"{base}_unw_phase.tif"), "hyp3", f"{base}_unw_phase")
+    touch(tmp_path, f"{base}/{base}_wrapped_phase.tif")
+    assert found(tmp_path, tmp_path) == [f"{base}/{base}_wrapped_phase.tif"]
+
+
+def test_companions_masks_and_results_are_no_references(tmp_path: Path) -> None:
+    touch(
+        tmp_path,
+        *("pair.tif", "pair.png", "other.png", "pair_coh.tif", "pair.cc.tif", "pair_corr.tif", "dem.tif", "x.hgt.tif"),
+        *("pair_mask.png", "site.geo.E.tif", "lv_theta.tif", "pair.int.cor.tif", "notes.txt", ".hidden.tif"),
+        *("pair.probability.tif", "done.png", "done.detections.geojson", "masks/pair.png", ".git/pair.tif"),
+    )
+    # pair.png is the quicklook of pair.tif.
+    assert found(tmp_path, tmp_path) == ["other.png", "pair.tif"]
+
+
+def test_words_that_merely_contain_a_companions_name_are_kept(tmp_path: Path) -> None:
+    names = ["cordoba.tif", "demmin_20200101_20200113.tif", "mask_free_pair.tif", "etna_corrected.tif"]
+    touch(tmp_path, *names)
+    assert found(tmp_path, tmp_path) == sorted(names)
+
+
+def test_explicit_files_are_references_even_if_odd(tmp_path: Path) -> None:
+    (text,) = touch(tmp_path, "notes.txt")
+    (coherence,) = touch(tmp_path, f"{PAIR}.geo.cc.tif")
+    assert found(tmp_path, text) == ["notes.txt"]
+    assert found(tmp_path, [coherence]) == [f"{PAIR}.geo.cc.tif"]
+
+
+def test_a_pattern_the_shell_expanded_drops_companions(tmp_path: Path) -> None:
+    files = touch(tmp_path, *(f"{PAIR}.geo.{kind}.tif" for kind in ("cc", "diff_pha", "U")), "dem.tif", "odd.dat")
+    assert found(tmp_path, files) == [f"{PAIR}.geo.diff_pha.tif", "odd.dat"]
+
+
+def test_patterns(tmp_path: Path) -> None:
+    touch(tmp_path, "a/one.tif", "a/one_coh.tif", "b/c/two.tif", "b/three.png", "b/readme.md")
+    assert found(tmp_path, f"{tmp_path}/*/*.tif") == ["a/one.tif"]
+    assert found(tmp_path, f"{tmp_path}/**/*") == ["a/one.tif", "b/three.png", "b/c/two.tif"]
+    # Square brackets may also be part of a name.
+    (odd,) = touch(tmp_path, "a/pair[1].tif")
+    assert found(tmp_path, odd) == ["a/pair[1].tif"]
+
+
+def test_recursion_is_a_choice(tmp_path: Path) -> None:
+    touch(tmp_path, "one.tif", "below/two.tif")
+    assert found(tmp_path, tmp_path) == ["one.tif", "below/two.tif"]
+    assert found(tmp_path, tmp_path, recursive=False) == ["one.tif"]
+
+
+def test_each_file_once(tmp_path: Path) -> None:
+    (one,) = touch(tmp_path, "data/one.tif")
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    (tmp_path / "data" / "loop").symlink_to(tmp_path)
+    assert found(tmp_path, [one, tmp_path / "data", f"{tmp_path}/data/*.tif", tmp_path]) == ["data/one.tif"]
+
+
+def test_names_stay_unique(tmp_path: Path) -> None:
+    touch(tmp_path, "a/ifg.tif", "b/ifg.tif", "c/b/ifg.tif", f"{FRAME}/{PAIR}.geo.unw.tif")
+    touch(tmp_path, f"009A_09016_110500/{PAIR}.geo.unw.tif")
+    names = [reference.name for reference in fw.discover(tmp_path)]
+    assert len(names) == len(set(names)) == 5
+    assert {"ifg", "b_ifg", "b_ifg-2"} < set(names)
+    assert {f"{FRAME}_{PAIR}.geo.unw", f"009A_09016_110500_{PAIR}.geo.unw"} < set(names)
+
+
+def test_addresses_are_taken_as_they_are() -> None:
+    base = f"https://data.example.org/LiCSAR_products/128/{FRAME}/interferograms/{PAIR}"
+    given = [
+        f"{base}/{PAIR}.geo.unw.tif",
+        "https://example.org/download/pair.tif?token=a/b.c",
+        "s3://bucket/mine/pair.tif",
+        "/vsizip/archive.zip/pair.png",
+    ]
+    references = list(fw.discover(given))
+    assert [r.path for r in references] == given
+    assert [r.product for r in references] == ["licsar", "geotiff", "geotiff", "image"]
+    assert [r.name for r in references] == [f"{FRAME}_{PAIR}.geo.unw", "pair", "mine_pair", "archive.zip_pair"]
+
+
+def test_it_is_a_stream(tmp_path: Path) -> None:
+    touch(tmp_path, "a/one.tif")
+    references = fw.discover([tmp_path / "a", tmp_path / "missing.tif"])
+    assert next(references).name == "one"
+    assert next(references).name == "missing"
+    assert next(references, None) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("missing.tif", "missing.tif: there is no such file"),
+        ("no-such-*.tif", "no file matches this pattern"),
+        ("empty", "empty: is a folder that holds no interferogram"),
+        ("only_companions/*.tif", "no interferogram is among the files that match"),
+    ],
+)
+def test_what_is_not_there_fails_when_opened(tmp_path: Path, given: str, message: str) -> None:
+    (tmp_path / "empty").mkdir()
+    touch(tmp_path, "only_companions/pair_coh.tif")
+    (reference,) = fw.discover(tmp_path / given)
+    with pytest.raises(ProductError, match=message):
+        fw.open_interferogram(reference)
+
+
+def test_a_folder_with_several_must_be_narrowed(tmp_path: Path) -> None:
+    touch(tmp_path, "a.tif", "b.tif")
+    with pytest.raises(ProductError, match=r"several interferograms \(a, b, ...\)"):
+        fw.open_interferogram(tmp_path)

@@ -1,0 +1,140 @@
+"""Large rasters are opened without being read, and lazy reading gives what reading at once gives."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+import tracemalloc
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+import rasterio
+from rasterio.transform import from_origin
+from rasterio.windows import Window
+
+import fringewatch as fw
+from fringewatch.products import raster
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PAIR = "20180601_20180613"
+
+
+def write(path: Path, values: np.ndarray, **profile: Any) -> Path:
+    height, width = values.shape
+    with rasterio.open(
+        path, "w", driver="GTiff", height=height, width=width, count=1, dtype=values.dtype,
+        crs="EPSG:4326", transform=from_origin(10, 40, 0.001, 0.001), **profile,
+    ) as sink:  # fmt: skip
+        sink.write(values, 1)
+    return path
+
+
+def phase(shape: tuple[int, int] = (300, 400)) -> np.ndarray:
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    values = (0.05 * rows + 0.03 * columns).astype(np.float32) + 0.1
+    values[rows < 30] = 0
+    return values
+
+
+@pytest.mark.parametrize("tiled", [False, True])
+@pytest.mark.parametrize("name", [f"{PAIR}.geo.unw.tif", "pair.tif"])
+def test_lazy_equals_eager(tmp_path: Path, name: str, tiled: bool) -> None:
+    layout = {"tiled": True, "blockxsize": 64, "blockysize": 64} if tiled else {}
+    path = write(tmp_path / name, phase(), **layout)
+    write(tmp_path / f"{PAIR}.geo.cc.tif", np.full((300, 400), 128, np.uint8))
+    eager = fw.open_interferogram(path)
+    for chunks in (100, (64, 128), "auto"):
+        lazy = fw.open_interferogram(path, chunks=chunks)
+        assert all(isinstance(variable.data, da.Array) for variable in lazy.data_vars.values())
+        for variable in eager.data_vars:
+            np.testing.assert_array_equal(lazy[variable].compute(scheduler="threads"), eager[variable])
+        assert lazy.attrs["unwrapped_range_rad"] <= eager.attrs["unwrapped_range_rad"]
+        assert lazy.rio.transform() == eager.rio.transform()
+
+
+def test_chunks_can_travel(tmp_path: Path) -> None:
+    path = write(tmp_path / f"{PAIR}.geo.unw.tif", phase())
+    lazy = fw.open_interferogram(path, chunks=100)
+    again = pickle.loads(dask.config.get("serializer", pickle.dumps)(lazy.drop_vars("spatial_ref").compute()))
+    np.testing.assert_array_equal(again["phase"], fw.open_interferogram(path)["phase"])
+
+
+def test_thirty_thousand_square_opens_without_reading(tmp_path: Path) -> None:
+    path = tmp_path / "pair.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", height=30_000, width=30_000, count=1, dtype="float32", nodata=np.nan,
+        crs="EPSG:32633", transform=from_origin(300_000, 5_000_000, 20, 20), tiled=True, compress="deflate",
+        sparse_ok=True, bigtiff=True,
+    ) as sink:  # fmt: skip
+        block = phase((512, 512))
+        sink.write(block, 1, window=Window(14_848, 14_848, 512, 512))
+    tracemalloc.start()
+    ifg = fw.open_interferogram(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert ifg["phase"].shape == (30_000, 30_000)
+    assert isinstance(ifg["phase"].data, da.Array)
+    assert peak < 60e6
+    assert max(ifg["phase"].data.chunksize) <= 4096
+    corner = ifg["phase"][14_848:14_900, 14_848:14_900].compute()
+    assert np.isfinite(corner).any()
+
+
+def test_strips_are_read_whole(tmp_path: Path) -> None:
+    path = write(tmp_path / "pair.tif", phase((300, 400)), blockysize=4)
+    info = raster.inspect(path.as_posix())
+    assert raster.read(info, chunks="auto").chunksize == (1, 300, 400)
+    assert raster._chunk_shape(info, None)[1] == 400
+
+
+class _Ranges(SimpleHTTPRequestHandler):
+    """Serves byte ranges, as the archives' servers do."""
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        file = Path(self.translate_path(self.path))
+        wanted = self.headers.get("Range")
+        if wanted is None or not file.is_file():
+            super().do_GET()
+            return
+        content = file.read_bytes()
+        first, last = wanted.removeprefix("bytes=").split("-")
+        part = content[int(first) : int(last or len(content)) + 1]
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {first}-{int(first) + len(part) - 1}/{len(content)}")
+        self.send_header("Content-Length", str(len(part)))
+        self.end_headers()
+        self.wfile.write(part)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Ranges, directory=str(tmp_path)))
+    thread = threading.Thread(target=httpd.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{httpd.server_port}"
+    httpd.shutdown()
+    thread.join()
+    httpd.server_close()
+
+
+def test_over_http(tmp_path: Path, server: str) -> None:
+    write(tmp_path / f"{PAIR}.geo.unw.tif", phase())
+    write(tmp_path / f"{PAIR}.geo.cc.tif", np.full((300, 400), 51, np.uint8))
+    local = fw.open_interferogram(tmp_path / f"{PAIR}.geo.unw.tif")
+    remote = fw.open_interferogram(f"{server}/{PAIR}.geo.unw.tif")
+    np.testing.assert_array_equal(remote["phase"], local["phase"])
+    np.testing.assert_allclose(remote["coherence"], 0.2)
+    assert remote.attrs["source"].startswith("http://")
+    with pytest.raises(fw.products.ProductError, match=r"cannot be opened \(.*404"):
+        fw.open_interferogram(f"{server}/missing.tif")

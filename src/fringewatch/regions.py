@@ -317,6 +317,14 @@ def _georeference(polygons: list[Any], interferogram: xr.Dataset) -> _Located:
     degrees = list(gpd.GeoSeries(mapped, crs=crs).to_crs("EPSG:4326"))
     # The ellipsoid for every CRS: planar areas are wrong in Web Mercator and in degrees.
     ellipsoid = Geod(ellps="WGS84")
-    area = [abs(ellipsoid.geometry_area_perimeter(shapely.orient_polygons(shape))[0]) / 1e6 for shape in degrees]
+    area = [_area_m2(shape, ellipsoid) / 1e6 for shape in degrees]
     centres = [shape.centroid for shape in degrees]
     return _Located(mapped, crs, area, [point.x for point in centres], [point.y for point in centres])
+
+
+def _area_m2(shape: Any, ellipsoid: Any) -> float:
+    """Return the area of a polygon or several; holes count as such only where they wind the other way."""
+    from shapely.geometry.polygon import orient
+
+    parts = [part for part in getattr(shape, "geoms", [shape]) if part.geom_type == "Polygon"]
+    return float(sum(ellipsoid.geometry_area_perimeter(orient(part))[0] for part in parts))

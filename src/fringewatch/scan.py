@@ -181,7 +181,7 @@ def smooth_logits(map_logits: NDArray[np.float32], valid: NDArray[np.bool_]) -> 
     return smooth
 
 
-def upsample_logits(map_logits: NDArray[np.float32], stride: int, rows: slice, columns: slice) -> NDArray[np.float32]:
+def upsample_logits(map_logits: NDArray[np.float32], stride: float, rows: slice, columns: slice) -> NDArray[np.float32]:
     """Interpolate logits to a window of the scene's own grid.
 
     Bilinear between the centres of the map pixels (a map pixel's centre is the centre of the scene pixels it covers),
@@ -192,9 +192,9 @@ def upsample_logits(map_logits: NDArray[np.float32], stride: int, rows: slice, c
     map_logits
         (h, w) logits.
     stride
-        Scene pixels per map pixel.
+        Pixels of the result per map pixel: the network's stride, or a fraction of it for a coarser grid.
     rows, columns
-        The window in scene pixels, with explicit start and stop and no step.
+        The window in pixels of the result, with explicit start and stop and no step.
 
     Returns
     -------
@@ -214,7 +214,7 @@ def upsample_logits(map_logits: NDArray[np.float32], stride: int, rows: slice, c
 
 
 def _neighbours(
-    size: int, stride: int, window: slice
+    size: int, stride: float, window: slice
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
     position = (np.arange(window.start, window.stop) + 0.5) / stride - 0.5
     position = np.clip(position, 0, size - 1)

@@ -1,0 +1,202 @@
+"""``fringewatch VERB ...``: each verb is one settings model and one function ``run(settings)``.
+
+A verb's module is imported only when the verb is used, so that ``fringewatch --help`` needs neither GDAL nor torch.
+The flags are the fields of the settings model; ``--config file.yaml`` gives other defaults, and flags override it.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import functools
+import importlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+from pydantic import Field
+
+from fringewatch._version import __version__
+from fringewatch.config import Config
+from fringewatch.errors import ConfigError, FringewatchError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["VERBS", "ModelsConfig", "Verb", "main", "run_models"]
+
+
+class Verb(NamedTuple):
+    """Where a verb lives, and what it does in a few words."""
+
+    module: str
+    config: str
+    run: str
+    summary: str
+
+
+VERBS = {
+    "detect": Verb("fringewatch.detect", "DetectConfig", "run", "find deformation in interferograms"),
+    "simulate": Verb("fringewatch.simulate.run", "SimulateConfig", "run", "make interferograms with known deformation"),
+    "train": Verb("fringewatch.training.run", "TrainConfig", "run", "train a network and export a model bundle"),
+    "evaluate": Verb("fringewatch.evaluate", "EvaluateConfig", "run", "score a model on labelled interferograms"),
+    "models": Verb("fringewatch.cli", "ModelsConfig", "run_models", "list the model bundles, or print one's card"),
+}
+
+
+class ModelsConfig(Config):
+    """List the model bundles that `--model` finds by name, or print the card of one."""
+
+    model: str = Field(
+        "", description="Name or folder of a bundle whose card is printed.", json_schema_extra={"positional": True}
+    )
+
+
+def run_models(config: ModelsConfig) -> None:
+    """Print the table of bundles, or one card as YAML.
+
+    Raises
+    ------
+    BundleError
+        If the bundle is missing or its card is wrong.
+    """
+    import yaml
+
+    from fringewatch.models import list_bundles, load_bundle
+
+    if config.model:
+        # Whichever precision it has: only the card is wanted, though the hash is checked on the way.
+        card = load_bundle(config.model, precision="float32").card
+        print(yaml.safe_dump(card.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110), end="")
+        return
+    found = list_bundles()
+    if not found:
+        print("no model bundles found")
+    for name, folder in found.items():
+        card = load_bundle(folder, precision="float32").card
+        print(f"{name:20} {card.version:8} {card.parameters:>12,} parameters  {folder}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Parameters
+    ----------
+    arguments
+        Without the program's name; None takes ``sys.argv``.
+
+    Returns
+    -------
+    int
+        0: done; 1: nothing could be done; 2: the command line is wrong; 3: part of the input failed; 130: stopped by
+        the user.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in {"-h", "--help", "help"}:
+        print(_usage())
+        return 0 if given else 2
+    if given[0] in {"-V", "--version"}:
+        print(f"fringewatch {__version__}")
+        return 0
+    name, *rest = given
+    if name not in VERBS:
+        near = difflib.get_close_matches(name, list(VERBS), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"expected one of: {', '.join(VERBS)}"
+        return _fail(f"unknown command {name!r}; {hint} (fringewatch --help lists them)", code=2)
+    try:
+        return _run(name, VERBS[name], rest)
+    except SystemExit as stop:
+        # The parser of flags leaves this way, after --help and after a wrong flag.
+        return stop.code if isinstance(stop.code, int) else 2
+    except ConfigError as error:
+        return _fail(str(error), code=2)
+    except FringewatchError as error:
+        return _fail(str(error), code=1)
+    except KeyboardInterrupt:
+        return _fail("stopped", code=130)
+
+
+def _run(name: str, verb: Verb, arguments: Sequence[str]) -> int:
+    module = importlib.import_module(verb.module)
+    config = _parse(name, getattr(module, verb.config), arguments)
+    result = getattr(module, verb.run)(config)
+    if hasattr(result, "describe"):
+        print(result.describe())
+    code: int = getattr(result, "exit_code", 0)
+    return code
+
+
+def _parse(name: str, model: type[Config], arguments: Sequence[str]) -> Config:
+    import tyro
+
+    rest, file = _take_config(arguments)
+    parsed = tyro.cli(
+        _for_command_line(model, {} if file is None else _load(model, file)),
+        prog=f"fringewatch {name}",
+        args=rest,
+        description=f"{(model.__doc__ or '').strip()} --config FILE.yaml gives other defaults; flags override it.",
+        config=(tyro.conf.AvoidSubcommands,),
+    )
+    return model.build(vars(parsed), where=name)
+
+
+def _for_command_line(model: type[Config], defaults: dict[str, Any]) -> Any:
+    """Return a function of the model's fields for tyro to make flags of; checks are left to the model itself."""
+    import dataclasses
+
+    import tyro
+
+    fields: list[tuple[str, Any, Any]] = []
+    for key, info in model.model_fields.items():
+        extra = info.json_schema_extra
+        kind: Any = info.annotation
+        if isinstance(extra, dict) and extra.get("positional"):
+            kind = Annotated[kind, tyro.conf.Positional, tyro.conf.arg(help=info.description, metavar=key.upper())]
+        else:
+            kind = Annotated[kind, tyro.conf.arg(help=info.description)]
+        if key in defaults or not info.is_required():
+            value = defaults.get(key, info.get_default(call_default_factory=True))
+            fields.append((key, kind, dataclasses.field(default_factory=functools.partial(copy.copy, value))))
+        else:
+            fields.append((key, kind, dataclasses.field()))
+    return dataclasses.make_dataclass(model.__name__, fields, kw_only=True)
+
+
+def _take_config(arguments: Sequence[str]) -> tuple[list[str], Path | None]:
+    """Take ``--config FILE`` out of the arguments."""
+    rest, file = [], None
+    queue = iter(arguments)
+    for argument in queue:
+        if argument == "--config":
+            value = next(queue, None)
+            if value is None:
+                message = "--config: expected the name of a YAML file after it"
+                raise ConfigError(message)
+            file = Path(value)
+        elif argument.startswith("--config="):
+            file = Path(argument.partition("=")[2])
+        else:
+            rest.append(argument)
+    return rest, file
+
+
+def _load(model: type[Config], file: Path) -> dict[str, Any]:
+    """Return the settings that a YAML file gives, validated."""
+    loaded = model.from_yaml(file)
+    return {key: getattr(loaded, key) for key in loaded.model_fields_set}
+
+
+def _usage() -> str:
+    width = max(map(len, VERBS)) + 2
+    verbs = "\n".join(f"  {name:{width}}{verb.summary}" for name, verb in VERBS.items())
+    return (
+        "usage: fringewatch COMMAND ...\n\nFind ground deformation in InSAR interferograms.\n\n"
+        f"{verbs}\n\n"
+        "fringewatch COMMAND --help explains a command; fringewatch --version prints the version.\n\n"
+        "  fringewatch detect data/*.tif --out results"
+    )
+
+
+def _fail(message: str, *, code: int) -> int:
+    print(f"fringewatch: {message}", file=sys.stderr)
+    return code

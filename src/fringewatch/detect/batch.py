@@ -1,0 +1,410 @@
+"""``fringewatch detect``: many files, each read, scanned and written by one of a few threads."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import datetime as dt
+import hashlib
+import itertools
+import json
+import os
+import platform
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import yaml
+from pydantic import Field
+
+from fringewatch._version import __version__
+from fringewatch.config import Config
+from fringewatch.detect.detector import Detector
+from fringewatch.detect.journal import Journal, file_state
+from fringewatch.detect.outputs import output_paths, write_all_detections, write_outputs
+from fringewatch.errors import ConfigError, FringewatchError
+from fringewatch.files import ensure_folder, write_text
+from fringewatch.products import discover, open_interferogram
+from fringewatch.report import RunFacts, SceneRow, embed_picture, render_report, report_order, write_summary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rich.console import Console
+
+    from fringewatch.detect.detector import Examination
+    from fringewatch.products import Reference
+
+__all__ = ["DetectConfig", "DetectResult", "run"]
+
+_LARGE_PIXELS = 1_000_000
+_LARGE_AT_ONCE = 2
+_MOST_WORKERS = 8
+
+
+class DetectConfig(Config):
+    """Find deformation in interferograms and write maps, outlines, pictures, a table and a report."""
+
+    inputs: tuple[str, ...] = Field(
+        (),
+        description="Files, folders (searched with all below), patterns in quotes, or http(s):// and s3:// addresses.",
+        json_schema_extra={"positional": True},
+    )
+    out: Path = Field(Path("results"), description="Folder for the results; made if missing.")
+    model: str = Field("fringenet", description="Name or folder of a model bundle; see `fringewatch models`.")
+    precision: Literal["int8", "float32"] = Field("int8", description="Arithmetic of the network; int8 is faster.")
+    threshold: float | None = Field(
+        None, ge=0, le=1, description="Flag scenes whose score reaches this; the model's own threshold if not given."
+    )
+    kind: Literal["auto", "wrapped", "unwrapped", "complex", "picture"] = Field(
+        "auto", description="What the files hold; judged from name and content if not given."
+    )
+    wavelength_m: float | None = Field(
+        None, gt=0.005, lt=2, description="Radar wavelength in metres, for files that do not say (else Sentinel-1's)."
+    )
+    phase_sign: Literal["range increase", "range decrease"] | None = Field(
+        None, description="What phase grows with, for files that do not say."
+    )
+    band: int | None = Field(None, ge=1, description="Band that holds the phase, for files with several.")
+    nodata: float | None = Field(None, description="Value that means no data, for files that do not say.")
+    png: bool = Field(True, description="Draw a picture of every scene.")
+    report_pictures: int = Field(60, ge=0, description="Most pictures in report.html, highest scores first.")
+    overwrite: bool = Field(False, description="Do every scene again, also those that an earlier run finished.")
+    workers: int | None = Field(
+        None, ge=1, description="Scenes worked on at once; each may take 1 GB. One per core, at most 8, if not given."
+    )
+    tile_px: int | None = Field(
+        None,
+        ge=64,
+        description="Largest side of the network's input in pixels; less takes less memory. 2048 if not given.",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class DetectResult:
+    """What a run of ``fringewatch detect`` did.
+
+    Attributes
+    ----------
+    out
+        Folder of the results.
+    rows
+        One per input file, in the order of the inputs.
+    kept
+        Number of scenes taken over from an earlier run.
+    interrupted
+        Whether the user stopped it; `rows` then lacks what was not done.
+    seconds
+        Wall time.
+    """
+
+    out: Path
+    rows: tuple[SceneRow, ...]
+    kept: int
+    interrupted: bool
+    seconds: float
+
+    @property
+    def summary(self) -> Path:
+        """The table."""
+        return self.out / "summary.csv"
+
+    @property
+    def report(self) -> Path:
+        """The page."""
+        return self.out / "report.html"
+
+    @property
+    def flagged(self) -> list[SceneRow]:
+        """Rows of flagged scenes, highest score first."""
+        return [row for row in report_order(self.rows) if row.flagged]
+
+    @property
+    def failed(self) -> list[SceneRow]:
+        """Rows of files that could not be scanned."""
+        return [row for row in self.rows if row.status == "failed"]
+
+    @property
+    def exit_code(self) -> int:
+        """0: every file was scanned; 1: none could be; 3: some failed; 130: stopped by the user."""
+        if self.interrupted:
+            return 130
+        if len(self.failed) == len(self.rows):
+            return 1
+        return 3 if self.failed else 0
+
+    def describe(self) -> str:
+        """Return the outcome in a few lines for a terminal."""
+        done = len(self.rows) - len(self.failed)
+        kept = f" ({self.kept} unchanged since an earlier run)" if self.kept else ""
+        lines = [f"{done} of {len(self.rows)} scanned{kept}, {len(self.flagged)} flagged, {self.seconds:.1f} s"]
+        lines += [f"  {row.score:.3f}  {row.name}  ({row.detections} detections)" for row in self.flagged[:10]]
+        if len(self.flagged) > 10:
+            lines.append(f"  ... and {len(self.flagged) - 10} more")
+        if self.failed:
+            lines.append(f"{len(self.failed)} failed; the reasons are in {self.summary}")
+        if self.interrupted:
+            lines.append("stopped early: the same command goes on from here")
+        return "\n".join([*lines, f"report: {self.report}"])
+
+
+def run(config: DetectConfig) -> DetectResult:
+    """Detect in every input and write the results.
+
+    Per scene ``<name>.probability.tif``, ``<name>.detections.geojson`` and ``<name>.png``; per run ``summary.csv``,
+    ``detections.gpkg``, ``report.html`` and ``run.yaml``. A file that cannot be read becomes a row with the reason.
+
+    Raises
+    ------
+    ConfigError
+        If there is no input.
+    BundleError
+        If the model cannot be loaded.
+    OutputError
+        If the output folder or the files of the run cannot be written.
+    """
+    started = time.perf_counter()
+    if not config.inputs:
+        message = (
+            "no input: name files, folders, patterns or addresses, for example: fringewatch detect data/ --out results"
+        )
+        raise ConfigError(message)
+    folder = ensure_folder(config.out)
+    references = list(discover(config.inputs))
+    workers = min(config.workers or min(_cores(), _MOST_WORKERS), max(len(references), 1))
+    # Many scenes at once keep the cores busy by themselves; threads inside each inference would only get in the way.
+    detector = Detector(
+        config.model,
+        precision=config.precision,
+        threads=max(1, _cores() // workers),
+        threshold=config.threshold,
+    )
+    batch = _Batch(config, folder, detector)
+    rows = batch.work(references, workers)
+    result = DetectResult(folder, tuple(rows), batch.kept, batch.interrupted, time.perf_counter() - started)
+    _write_run(config, result, detector)
+    batch.journal.compact()
+    return dataclasses.replace(result, seconds=time.perf_counter() - started)
+
+
+class _Batch:
+    """The state that the threads of one run share."""
+
+    def __init__(self, config: DetectConfig, folder: Path, detector: Detector) -> None:
+        self.config = config
+        self.folder = folder
+        self.detector = detector
+        self.journal = Journal(folder)
+        self.settings = _settings_digest(config, detector)
+        self.kept = 0
+        self.interrupted = False
+        self._large = threading.BoundedSemaphore(_LARGE_AT_ONCE)
+
+    def work(self, references: Sequence[Reference], workers: int) -> list[SceneRow]:
+        """Return one row per reference that was dealt with, in their order."""
+        rows: dict[str, SceneRow] = {}
+        todo = []
+        for reference in references:
+            kept = None if self.config.overwrite else self._kept(reference)
+            if kept is None:
+                todo.append(reference)
+            else:
+                rows[reference.name] = kept
+        self.kept = len(rows)
+        with _progress(len(references), self.kept) as report, concurrent.futures.ThreadPoolExecutor(workers) as pool:
+            self._announce(report.console, todo)
+            pending: dict[concurrent.futures.Future[SceneRow], Reference] = {}
+            queue = iter(todo)
+            try:
+                while True:
+                    # Twice as many as can run: no thread waits for the next, and nothing piles up.
+                    for reference in itertools.islice(queue, 2 * workers - len(pending)):
+                        pending[pool.submit(self._one, reference)] = reference
+                    if not pending:
+                        break
+                    done, _ = concurrent.futures.wait(pending, return_when=concurrent.futures.FIRST_COMPLETED)
+                    for future in done:
+                        rows[pending.pop(future).name] = row = future.result()
+                        report.advance(row)
+            except KeyboardInterrupt:
+                self.interrupted = True
+                pool.shutdown(wait=True, cancel_futures=True)
+                for future, reference in pending.items():
+                    if not future.cancelled():
+                        rows[reference.name] = future.result()
+        return [rows[reference.name] for reference in references if reference.name in rows]
+
+    def _kept(self, reference: Reference) -> SceneRow | None:
+        outputs = output_paths(self.folder, reference.name, picture=self.config.png)
+        return self.journal.find(reference.name, reference.path, self.settings, outputs)
+
+    def _announce(self, console: Console, todo: Sequence[Reference]) -> None:
+        changed = [
+            reference
+            for reference in todo
+            if (entry := self.journal.entries.get(reference.name)) and entry.settings != self.settings
+        ]
+        if changed and not self.config.overwrite:
+            count = f"{len(changed)} scene{'' if len(changed) == 1 else 's'}"
+            _say(console, f"model or settings changed since the last run: {count} will be done again")
+
+    def _one(self, reference: Reference) -> SceneRow:
+        """Read, scan and write one scene; whatever goes wrong with it becomes its row."""
+        started = time.perf_counter()
+        state = file_state(reference.path)
+        try:
+            examination = self._examine(reference)
+            write_outputs(self.folder, reference.name, examination, picture=self.config.png)
+            row = _row_of(reference, examination, time.perf_counter() - started)
+            self.journal.add(row, state, self.settings)
+        except FringewatchError as error:
+            message = _one_line(str(error))
+        except Exception as error:  # noqa: BLE001  (one bad file never stops a batch, whatever a library raises)
+            message = _one_line(f"{reference.path}: unexpected {type(error).__name__}: {error}; please report it")
+        else:
+            return row
+        return SceneRow(
+            file=reference.path,
+            name=reference.name,
+            status="failed",
+            product=reference.product,
+            model=self.detector.card.name,
+            seconds=time.perf_counter() - started,
+            message=message,
+        )
+
+    def _examine(self, reference: Reference) -> Examination:
+        config = self.config
+        interferogram = open_interferogram(
+            reference,
+            wavelength_m=config.wavelength_m,
+            phase_sign=config.phase_sign,
+            kind=config.kind,
+            band=config.band,
+            nodata=config.nodata,
+        )
+        large = interferogram["phase"].size > _LARGE_PIXELS
+        # The network's memory grows with the tile, not with the scene: a few large ones at once are enough.
+        with self._large if large else contextlib.nullcontext():
+            return self.detector.examine(interferogram, tile_px=config.tile_px)
+
+
+def _row_of(reference: Reference, examination: Examination, seconds: float) -> SceneRow:
+    attrs, regions = examination.interferogram.attrs, examination.regions
+    return SceneRow(
+        file=reference.path,
+        name=reference.name,
+        status="ok",
+        score=examination.score,
+        flagged=examination.flagged,
+        detections=len(regions),
+        max_probability=examination.max_probability,
+        area_km2=float(regions["area_km2"].sum()) if regions.crs is not None else None,
+        reference_date=attrs.get("reference_date", ""),
+        secondary_date=attrs.get("secondary_date", ""),
+        product=attrs.get("product", ""),
+        model=examination.card.name,
+        seconds=seconds,
+        message="; ".join(examination.notes),
+    )
+
+
+def _settings_digest(config: DetectConfig, detector: Detector) -> str:
+    """Return a digest of all that decides about a scene's outputs, but for the scene itself."""
+    used = config.model_dump(mode="json", include={"kind", "wavelength_m", "phase_sign", "band", "nodata", "precision"})
+    used |= {"threshold": detector.threshold, "card": detector.card.model_dump(mode="json"), "version": __version__}
+    return hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()
+
+
+def _write_run(config: DetectConfig, result: DetectResult, detector: Detector) -> None:
+    finished = dt.datetime.now(dt.UTC).replace(microsecond=0)
+    write_summary(result.summary, result.rows)
+    found = [result.out / f"{row.name}.detections.geojson" for row in result.rows if row.detections]
+    write_all_detections(result.out / "detections.gpkg", found)
+    facts = RunFacts(
+        threshold=detector.threshold,
+        precision=config.precision,
+        version=__version__,
+        finished=finished.strftime("%Y-%m-%d %H:%M UTC"),
+        seconds=result.seconds,
+        kept=result.kept,
+        interrupted=result.interrupted,
+        has_pictures=config.png,
+    )
+    write_text(result.report, render_report(result.rows, detector.card, facts, _pictures(config, result)))
+    provenance = {
+        "finished": finished.isoformat(),
+        "seconds": round(result.seconds, 1),
+        "threshold": detector.threshold,
+        "model": {
+            "name": detector.card.name,
+            "version": detector.card.version,
+            "folder": str(detector.bundle.folder),
+            "sha256": detector.card.sha256[detector.card.files[config.precision]],
+        },
+        "versions": {"fringewatch": __version__, "python": platform.python_version(), "numpy": np.__version__},
+    }
+    # As comments, so that the file is a settings file: `fringewatch detect --config run.yaml` repeats the run.
+    said = yaml.safe_dump(provenance, sort_keys=False, allow_unicode=True)
+    comments = "".join(f"# {line}\n" for line in said.splitlines())
+    write_text(result.out / "run.yaml", f"{config.to_yaml()}\n# What made these results:\n{comments}")
+
+
+def _pictures(config: DetectConfig, result: DetectResult) -> dict[str, str]:
+    if not config.png:
+        return {}
+    best = [row for row in report_order(result.rows) if row.status == "ok"][: config.report_pictures]
+    with concurrent.futures.ThreadPoolExecutor(min(_cores(), _MOST_WORKERS)) as pool:
+        uris = pool.map(embed_picture, (result.out / f"{row.name}.png" for row in best))
+        return {row.name: uri for row, uri in zip(best, uris, strict=True)}
+
+
+class _Report:
+    """Progress on a terminal; on anything else only the failures, one line each."""
+
+    def __init__(self, console: Console, advance: Any) -> None:
+        self.console = console
+        self._advance = advance
+        self._flagged = 0
+
+    def advance(self, row: SceneRow) -> None:
+        self._flagged += bool(row.flagged)
+        self._advance(self._flagged)
+        if row.status == "failed":
+            _say(self.console, f"failed: {row.message}")
+
+
+@contextlib.contextmanager
+def _progress(total: int, done: int) -> Iterator[_Report]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _Report(console, lambda _: None)
+        return
+    columns = (
+        TextColumn("scanning"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[flagged]} flagged"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("scan", total=total, completed=done, flagged=0)
+        yield _Report(console, lambda flagged: bar.update(task, advance=1, flagged=flagged))
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

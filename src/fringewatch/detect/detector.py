@@ -1,0 +1,210 @@
+"""From an interferogram to its probability map, its detections and its score."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import xarray as xr
+
+from fringewatch.errors import ConfigError, ProductError
+from fringewatch.interferogram import pixel_size_m, validate
+from fringewatch.models import load_bundle
+from fringewatch.regions import find_regions
+from fringewatch.scan import scan
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import geopandas as gpd
+    from numpy.typing import NDArray
+
+    from fringewatch.models import Bundle, Card
+    from fringewatch.scan import Scan
+
+__all__ = ["Detector", "Examination"]
+
+
+class Examination:
+    """One scene after one pass of the network; what is asked of it is computed once.
+
+    Parameters
+    ----------
+    interferogram
+        The scene.
+    scan
+        Its map.
+    card
+        The model's card.
+    threshold
+        Score from which the scene is flagged.
+    """
+
+    def __init__(self, interferogram: xr.Dataset, scan: Scan, card: Card, threshold: float) -> None:
+        self.interferogram = interferogram
+        self.scan = scan
+        self.card = card
+        self.threshold = threshold
+
+    def __repr__(self) -> str:
+        name = self.interferogram.attrs.get("name") or self.interferogram.attrs.get("source", "scene")
+        return f"<Examination of {name}: score {self.score:.3f}, {'flagged' if self.flagged else 'quiet'}>"
+
+    @cached_property
+    def score(self) -> float:
+        """Calibrated probability, 0 to 1, that the scene shows deformation."""
+        return float(self.card.scene_calibration(np.asarray(self.scan.scene_logit, np.float32)))
+
+    @property
+    def flagged(self) -> bool:
+        """Whether the score reaches the threshold."""
+        return self.score >= self.threshold
+
+    @cached_property
+    def max_probability(self) -> float:
+        """Highest calibrated probability of the map, 0 to 1."""
+        return float(self.card.calibration(self.scan.logits[self.scan.valid]).max())
+
+    @cached_property
+    def regions(self) -> gpd.GeoDataFrame:
+        """Detections, best first; see :func:`fringewatch.regions.find_regions`."""
+        return find_regions(self.scan, self.interferogram, self.card)
+
+    @cached_property
+    def notes(self) -> list[str]:
+        """Sentences on what the reader assumed and what lies outside the model's training."""
+        return [*self.interferogram.attrs.get("assumptions", ()), *_outside_training(self.interferogram, self.card)]
+
+    def probability_window(self, rows: slice, columns: slice) -> NDArray[np.float32]:
+        """Return calibrated probability in a window of the scene (explicit bounds); NaN where there is no data."""
+        phase = np.asarray(self.interferogram["phase"][rows, columns].values)
+        return self._probability(phase, rows, columns)
+
+    @cached_property
+    def probability(self) -> xr.DataArray:
+        """Probability on the interferogram's grid: float32 in [0, 1], NaN = no data; lazy where the phase is."""
+        phase = self.interferogram["phase"]
+        if isinstance(phase.data, np.ndarray):
+            height, width = self.scan.shape
+            values = self._probability(phase.data, slice(0, height), slice(0, width))
+        else:
+            values = phase.data.map_blocks(self._block, dtype=np.float32, meta=np.empty((0, 0), np.float32))
+        attrs = {
+            "long_name": "probability of deformation",
+            "units": "1",
+            "model": self.card.name,
+            "model_version": self.card.version,
+        }
+        return xr.DataArray(values, coords=phase.coords, dims=phase.dims, name="probability", attrs=attrs)
+
+    def _block(self, phase: NDArray[np.float32], block_info: object = None) -> NDArray[np.float32]:
+        # dask's contract for functions that ask where their block lies.
+        location: list[tuple[int, int]] = block_info[0]["array-location"]  # type: ignore[index]
+        return self._probability(phase, slice(*location[0]), slice(*location[1]))
+
+    def _probability(self, phase: NDArray[np.float32], rows: slice, columns: slice) -> NDArray[np.float32]:
+        values = self.card.calibration(self.scan.logits_window(rows, columns))
+        values[~np.isfinite(phase)] = np.nan
+        return values
+
+
+class Detector:
+    """Finds deformation in interferograms.
+
+    Parameters
+    ----------
+    model
+        Name or folder of a model bundle.
+    precision
+        ``"int8"``, fastest on processors, or ``"float32"``.
+    threads
+        Threads of one inference; None takes every core.
+    threshold
+        Score from which a scene is flagged, 0 to 1; None takes the model's own, whose false-alarm rate its card states.
+
+    Raises
+    ------
+    BundleError
+        If there is no such model, or it is damaged.
+    ConfigError
+        If the threshold is not between 0 and 1.
+
+    Examples
+    --------
+    >>> import fringewatch as fw
+    >>> ifg = fw.open_interferogram("20180601_20180613.geo.diff_pha.tif")  # doctest: +SKIP
+    >>> fw.Detector().detect(ifg)[["score", "area_km2", "peak_to_peak_los_cm"]]  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: str | Path = "fringenet",
+        *,
+        precision: Literal["float32", "int8"] = "int8",
+        threads: int | None = None,
+        threshold: float | None = None,
+    ) -> None:
+        if threshold is not None and not 0 <= threshold <= 1:
+            message = f"threshold = {threshold}: expected a score between 0 and 1, or None for the model's own"
+            raise ConfigError(message)
+        self.bundle: Bundle = load_bundle(model, precision=precision, threads=threads)
+        self.threshold = self.card.thresholds.scene if threshold is None else threshold
+
+    def __repr__(self) -> str:
+        return f"<Detector {self.card.name} {self.card.version} ({self.bundle.precision}), from {self.threshold:.3f}>"
+
+    @property
+    def card(self) -> Card:
+        """The model's card."""
+        return self.bundle.card
+
+    def examine(self, interferogram: xr.Dataset, *, tile_px: int | None = None) -> Examination:
+        """Run the network once and return everything that can be asked of the scene.
+
+        Parameters
+        ----------
+        interferogram
+            See :mod:`fringewatch.interferogram`; lazy ones are read tile by tile.
+        tile_px
+            See :func:`fringewatch.scan.scan`.
+
+        Raises
+        ------
+        ProductError
+            If the interferogram breaks its schema or holds no data.
+        """
+        validate(interferogram)
+        result = scan(interferogram, self.bundle, tile_px=tile_px)
+        if not result.valid.any():
+            source = interferogram.attrs.get("source", "interferogram")
+            message = f"{source}: every pixel is no data (NaN or the nodata value); nothing to look at"
+            raise ProductError(message)
+        return Examination(interferogram, result, self.card, self.threshold)
+
+    def annotate(self, interferogram: xr.Dataset) -> xr.DataArray:
+        """Return the probability of deformation on the interferogram's grid; NaN where it has no data."""
+        return self.examine(interferogram).probability
+
+    def detect(self, interferogram: xr.Dataset) -> gpd.GeoDataFrame:
+        """Return one row per region that deforms, best first; see :func:`fringewatch.regions.find_regions`."""
+        return self.examine(interferogram).regions
+
+    def score(self, interferogram: xr.Dataset) -> float:
+        """Return the calibrated probability that the scene shows deformation."""
+        return self.examine(interferogram).score
+
+
+def _outside_training(interferogram: xr.Dataset, card: Card) -> list[str]:
+    trained, actual = card.encoding.pixel_size_m, pixel_size_m(interferogram)
+    if trained is None or actual is None:
+        return []
+    coarse, fine = max(actual), min(actual)
+    # A tenth of tolerance: degrees make pixels of 90 m 89.7 m at the next latitude.
+    if fine >= 0.9 * trained[0] and coarse <= 1.1 * trained[1]:
+        return []
+    note = (
+        f"pixels of {fine:.3g} x {coarse:.3g} m lie outside the {trained[0]:g} to {trained[1]:g} m that the model was "
+        "trained on; scores are less reliable"
+    )
+    return [note]

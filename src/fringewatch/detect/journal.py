@@ -1,0 +1,108 @@
+"""What a run has finished, so that the next one need not do it again.
+
+One JSON line per scene is appended when its outputs are complete, so that a run that was stopped, even by a power cut,
+goes on where it was. A scene is kept only if its file, the model and the settings are the same and its outputs exist.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fringewatch.errors import OutputError
+from fringewatch.files import write_text
+from fringewatch.report import SceneRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["JOURNAL_NAME", "Entry", "Journal", "file_state"]
+
+JOURNAL_NAME = ".fringewatch-journal.jsonl"
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A finished scene: its row, the state of its file, and a digest of model and settings."""
+
+    row: SceneRow
+    state: str
+    settings: str
+
+
+def file_state(path: str) -> str:
+    """Return where a local file lies, its size and modification time; of a URL the address, since no more is known."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return path
+    return f"{Path(path).resolve()}:{status.st_size}:{status.st_mtime_ns}"
+
+
+class Journal:
+    """The journal of one output folder; thread-safe.
+
+    Parameters
+    ----------
+    folder
+        The output folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / JOURNAL_NAME
+        self._lock = threading.Lock()
+        self.entries: dict[str, Entry] = {}
+        if self._path.is_file():
+            for line in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
+                entry = _parse(line)
+                if entry is not None:
+                    self.entries[entry.row.name] = entry
+
+    def find(self, name: str, file: str, settings: str, outputs: Iterable[Path]) -> SceneRow | None:
+        """Return the row of a scene that need not be done again, or None."""
+        entry = self.entries.get(name)
+        if entry is None or entry.settings != settings or entry.state != file_state(file):
+            return None
+        if not all(path.is_file() and path.stat().st_size for path in outputs):
+            return None
+        # The same file may be named by another path this time.
+        return dataclasses.replace(entry.row, file=file)
+
+    def add(self, row: SceneRow, state: str, settings: str) -> None:
+        """Record a finished scene at once.
+
+        Raises
+        ------
+        OutputError
+            If the journal cannot be written.
+        """
+        entry = Entry(row, state, settings)
+        with self._lock:
+            self.entries[row.name] = entry
+            try:
+                with self._path.open("a", encoding="utf-8") as handle:
+                    handle.write(_line(entry))
+            except OSError as error:
+                message = f"{self._path}: cannot be written ({error.strerror}); free some space or choose another --out"
+                raise OutputError(message) from error
+
+    def compact(self) -> None:
+        """Rewrite the journal with one line per scene."""
+        write_text(self._path, "".join(_line(entry) for entry in self.entries.values()))
+
+
+def _line(entry: Entry) -> str:
+    record = {"state": entry.state, "settings": entry.settings, "row": dataclasses.asdict(entry.row)}
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def _parse(line: str) -> Entry | None:
+    """Return the entry of a line; None for the torn last line of a killed run, or one of another version."""
+    try:
+        record: dict[str, Any] = json.loads(line)
+        return Entry(SceneRow(**record["row"]), record["state"], record["settings"])
+    except (ValueError, TypeError, KeyError):
+        return None

@@ -1,0 +1,235 @@
+"""The files of one scene: probability as a Cloud-Optimised GeoTIFF, detections as GeoJSON, the picture as PNG."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import rasterio
+import rasterio.shutil
+import rioxarray  # noqa: F401  (registers the .rio accessor)
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import MemoryFile
+from rasterio.windows import Window
+
+from fringewatch.errors import OutputError
+from fringewatch.files import atomic_path, write_text
+from fringewatch.report import draw_scene
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    import geopandas as gpd
+    from numpy.typing import NDArray
+
+    from fringewatch.detect.detector import Examination
+
+__all__ = [
+    "output_paths",
+    "write_all_detections",
+    "write_detections",
+    "write_outputs",
+    "write_picture",
+    "write_probability",
+]
+
+# Multiples of 1/1024: finer than a calibrated probability can mean, and the zero bits behind compress well.
+_QUANTUM = 1024
+_IN_MEMORY_PIXELS = 40_000_000
+_STRIP_ROWS = 1024
+_PNG_LEVEL = 3
+_COG = {"compress": "deflate", "predictor": "3", "level": "6", "blocksize": "512", "overview_resampling": "average"}
+_TIFF = {"driver": "GTiff", "tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "deflate", "zlevel": 1}
+
+logging.getLogger("rasterio").addHandler(logging.NullHandler())
+
+# `warnings.catch_warnings` is global state; writers take turns while they open files.
+_open_lock = threading.Lock()
+
+
+def output_paths(folder: Path, name: str, *, picture: bool) -> list[Path]:
+    """Return the files that :func:`write_outputs` makes."""
+    suffixes = [".probability.tif", ".detections.geojson"] + ([".png"] if picture else [])
+    return [folder / (name + suffix) for suffix in suffixes]
+
+
+def write_outputs(folder: Path, name: str, examination: Examination, *, picture: bool) -> None:
+    """Write all files of a scene, each atomically.
+
+    Raises
+    ------
+    OutputError
+        If one cannot be written, with the reason.
+    """
+    paths = output_paths(folder, name, picture=picture)
+    write_probability(paths[0], examination)
+    write_detections(paths[1], examination.regions)
+    if picture:
+        write_picture(paths[2], examination)
+
+
+def write_probability(path: Path, examination: Examination) -> None:
+    """Write the probability map as a Cloud-Optimised GeoTIFF: float32, NaN = no data, steps of 1/1024."""
+    profile = _profile(examination)
+    height, width = examination.scan.shape
+    with atomic_path(path) as temporary:
+        try:
+            if height * width <= _IN_MEMORY_PIXELS:
+                # Through memory: Python then writes the file, and says what is wrong where GDAL would not.
+                with MemoryFile() as plain, MemoryFile() as cloud:
+                    _fill(plain.name, profile, examination)
+                    rasterio.shutil.copy(plain.name, cloud.name, driver="COG", **_COG)
+                    temporary.write_bytes(cloud.getbuffer())
+            else:
+                with atomic_path(path.with_suffix(".strips.tif")) as strips:
+                    _fill(str(strips), {**profile, **_TIFF, "bigtiff": "if_safer"}, examination)
+                    rasterio.shutil.copy(
+                        str(strips), str(temporary), driver="COG", bigtiff="if_safer", num_threads="all_cpus", **_COG
+                    )
+                    _check_written(temporary, height, width)
+        except RasterioError as error:
+            message = f"{path}: cannot be written ({error.__cause__ or error}); free some space or choose another --out"
+            raise OutputError(message) from error
+
+
+def write_detections(path: Path, regions: gpd.GeoDataFrame) -> None:
+    """Write detections as GeoJSON.
+
+    Longitude and latitude (RFC 7946) where the scene has a CRS; otherwise pixels, x = column and y = row downwards,
+    with a member ``pixel_grid`` that says so.
+    """
+    write_text(path, json.dumps(_geojson(regions), ensure_ascii=False, separators=(",", ":")) + "\n")
+
+
+def write_picture(path: Path, examination: Examination) -> None:
+    """Write the picture of a scene as PNG; see :func:`fringewatch.report.draw_scene`."""
+    picture = draw_scene(
+        examination.interferogram,
+        examination.scan,
+        examination.regions,
+        examination.card,
+        score=examination.score,
+        flagged=examination.flagged,
+        threshold=examination.threshold,
+    )
+    with atomic_path(path) as temporary:
+        picture.save(temporary, "PNG", compress_level=_PNG_LEVEL)
+
+
+def _profile(examination: Examination) -> dict[str, Any]:
+    interferogram = examination.interferogram
+    height, width = examination.scan.shape
+    profile = {"driver": "GTiff", "height": height, "width": width, "count": 1, "dtype": "float32", "nodata": np.nan}
+    if interferogram.rio.crs is not None:
+        profile |= {"crs": interferogram.rio.crs, "transform": interferogram.rio.transform()}
+    return profile
+
+
+def _fill(name: str, profile: dict[str, Any], examination: Examination) -> None:
+    with _open_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        target = rasterio.open(name, "w", **profile)
+    with target:
+        target.set_band_description(1, "probability of deformation")
+        target.update_tags(**_tags(examination))
+        for rows in _strips(profile["height"]):
+            columns = slice(0, profile["width"])
+            values = _quantise(examination.probability_window(rows, columns))
+            target.write(values, 1, window=Window(0, rows.start, profile["width"], rows.stop - rows.start))
+
+
+def _tags(examination: Examination) -> dict[str, str]:
+    attrs, card = examination.interferogram.attrs, examination.card
+    tags = {
+        "FRINGEWATCH_MODEL": f"{card.name} {card.version}",
+        "FRINGEWATCH_SCORE": f"{examination.score:.4f}",
+        "REFERENCE_DATE": attrs.get("reference_date", ""),
+        "SECONDARY_DATE": attrs.get("secondary_date", ""),
+    }
+    return {key: value for key, value in tags.items() if value}
+
+
+def _strips(height: int) -> Iterator[slice]:
+    for start in range(0, height, _STRIP_ROWS):
+        yield slice(start, min(start + _STRIP_ROWS, height))
+
+
+def _quantise(probability: NDArray[np.float32]) -> NDArray[np.float32]:
+    result: NDArray[np.float32] = np.rint(probability * np.float32(_QUANTUM)) / np.float32(_QUANTUM)
+    return result
+
+
+def _check_written(path: Path, height: int, width: int) -> None:
+    """Read the corners of a file that GDAL wrote: on a full disk its last blocks are missing without an error."""
+    with rasterio.open(path) as written:
+        for row, column in ((0, 0), (0, width - 1), (height - 1, 0), (height - 1, width - 1)):
+            written.read(1, window=Window(column, row, 1, 1))
+
+
+def _geojson(regions: gpd.GeoDataFrame) -> dict[str, Any]:
+    collection: dict[str, Any] = {"type": "FeatureCollection"}
+    if regions.crs is not None:
+        digits, located = 7, regions.to_crs("EPSG:4326")
+    else:
+        digits, located = 2, regions
+        collection["pixel_grid"] = "pixels: x = column, y = row downwards, whole numbers at pixel centres"
+    properties = [column for column in regions.columns if column != "geometry"]
+    collection["features"] = [
+        {
+            "type": "Feature",
+            "geometry": _geometry(row.geometry, digits),
+            "properties": {key: _json_value(getattr(row, key)) for key in properties},
+        }
+        for row in located.itertuples(index=False)
+    ]
+    return collection
+
+
+def _geometry(shape: Any, digits: int) -> dict[str, Any]:
+    from shapely.geometry.polygon import orient
+
+    parts = [part for part in getattr(shape, "geoms", [shape]) if part.geom_type == "Polygon"]
+    # RFC 7946: outer rings counter-clockwise, holes clockwise.
+    coordinates = [
+        [np.round(np.asarray(ring.coords)[:, :2], digits).tolist() for ring in (part.exterior, *part.interiors)]
+        for part in map(orient, parts)
+    ]
+    if len(coordinates) == 1:
+        return {"type": "Polygon", "coordinates": coordinates[0]}
+    return {"type": "MultiPolygon", "coordinates": coordinates}
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, float | np.floating):
+        # JSON has no NaN.
+        return round(float(value), 6) if np.isfinite(value) else None
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def write_all_detections(path: Path, found: Sequence[Path]) -> None:
+    """Gather the detections of a run in one GeoPackage, longitude and latitude; those in pixels are left out.
+
+    Parameters
+    ----------
+    path
+        The GeoPackage; an older one is removed where there is nothing to gather.
+    found
+        GeoJSON files that :func:`write_detections` wrote.
+    """
+    import geopandas as gpd
+
+    collections = (json.loads(file.read_text(encoding="utf-8")) for file in found)
+    features = [feature for part in collections if "pixel_grid" not in part for feature in part["features"]]
+    if not features:
+        path.unlink(missing_ok=True)
+        return
+    table = gpd.GeoDataFrame.from_features(features, crs="EPSG:4326")
+    with atomic_path(path) as temporary:
+        # GDAL makes a GeoPackage only where there is no file yet.
+        temporary.unlink()
+        table.to_file(temporary, driver="GPKG", layer="detections")

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from fringewatch.errors import ConfigError, ProductError
-from fringewatch.evaluate import EvaluateConfig, Evaluation, FileScore, Summary, render, run
+from fringewatch.evaluate import EvaluateConfig, Evaluation, FileScore, Summary, run
 from fringewatch.metrics import auroc, wilson_interval
 from fringewatch.patches import Box, Patch, write_manifest, write_patch
 
@@ -57,13 +55,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def quiet_console() -> Console:
-    return Console(file=io.StringIO(), width=80)
-
-
-def evaluate(bundle: Path, out: Path, *inputs: Path, console: Console | None = None, **settings: object) -> Evaluation:
-    config = EvaluateConfig(inputs=inputs, out=out, model=str(bundle), resamples=200, threads=1, **settings)
-    return run(config, console=console or quiet_console())
+def evaluate(bundle: Path, out: Path, *inputs: Path, **settings: object) -> Evaluation:
+    return run(EvaluateConfig(inputs=inputs, out=out, model=str(bundle), resamples=200, threads=1, **settings))
 
 
 def test_perfect_detector_scores_perfectly_and_modestly(data: Path, tiny_bundle_folder: Path, tmp_path: Path) -> None:
@@ -109,12 +102,12 @@ def test_unreadable_files_are_listed_and_stop_nothing(data: Path, tiny_bundle_fo
     (tmp_path / "text.tif").write_text("not a raster")
     broken = [Patch(tmp_path / "text.tif", 1), Patch(tmp_path / "gone.png", 0)]
     write_manifest(tmp_path / "manifest.csv", broken)
-    console = quiet_console()
-    result = evaluate(tiny_bundle_folder, tmp_path / "out", data, tmp_path / "manifest.csv", console=console)
+    result = evaluate(tiny_bundle_folder, tmp_path / "out", data, tmp_path / "manifest.csv")
     assert result.positives + result.negatives == 12
     assert [file.file for file in result.unreadable] == [str(patch.path) for patch in broken]
     assert all(file.file.rsplit("/", 1)[-1] in file.message for file in result.unreadable)
-    printed = " ".join(console.file.getvalue().split())
+    assert result.exit_code == 3
+    printed = " ".join(result.describe().split())
     assert "2 files could not be scored, listed in scores.csv; the first:" in printed
     rows = (tmp_path / "out" / "scores.csv").read_text(encoding="utf-8").splitlines()
     assert sum(",unreadable," in row for row in rows) == 2
@@ -160,12 +153,12 @@ def test_group_column_decides_what_is_independent(data: Path, tiny_bundle_folder
 
 
 def test_tables_fit_a_terminal(data: Path, tiny_bundle_folder: Path, tmp_path: Path) -> None:
-    console = quiet_console()
-    evaluate(tiny_bundle_folder, tmp_path / "out", data, console=console)
-    printed = console.file.getvalue()
-    assert max(len(line.rstrip()) for line in printed.splitlines()) <= 80
+    result = evaluate(tiny_bundle_folder, tmp_path / "out", data)
+    assert result.exit_code == 0
+    printed = result.describe(width=80)
+    assert max(len(line) for line in printed.splitlines()) <= 80
     assert "…" not in printed
-    for words in ("AUROC", "0.61-1.00", "volcanic", "moving1", "quiet0", "Coherence alone", "evaluation.json"):
+    for words in ("AUROC", "0.61-1.00", "volcanic", "moving1", "quiet0", "Coherence alone", "results: "):
         assert words in printed
 
 
@@ -278,9 +271,7 @@ def test_same_seed_same_intervals() -> None:
 def test_tables_of_long_names_and_many_sites_stay_whole(data: Path, tiny_bundle_folder: Path, tmp_path: Path) -> None:
     result = evaluate(tiny_bundle_folder, tmp_path, data)
     row = result.by_site[0].model_copy(update={"name": "a very long site name, longer than any column"})
-    console = quiet_console()
-    console.print(render(result.model_copy(update={"by_site": (row,) * 40})))
-    printed = console.file.getvalue()
+    printed = result.model_copy(update={"by_site": (row,) * 40}).describe(width=80)
     assert "25 more in evaluation.json" in printed
     assert "0.44-1.00" in printed
     assert "…" not in printed

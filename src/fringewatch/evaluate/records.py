@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import shutil
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -130,3 +132,19 @@ class Evaluation(_Record):
     seconds: float
     version: str
     settings: dict[str, Any]
+
+    @property
+    def exit_code(self) -> int:
+        """0: every file was scored; 3: some could not be."""
+        return 3 if self.unreadable else 0
+
+    def describe(self, *, width: int | None = None) -> str:
+        """Return tables and notes as text, as wide as the terminal or `width`, and at least 80 columns."""
+        from rich.console import Console
+
+        from fringewatch.evaluate.table import render
+
+        columns = shutil.get_terminal_size().columns if width is None else width
+        text = io.StringIO()
+        Console(file=text, width=max(80, columns), highlight=False).print(render(self))
+        return "\n".join(line.rstrip() for line in text.getvalue().rstrip().splitlines())

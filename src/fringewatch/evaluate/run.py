@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import Field
-from rich.console import Console
 
 from fringewatch._version import __version__
 from fringewatch.config import Config
@@ -18,7 +17,6 @@ from fringewatch.detect import Detector
 from fringewatch.errors import ConfigError, ProductError
 from fringewatch.evaluate.records import Evaluation, FileScore
 from fringewatch.evaluate.statistics import Summary
-from fringewatch.evaluate.table import render
 from fringewatch.files import ensure_folder, write_text
 from fringewatch.metrics import mean_local_coherence
 from fringewatch.models.bundle import DEFAULT_BUNDLE
@@ -29,6 +27,7 @@ from fringewatch.progress import track
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import xarray as xr
     from geopandas import GeoDataFrame
 
     from fringewatch.patches import Patch
@@ -42,10 +41,12 @@ _COLUMNS = (
 
 
 class EvaluateConfig(Config):
-    """Settings of `fringewatch evaluate`."""
+    """Score labelled files and say how good the detector is, and how sure that is."""
 
     inputs: tuple[Path, ...] = Field(
-        description="Labelled data: a manifest (CSV with file and label), a folder with manifest.csv, or class folders."
+        (),
+        description="Labelled data: manifests (CSV with file and label), folders with manifest.csv, or class folders.",
+        json_schema_extra={"positional": True},
     )
     out: Path = Field(Path("evaluation"), description="Folder for evaluation.json and scores.csv.")
     model: str = Field(DEFAULT_BUNDLE, description="Name or folder of the model bundle.")
@@ -74,8 +75,8 @@ class EvaluateConfig(Config):
     threads: int | None = Field(None, ge=1, description="Threads of the network; all cores if not given.")
 
 
-def run(config: EvaluateConfig, *, console: Console | None = None) -> Evaluation:
-    """Score files, print the tables, and write ``evaluation.json`` and ``scores.csv``.
+def run(config: EvaluateConfig) -> Evaluation:
+    """Score files and write ``evaluation.json`` and ``scores.csv``.
 
     Files that cannot be read are counted and listed; they never stop the run.
 
@@ -83,13 +84,11 @@ def run(config: EvaluateConfig, *, console: Console | None = None) -> Evaluation
     ----------
     config
         Settings.
-    console
-        Where tables go; standard output if None.
 
     Returns
     -------
     Evaluation
-        As written to ``evaluation.json``.
+        As written to ``evaluation.json``; its ``describe()`` gives tables for a terminal.
 
     Raises
     ------
@@ -103,7 +102,6 @@ def run(config: EvaluateConfig, *, console: Console | None = None) -> Evaluation
         If results cannot be written.
     """
     started = time.perf_counter()
-    console = console or Console()
     patches = _patches(config)
     out = ensure_folder(config.out)
     detector = Detector(config.model, precision=config.precision, threads=config.threads, threshold=config.threshold)
@@ -137,8 +135,6 @@ def run(config: EvaluateConfig, *, console: Console | None = None) -> Evaluation
         settings=config.model_dump(mode="json"),
     )
     write_text(out / "evaluation.json", evaluation.model_dump_json(indent=2) + "\n")
-    console.print(render(evaluation))
-    console.print(f"Written: {out / 'evaluation.json'}, {out / 'scores.csv'}", highlight=False)
     return evaluation
 
 
@@ -185,7 +181,7 @@ def _score(patch: Patch, detector: Detector, group: str) -> FileScore:
         box=patch.box,
     )
     try:
-        interferogram = open_interferogram(patch.path)
+        interferogram = _open(patch.path)
         examination = detector.examine(interferogram)
         found: dict[str, object] = {"score": examination.score}
         if patch.box is not None:
@@ -195,6 +191,16 @@ def _score(patch: Patch, detector: Detector, group: str) -> FileScore:
     except (ProductError, OSError) as error:
         found = {"message": str(error)}
     return known.model_copy(update=found | {"seconds": time.perf_counter() - started})
+
+
+def _open(path: Path) -> xr.Dataset:
+    try:
+        return open_interferogram(path)
+    except (ProductError, OSError):
+        raise
+    except Exception as error:  # whatever a library raises on a damaged file, the others are worth scoring
+        message = f"{path}: unexpected {type(error).__name__}: {error}; please report it"
+        raise ProductError(message) from error
 
 
 def _locate(box: Box, detections: GeoDataFrame) -> dict[str, object]:

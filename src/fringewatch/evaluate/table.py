@@ -50,6 +50,7 @@ def render(evaluation: Evaluation) -> RenderableType:
             parts += _positives(title, [row for row in rows if row.positives])
             parts += _negatives(title, [row for row in rows if row.negatives])
     parts += [Text(f"- {note}") for note in (*_coherence(evaluation), *evaluation.notes, *_unreadable(evaluation))]
+    parts.append(Text(f"results: {evaluation.settings['out']}"))
     return Group(*parts)
 
 

@@ -19,6 +19,7 @@ FRAME = "128D_09016_110500"
 PAIR = "20180601_20180613"
 HYP3 = "S1AA_20190610T135156_20190622T135157_VVP012_INT80_G_ueF_F8BF"
 BURST = "S1_213524_IW1_20170411_20170517_VV_INT80_8E81"
+BURSTS = "S1_064-000000s1n00-056069s2n04-000000s3n00_IW_20220814_20220907_VV_INT20_AB12"
 
 
 def touch(root: Path, *names: str) -> list[Path]:
@@ -58,7 +59,7 @@ def test_grey_patches_named_after_licsar_are_pictures(tmp_path: Path) -> None:
     assert reference.product == "image"
 
 
-@pytest.mark.parametrize("base", [HYP3, BURST])
+@pytest.mark.parametrize("base", [HYP3, BURST, BURSTS])
 def test_a_hyp3_folder_gives_one_reference(tmp_path: Path, base: str) -> None:
     kinds = ["unw_phase.tif", "unw_phase.png", "color_phase.png", "corr.tif", "dem.tif", "lv_theta.tif", "lv_phi.tif"]
     kinds += ["water_mask.tif", "amp.tif", "inc_map_ell.tif", "los_disp.tif", "vert_disp.tif", "conncomp.tif"]
@@ -81,7 +82,7 @@ def test_companions_masks_and_results_are_no_references(tmp_path: Path) -> None:
 
 
 def test_words_that_merely_contain_a_companions_name_are_kept(tmp_path: Path) -> None:
-    names = ["cordoba.tif", "demmin_20200101_20200113.tif", "mask_free_pair.tif", "etna_corrected.tif"]
+    names = ["cordoba.tif", "demmin_20200101_20200113.tif", "mask_free_pair.tif", "etna_corrected.tif", "etna_n.tif"]
     touch(tmp_path, *names)
     assert found(tmp_path, tmp_path) == sorted(names)
 
@@ -105,6 +106,23 @@ def test_patterns(tmp_path: Path) -> None:
     # Square brackets may also be part of a name.
     (odd,) = touch(tmp_path, "a/pair[1].tif")
     assert found(tmp_path, odd) == ["a/pair[1].tif"]
+
+
+def test_jpeg_only_by_name(tmp_path: Path) -> None:
+    (picture,) = touch(tmp_path, "pair.jpg")
+    assert found(tmp_path, picture) == ["pair.jpg"]
+    assert found(tmp_path, tmp_path) == ["."]  # the folder itself, which then fails on opening
+
+
+def test_home_and_file_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (path,) = touch(tmp_path, "my data/pair.tif")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert found(tmp_path, ["~/my data/pair.tif", path.as_uri()]) == ["my data/pair.tif"]
+
+
+def test_names_are_fit_for_files() -> None:
+    names = [r.name for r in fw.discover(["https://example.org/a%20b/pair:1.tif?x=/y", "s3://b/" + "z" * 400 + ".tif"])]
+    assert names == ["pair_1", "z" * 180]
 
 
 def test_recursion_is_a_choice(tmp_path: Path) -> None:

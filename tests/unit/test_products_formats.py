@@ -142,10 +142,12 @@ class TestLicsar:
         assert extent > 4 * np.pi
         assert ifg.attrs["unwrapped_range_rad"] == pytest.approx(extent, rel=1e-6)
 
-    @pytest.mark.parametrize("scale", [1, 255])
-    def test_both_generations_of_coherence(self, tmp_path: Path, wrapped: np.ndarray, scale: int) -> None:
+    @pytest.mark.parametrize(("scale", "dtype"), [(1, np.float32), (255, np.uint8), (255, np.float32)])
+    def test_every_generation_of_coherence(
+        self, tmp_path: Path, wrapped: np.ndarray, scale: int, dtype: type[np.generic]
+    ) -> None:
         path = write(tmp_path / f"{PAIR}.geo.diff_pha.tif", filled(wrapped))
-        coherence = np.full(wrapped.shape, 0.6 * scale, np.uint8 if scale == 255 else np.float32)
+        coherence = np.full(wrapped.shape, 0.6 * scale, dtype)
         coherence[:5] = 0
         write(tmp_path / f"{PAIR}.geo.cc.tif", coherence)
         read = fw.open_interferogram(path)["coherence"].values
@@ -316,6 +318,25 @@ class TestGeotiff:
         ifg = fw.open_interferogram(write(tmp_path / "pair.int.tif", values))
         np.testing.assert_allclose(ifg["phase"], wrapped, atol=1e-6)
         assert any("complex" in sentence for sentence in ifg.attrs["assumptions"])
+
+    def test_complex_integers(self, tmp_path: Path, wrapped: np.ndarray) -> None:
+        values = np.where(np.isnan(wrapped), 0, 1000 * np.exp(1j * wrapped)).astype(np.complex64)
+        path = tmp_path / "pair.tif"
+        with rasterio.open(
+            path, "w", driver="GTiff", height=60, width=70, count=1, dtype="complex_int16", crs="EPSG:4326",
+            transform=DEGREES,
+        ) as sink:  # fmt: skip
+            sink.write(values, 1)
+        assert angle_between(fw.open_interferogram(path)["phase"].values, wrapped) < 2e-3
+
+    def test_dates_in_the_wrong_order_are_noted(self, tmp_path: Path, wrapped: np.ndarray) -> None:
+        ifg = fw.open_interferogram(write(tmp_path / "20200119_20200107" / "pair.tif", wrapped))
+        assert (ifg.attrs["reference_date"], ifg.attrs["secondary_date"]) == ("2020-01-19", "2020-01-07")
+        assert any("before the reference date" in sentence for sentence in ifg.attrs["assumptions"])
+
+    def test_the_span_of_an_archive_is_no_pair(self, tmp_path: Path, wrapped: np.ndarray) -> None:
+        ifg = fw.open_interferogram(write(tmp_path / "20160101_20201231" / "etna" / "pair.tif", wrapped))
+        assert ifg.attrs["reference_date"] == ""
 
     def test_the_user_knows_better(self, tmp_path: Path, wrapped: np.ndarray) -> None:
         path = write(tmp_path / "pair.tif", filled(-wrapped, -9999))

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from fringewatch.errors import ProductError
 from fringewatch.products import geotiff, hyp3, image, licsar
-from fringewatch.products.discovery import discover_with, is_folder
-from fringewatch.products.reference import Reader, ReadOptions, Reference, is_remote
+from fringewatch.products.discovery import discover_with
+from fringewatch.products.reference import Reader, ReadOptions, Reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -115,15 +115,11 @@ def open_interferogram(
 
 
 def _resolve(path: str) -> Reference:
-    if is_remote(path) or not is_folder(Path(path)):
-        return next(discover([path]))
     found = discover([path])
     first = next(found)
     second = next(found, None)
     if second is not None:
-        message = (
-            f"{path}: this folder holds several interferograms ({first.name}, {second.name}, ...); name one of them"
-        )
+        message = f"{path}: holds several interferograms ({first.name}, {second.name}, ...); name one of them"
         raise ProductError(message)
     return first
 

@@ -14,6 +14,8 @@ import numpy as np
 
 from fringewatch.errors import ProductError
 from fringewatch.products import raster
+from fringewatch.products.decode import value_range
+from fringewatch.products.grid import align
 from fringewatch.products.reference import is_remote
 
 if TYPE_CHECKING:
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
     from fringewatch.products.raster import Array, RasterInfo
     from fringewatch.products.reference import Chunks
+
+    Decode = Callable[[np.ndarray, float | None, float], np.ndarray]
+    """Raw values, their no-data value and the largest of the scene to float32, NaN = no data."""
 
 __all__ = ["Companions", "decode_coherence", "decode_values"]
 
@@ -45,9 +50,7 @@ class Companions:
     missing: list[str] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
 
-    def read(
-        self, variable: str, paths: Iterable[str], decode: Callable[[np.ndarray, float | None], np.ndarray]
-    ) -> Array | None:
+    def read(self, variable: str, paths: Iterable[str], decode: Decode) -> Array | None:
         """Read the first of `paths` that exists, as (H, W) float32 on the grid of the phase; None without one."""
         candidates = [self.given[variable]] if variable in self.given else paths
         for path in candidates:
@@ -71,17 +74,20 @@ class Companions:
         self.missing.append(variable)
         return None
 
-    def _read(self, info: RasterInfo, decode: Callable[[np.ndarray, float | None], np.ndarray]) -> Array | None:
+    def _read(self, info: RasterInfo, decode: Decode) -> Array | None:
         if np.dtype(info.dtypes[0]).kind not in "iuf":
             message = f"{info.path}: holds {info.dtypes[0]}, expected real numbers"
             raise ProductError(message)
         nodata = info.nodata[0]
+        raw = raster.read(info, chunks=self.chunks)
+        extent = value_range(raster.sample(info, raw), nodata, zero_is_nodata=True)
+        largest = extent[1] if extent else 0.0
 
         def function(bands: np.ndarray) -> np.ndarray:
-            return decode(bands[0], nodata)
+            return decode(bands[0], nodata, largest)
 
-        values = raster.convert(raster.read(info, chunks=self.chunks), function)
-        return raster.align(values, info, self.onto)
+        values = raster.convert(raw, function)
+        return align(values, info, self.onto)
 
     def sentences(self) -> list[str]:
         """Return what was left out or not found."""
@@ -89,20 +95,23 @@ class Companions:
         return [*self.notes, *absent]
 
 
-def decode_coherence(raw: np.ndarray, nodata: float | None) -> np.ndarray:
-    """Turn coherence of any generation into [0, 1]: integers are 255ths; 0, NaN and the no-data value become NaN."""
+def decode_coherence(raw: np.ndarray, nodata: float | None, largest: float) -> np.ndarray:
+    """Turn coherence of any generation into [0, 1]; 0, NaN and the no-data value become NaN.
+
+    Integers are 255ths, and so are floating-point values where the largest of the scene is beyond any coherence.
+    """
     values: np.ndarray = raw.astype(np.float32)
     missing = ~(raw > 0)
     if nodata is not None:
         missing |= raw == nodata
-    if raw.dtype.kind in "iu":
+    if raw.dtype.kind in "iu" or largest > 1.5:
         values /= np.float32(255)
     values[missing] = np.nan
     np.clip(values, 0, 1, out=values)
     return values
 
 
-def decode_values(raw: np.ndarray, nodata: float | None) -> np.ndarray:
+def decode_values(raw: np.ndarray, nodata: float | None, _largest: float = 0.0) -> np.ndarray:
     """Return real values as float32; the no-data value becomes NaN."""
     values = raw.astype(np.float32)
     if nodata is not None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fringewatch.conventions import PHASE_SIGN, SENTINEL1_WAVELENGTH_M
 from fringewatch.products.names import dates
-from fringewatch.products.reference import stem
+from fringewatch.products.reference import file_name, parent, stem
 
 if TYPE_CHECKING:
     from fringewatch.products.raster import RasterInfo
@@ -22,10 +22,13 @@ _WAVELENGTH_TAGS = {"wavelength", "wavelength_m", "radar_wavelength", "radarwave
 
 def describe(reference: Reference, info: RasterInfo, options: ReadOptions) -> dict[str, Any]:
     """Return the arguments of ``make_interferogram`` for a raster of which only the header and the name are known."""
-    reference_date, secondary_date = dates(info.path)
+    # The folder of a pair is often named after it; what lies above it may be the span of an archive.
+    reference_date, secondary_date = dates(f"{file_name(parent(info.path))}/{file_name(info.path)}")
     wavelength_m, assumptions = wavelength(info, options)
     if options.phase_sign is None:
         assumptions.append(SIGN_UNKNOWN)
+    if secondary_date < reference_date:
+        assumptions.append("the secondary date is before the reference date: motion appears with its sign reversed")
     return {
         "wavelength_m": wavelength_m,
         "source": info.path,

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from fringewatch.products.names import COMPANION
 from fringewatch.products.reference import Reference, file_name, is_remote, parent, stem
@@ -16,8 +19,12 @@ if TYPE_CHECKING:
 
     from fringewatch.products.reference import Reader
 
-__all__ = ["discover_with", "is_folder"]
+__all__ = ["discover_with"]
 
+_LOSSY = re.compile(r"\.jpe?g$", re.IGNORECASE)
+"""JPEG spoils phase: read where it is named by itself, not looked for."""
+_UNSAFE = re.compile(r"[^\w.+() -]")
+_MAX_NAME = 180
 _SKIPPED_FOLDERS = {"mask", "masks", "truth", "__pycache__"}
 
 
@@ -26,7 +33,7 @@ def discover_with(
 ) -> Iterator[Reference]:
     """Yield references; see :func:`fringewatch.products.discover`."""
     given = [paths] if isinstance(paths, str | Path) else list(paths)
-    texts = [os.fspath(path) for path in given]
+    texts = [_local(os.fspath(path)) for path in given]
     seen: set[str] = set()
     names: set[str] = set()
     only_companions = all(_is_companion(readers, text) for text in texts)
@@ -41,6 +48,13 @@ def discover_with(
             yield reference if name == reference.name else _renamed(reference, name)
 
 
+def _local(text: str) -> str:
+    """Return a ``file://`` address or a path below ``~`` as a plain path, anything else as it is."""
+    if text.lower().startswith("file://"):
+        return url2pathname(urlsplit(text).path)
+    return str(Path(text).expanduser()) if text.startswith("~") else text
+
+
 def _from(readers: Sequence[Reader], text: str, *, recursive: bool, keep_companions: bool) -> Iterator[Reference]:
     path = Path(text)
     if is_remote(text) or _is_file(path):
@@ -48,7 +62,7 @@ def _from(readers: Sequence[Reader], text: str, *, recursive: bool, keep_compani
             yield _single(readers, text)
         return
     found = False
-    if is_folder(path):
+    if text and _is_folder(path):
         for reference in _walk(readers, path, recursive=recursive):
             found = True
             yield reference
@@ -69,8 +83,7 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def is_folder(path: Path) -> bool:
-    """Tell whether a path is a folder; what cannot be looked at is none."""
+def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
     except (OSError, ValueError):
@@ -115,7 +128,7 @@ def _match(readers: Sequence[Reader], pattern: str, *, recursive: bool) -> Itera
 def _collect(readers: Sequence[Reader], files: list[str]) -> list[Reference]:
     names = {file_name(path) for path in files}
     # What an earlier run wrote here: <name>.probability.tif, .detections.geojson and .png.
-    left = [path for path in files if f"{stem(path)}.detections.geojson" not in names]
+    left = [path for path in files if f"{stem(path)}.detections.geojson" not in names and not _LOSSY.search(path)]
     references: list[Reference] = []
     for reader in readers:
         mine = [path for path in left if reader.claims(path)]
@@ -136,12 +149,13 @@ def _is_companion(readers: Sequence[Reader], text: str) -> bool:
 
 
 def _unique(reference: Reference, taken: set[str]) -> str:
-    name = reference.name or stem(reference.path)
+    # Outputs are called after it, with suffixes of their own.
+    name = _UNSAFE.sub("_", reference.name or stem(reference.path))[:_MAX_NAME] or "interferogram"
     if name not in taken:
         return name
     folder = file_name(parent(reference.path))
     if folder:
-        name = f"{folder}_{name}"
+        name = _UNSAFE.sub("_", f"{folder}_{name}")[:_MAX_NAME]
     candidate, number = name, 2
     while candidate in taken:
         candidate, number = f"{name}-{number}", number + 1

@@ -91,8 +91,14 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
         whole_numbers = all(_whole_numbers(block, nodata) for block, _ in blocks)
         kind, why = _judge_kind(path, extent, whole_numbers=whole_numbers)
     assumptions += why
-    if kind == "unwrapped" and not whole:
+    if not whole and why:
+        assumptions.append("it was judged by a sample of its values")
+    unwrapped = kind == "unwrapped"
+    if unwrapped and not whole:
         assumptions.append(SAMPLED_RANGE)
+    if kind == "wrapped" and not whole and why:
+        # Wrapping leaves wrapped phase as it is, and is right where the sample missed larger values.
+        kind = "unwrapped"
     decoder = PhaseDecoder(
         source=path,
         kind=kind,
@@ -109,7 +115,7 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
     return make_interferogram(
         raster.convert(raw, decoder),
         product=READER.name,
-        unwrapped_range_rad=extent[1] - extent[0] if kind == "unwrapped" and extent else None,
+        unwrapped_range_rad=extent[1] - extent[0] if unwrapped and extent else None,
         companions=companions,
         **about,
     )

@@ -44,9 +44,7 @@ def _claims(path: str) -> bool:
 
 
 def _collect(paths: Sequence[str]) -> list[Reference]:
-    # JPEG spoils phase; one that is named by itself is read, folders are not searched for them.
-    wanted = [path for path in paths if len(paths) == 1 or file_name(path).lower().endswith(".png")]
-    return [Reference(path, READER.name, stem(path)) for path in wanted if not COMPANION.search(stem(path))]
+    return [Reference(path, READER.name, stem(path)) for path in paths if not COMPANION.search(stem(path))]
 
 
 def is_picture(info: RasterInfo, options: ReadOptions) -> bool:

@@ -152,7 +152,7 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
     )
 
 
-def _decode_unit_vector(raw: np.ndarray, nodata: float | None) -> np.ndarray:
+def _decode_unit_vector(raw: np.ndarray, nodata: float | None, _largest: float) -> np.ndarray:
     """Return a component of the unit vector; 0, which fills what is outside the frame, becomes NaN."""
     values = decode_values(raw, nodata)
     values[raw == 0] = np.nan

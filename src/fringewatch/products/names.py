@@ -11,7 +11,7 @@ COMPANION = re.compile(
     r"""(?:^|[._-])(?:
         cc|coh|coherence|cor|corr|conncomp|connected_components|amp|mag|mli|
         dem|hgt|height|elevation|slope|
-        e|n|u|los_(?:east|north|up)|lv_theta|lv_phi|inc|inc_map|inc_map_ell|incidence|azimuth|heading|lat|lon|
+        los_(?:east|north|up)|lv_theta|lv_phi|inc|inc_map|inc_map_ell|incidence|azimuth|heading|lat|lon|
         mask|water_mask|watermask|landmask|valid|truth|label|labels|
         los_disp|vert_disp|displacement|velocity|vel|
         probability
@@ -23,9 +23,9 @@ COMPANION = re.compile(
 _DATES = re.compile(r"(?<!\d)((?:19|20)\d{6})(?:T\d{6})?[_-]((?:19|20)\d{6})(?!\d)")
 
 
-def dates(path: str) -> tuple[str, str]:
-    """Return the ISO dates of a pair ``YYYYMMDD_YYYYMMDD`` in a path, the last such pair; ``("", "")`` without one."""
-    for match in reversed(list(_DATES.finditer(path))):
+def dates(text: str) -> tuple[str, str]:
+    """Return the ISO dates of a pair ``YYYYMMDD_YYYYMMDD``, the last one in a text; ``("", "")`` without one."""
+    for match in reversed(list(_DATES.finditer(text))):
         try:
             first, second = (dt.datetime.strptime(text, "%Y%m%d").date() for text in match.groups())
         except ValueError:

@@ -40,7 +40,6 @@ __all__ = [
     "Array",
     "Block",
     "RasterInfo",
-    "align",
     "convert",
     "gdal_path",
     "inspect",
@@ -227,7 +226,8 @@ def inspect(path: str) -> RasterInfo:
             return RasterInfo(
                 path=path,
                 shape=(grid.height, grid.width),
-                dtypes=tuple(source.dtypes),
+                # rasterio reads integer complex numbers into complex64, but NumPy knows no type of that name.
+                dtypes=tuple("complex64" if name == "complex_int16" else name for name in source.dtypes),
                 descriptions=tuple((text or "") for text in source.descriptions),
                 nodata=tuple(source.nodatavals),
                 scales=tuple(source.scales),
@@ -355,47 +355,6 @@ def convert(array: Array, function: Callable[[np.ndarray], np.ndarray]) -> Array
     return array.map_blocks(function, dtype=np.float32, drop_axis=0, meta=np.empty((0, 0), np.float32))
 
 
-def align(array: Array, info: RasterInfo, onto: RasterInfo) -> Array | None:
-    """Bring a companion onto the grid of the phase by whole-pixel shifts.
-
-    Returns
-    -------
-    array or None
-        (H, W) of `onto`, NaN outside; None where the grids differ by more than a tenth of a pixel, in pixel size or
-        CRS, or do not overlap, so that only resampling could join them.
-    """
-    if (info.transform is None) != (onto.transform is None):
-        return None
-    if info.transform is None or onto.transform is None:
-        return array if info.shape == onto.shape else None
-    if info.crs is not None and onto.crs is not None and info.crs != onto.crs:
-        return None
-    # Pixel (0, 0) of the phase, in pixels of the companion, and the drift over the whole scene.
-    column, row = _apply(~info.transform, *_apply(onto.transform, 0, 0))
-    last_column, last_row = _apply(~info.transform, *_apply(onto.transform, onto.shape[1], onto.shape[0]))
-    top, left = round(row), round(column)
-    drift = max(
-        abs(row - top),
-        abs(column - left),
-        abs(last_row - top - onto.shape[0]),
-        abs(last_column - left - onto.shape[1]),
-    )
-    if drift > 0.1 or top >= info.shape[0] or left >= info.shape[1]:
-        return None
-    bottom, right = top + onto.shape[0], left + onto.shape[1]
-    if bottom <= 0 or right <= 0:
-        return None
-    cut = array[max(top, 0) : min(bottom, info.shape[0]), max(left, 0) : min(right, info.shape[1])]
-    missing = (
-        (max(-top, 0), max(bottom - info.shape[0], 0)),
-        (max(-left, 0), max(right - info.shape[1], 0)),
-    )
-    if missing == ((0, 0), (0, 0)):
-        return cut
-    # np.pad dispatches to dask where the array is lazy.
-    return np.pad(cut, missing, constant_values=np.float32(np.nan))
-
-
 def write(
     target: Path,
     values: np.ndarray,
@@ -440,11 +399,3 @@ def _colormap(source: Any) -> dict[int, tuple[int, int, int, int]] | None:
         return None
     colors: dict[int, tuple[int, int, int, int]] = source.colormap(1)
     return colors
-
-
-def _apply(transform: Affine, column: float, row: float) -> tuple[float, float]:
-    # Written out: the operator for this changed between affine 2 and 3.
-    return (
-        transform.a * column + transform.b * row + transform.c,
-        transform.d * column + transform.e * row + transform.f,
-    )

@@ -1,0 +1,63 @@
+"""Joining rasters whose grids agree, without resampling."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from affine import Affine
+
+    from fringewatch.products.raster import Array, RasterInfo
+
+__all__ = ["align"]
+
+
+def align(array: Array, info: RasterInfo, onto: RasterInfo) -> Array | None:
+    """Bring a companion onto the grid of the phase by whole-pixel shifts.
+
+    Returns
+    -------
+    array or None
+        (H, W) of `onto`, NaN outside; None where the grids differ by more than a tenth of a pixel, in pixel size or
+        CRS, or do not overlap, so that only resampling could join them.
+    """
+    if (info.transform is None) != (onto.transform is None):
+        return None
+    if info.transform is None or onto.transform is None:
+        return array if info.shape == onto.shape else None
+    if info.crs is not None and onto.crs is not None and info.crs != onto.crs:
+        return None
+    # Pixel (0, 0) of the phase, in pixels of the companion, and the drift over the whole scene.
+    column, row = _apply(~info.transform, *_apply(onto.transform, 0, 0))
+    last_column, last_row = _apply(~info.transform, *_apply(onto.transform, onto.shape[1], onto.shape[0]))
+    top, left = round(row), round(column)
+    drift = max(
+        abs(row - top),
+        abs(column - left),
+        abs(last_row - top - onto.shape[0]),
+        abs(last_column - left - onto.shape[1]),
+    )
+    if drift > 0.1 or top >= info.shape[0] or left >= info.shape[1]:
+        return None
+    bottom, right = top + onto.shape[0], left + onto.shape[1]
+    if bottom <= 0 or right <= 0:
+        return None
+    cut = array[max(top, 0) : min(bottom, info.shape[0]), max(left, 0) : min(right, info.shape[1])]
+    missing = (
+        (max(-top, 0), max(bottom - info.shape[0], 0)),
+        (max(-left, 0), max(right - info.shape[1], 0)),
+    )
+    if missing == ((0, 0), (0, 0)):
+        return cut
+    # np.pad dispatches to dask where the array is lazy.
+    return np.pad(cut, missing, constant_values=np.float32(np.nan))
+
+
+def _apply(transform: Affine, column: float, row: float) -> tuple[float, float]:
+    # Written out: the operator for this changed between affine 2 and 3.
+    return (
+        transform.a * column + transform.b * row + transform.c,
+        transform.d * column + transform.e * row + transform.f,
+    )

@@ -233,7 +233,8 @@ def test_container_without_bands(tmp_path: Path) -> None:
         ({"band": 2}, "has no band 2, expected 1 to 1"),
         ({"kind": "complex"}, "expected complex numbers"),
         ({"wavelength_m": 5.6}, "wavelength_m = 5.6, expected metres"),
-        ({"chunks": 0}, "expected sides of at least one pixel"),
+        ({"chunks": 0}, "chunks = 0: expected a side in pixels"),
+        ({"chunks": (8, 8, 8)}, "expected a side in pixels, a pair"),
     ],
 )
 def test_wrong_arguments(tmp_path: Path, options: dict[str, Any], message: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import threading
 import tracemalloc
+import zipfile
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,6 +21,7 @@ from rasterio.windows import Window
 
 import fringewatch as fw
 from fringewatch.products import raster
+from fringewatch.products.decode import PhaseDecoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,11 +99,32 @@ def test_thirty_thousand_square_opens_without_reading(tmp_path: Path) -> None:
     assert np.isfinite(corner).any()
 
 
+def test_conversion_in_strips_equals_conversion_at_once() -> None:
+    array = np.random.default_rng(0).uniform(-9, 9, (1, 3000, 2000)).astype(np.float32)
+    decode = PhaseDecoder(source="test", kind="unwrapped")
+    np.testing.assert_array_equal(raster.convert(array, decode), decode(array))
+
+
+def test_companions_share_the_chunks_of_the_phase(tmp_path: Path) -> None:
+    path = write(tmp_path / f"{PAIR}.geo.diff_pha.tif", phase() % 3)
+    # Two pixels smaller at the top and the left.
+    with rasterio.open(
+        tmp_path / "x.geo.hgt.tif", "w", driver="GTiff", height=298, width=398, count=1, dtype="float32",
+        crs="EPSG:4326", transform=from_origin(10.002, 39.998, 0.001, 0.001),
+    ) as sink:  # fmt: skip
+        sink.write(np.full((298, 398), 5, np.float32), 1)
+    lazy = fw.open_interferogram(path, chunks=100)
+    assert lazy.chunks["y"] == (100, 100, 100)
+    height = lazy["height"].compute()
+    assert np.isnan(height[:2]).all()
+    assert (height[2:, 2:] == 5).all()
+
+
 def test_strips_are_read_whole(tmp_path: Path) -> None:
     path = write(tmp_path / "pair.tif", phase((300, 400)), blockysize=4)
     info = raster.inspect(path.as_posix())
     assert raster.read(info, chunks="auto").chunksize == (1, 300, 400)
-    assert raster._chunk_shape(info, None)[1] == 400
+    assert raster.chunk_shape(info, None)[1] == 400
 
 
 class _Ranges(SimpleHTTPRequestHandler):
@@ -135,6 +158,19 @@ def server(tmp_path: Path) -> Iterator[str]:
     httpd.shutdown()
     thread.join()
     httpd.server_close()
+
+
+def test_hyp3_zip_over_http(tmp_path: Path, server: str) -> None:
+    base = "S1_213524_IW1_20170411_20170517_VV_INT80_8E81"
+    for kind, values in (("unw_phase", phase()), ("corr", np.full((300, 400), 0.25, np.float32))):
+        write(tmp_path / f"{kind}.tif", values)
+    with zipfile.ZipFile(tmp_path / f"{base}.zip", "w") as archive:
+        for kind in ("unw_phase", "corr"):
+            archive.write(tmp_path / f"{kind}.tif", f"{base}/{base}_{kind}.tif")
+    ifg = fw.open_interferogram(f"{server}/{base}.zip")
+    assert ifg.attrs["name"] == base
+    np.testing.assert_array_equal(np.isnan(ifg["phase"]), phase() == 0)
+    np.testing.assert_allclose(ifg["coherence"], 0.25)
 
 
 def test_over_s3(tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> None:

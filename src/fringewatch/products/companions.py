@@ -87,7 +87,10 @@ class Companions:
             return decode(bands[0], nodata, largest)
 
         values = raster.convert(raw, function)
-        return align(values, info, self.onto)
+        aligned = align(values, info, self.onto)
+        if aligned is None or isinstance(aligned, np.ndarray):
+            return aligned
+        return aligned.rechunk(raster.chunk_shape(self.onto, self.chunks))
 
     def sentences(self) -> list[str]:
         """Return what was left out or not found."""

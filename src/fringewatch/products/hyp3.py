@@ -140,8 +140,11 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
 
 def _unzip(path: str) -> str:
     """Return the phase inside a zip as a GDAL path; any other path as it is."""
-    if not path.lower().endswith(".zip") or is_remote(path):
+    zipped = _ZIP.search(file_name(path))
+    if zipped is None:
         return path
+    if is_remote(path):
+        return _unzip_remote(path, zipped["base"])
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -158,6 +161,15 @@ def _unzip(path: str) -> str:
                 return f"{_VSIZIP}{Path(path).resolve()}/{name}"
     message = f"{path}: holds no *_wrapped_phase.tif or *_unw_phase.tif, expected a HyP3 InSAR product; name another"
     raise ProductError(message)
+
+
+def _unzip_remote(path: str, base: str) -> str:
+    # HyP3 names the folder and the files in a zip after it; its listing need not be fetched.
+    folder = f"{_VSIZIP}{raster.gdal_path(path)}/{base}/{base}"
+    try:
+        return raster.inspect(f"{folder}_wrapped_phase.tif").path
+    except ProductError:
+        return f"{folder}_unw_phase.tif"
 
 
 def _parameters(path: str) -> dict[str, str]:

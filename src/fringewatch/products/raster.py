@@ -40,6 +40,7 @@ __all__ = [
     "Array",
     "Block",
     "RasterInfo",
+    "chunk_shape",
     "convert",
     "gdal_path",
     "inspect",
@@ -276,7 +277,7 @@ def read(info: RasterInfo, *, bands: Sequence[int] = (1,), mask: bool = False, c
             "rewrite it in tiles: gdal_translate -co TILED=YES -co COMPRESS=DEFLATE in.tif out.tif"
         )
         raise ProductError(message)
-    rows, columns = _chunk_shape(info, chunks)
+    rows, columns = chunk_shape(info, chunks)
     layout = (
         (count,),
         tuple(min(rows, info.shape[0] - start) for start in range(0, info.shape[0], rows)),
@@ -294,14 +295,12 @@ def read(info: RasterInfo, *, bands: Sequence[int] = (1,), mask: bool = False, c
     return da.map_blocks(block, chunks=layout, dtype=dtype, meta=meta, name=name)  # type: ignore[no-untyped-call]
 
 
-def _chunk_shape(info: RasterInfo, chunks: Chunks) -> tuple[int, int]:
+def chunk_shape(info: RasterInfo, chunks: Chunks) -> tuple[int, int]:
+    """Return the (rows, columns) in which a raster is read lazily: whole blocks of the file, about 4 million pixels."""
     height, width = info.shape
     if isinstance(chunks, int):
         chunks = (chunks, chunks)
     if isinstance(chunks, tuple):
-        if min(chunks) < 1:
-            message = f"chunks = {chunks}: expected sides of at least one pixel; leave it out or say 'auto'"
-            raise ProductError(message)
         return min(chunks[0], height), min(chunks[1], width)
     block_rows, block_columns = info.block
     if block_columns == width:
@@ -351,7 +350,15 @@ def sample(info: RasterInfo, array: Array, *, band: int = 1) -> list[Block]:
 def convert(array: Array, function: Callable[[np.ndarray], np.ndarray]) -> Array:
     """Apply a pixelwise conversion (bands, h, w) -> (h, w) float32, now or when the blocks are computed."""
     if isinstance(array, np.ndarray):
-        return function(array)
+        _, height, width = array.shape
+        rows = max(1, _CHUNK_PIXELS // max(width, 1))
+        if height <= rows:
+            return function(array)
+        # In strips: conversions need several times the memory of what they convert.
+        converted = np.empty((height, width), np.float32)
+        for top in range(0, height, rows):
+            converted[top : top + rows] = function(array[:, top : top + rows])
+        return converted
     return array.map_blocks(function, dtype=np.float32, drop_axis=0, meta=np.empty((0, 0), np.float32))
 
 

@@ -83,6 +83,11 @@ class ReadOptions:
         if self.kind not in get_args(Kind):
             message = f"kind = {self.kind!r}: expected one of {', '.join(get_args(Kind))}"
             raise ProductError(message)
+        sides = self.chunks if isinstance(self.chunks, tuple) else (self.chunks, self.chunks)
+        whole = len(sides) == 2 and all(isinstance(side, int) and side > 0 for side in sides)
+        if self.chunks not in {None, "auto"} and not whole:
+            message = f"chunks = {self.chunks!r}: expected a side in pixels, a pair (rows, columns), 'auto' or None"
+            raise ProductError(message)
         if self.phase_sign not in {None, *get_args(Sign)}:
             message = f"phase_sign = {self.phase_sign!r}: expected one of {', '.join(get_args(Sign))}, or None"
             raise ProductError(message)

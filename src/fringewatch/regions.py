@@ -56,7 +56,7 @@ _BEYOND_EDGE = np.float32(1)
 _SMOOTHING_PX = 1.0
 _LEAST_CONSISTENCY = 0.3
 _LEAST_PIXELS = 16
-_MOST_PIXELS = 1_000_000
+_MOST_PIXELS = 250_000
 
 
 class FringeEstimate(NamedTuple):
@@ -177,7 +177,7 @@ def fringes_inside(phase_rad: NDArray[np.float32], inside: NDArray[np.bool_], wa
     phasor = np.where(usable, np.exp(1j * np.where(usable, phase_rad, 0)), 0).astype(np.complex64)
     smooth = ndimage.gaussian_filter(phasor, _SMOOTHING_PX, mode="constant")
     weight = ndimage.gaussian_filter(usable.astype(np.float32), _SMOOTHING_PX, mode="constant")
-    # Unwrapping is the only step whose time could run away on a region of many megapixels.
+    # Unwrapping is the only step whose time could run away on a large region.
     step = int(np.ceil(np.sqrt(usable.sum() / _MOST_PIXELS)))
     consistent = (usable & (np.abs(smooth) >= _LEAST_CONSISTENCY * weight))[::step, ::step]
     labels, number = ndimage.label(consistent)

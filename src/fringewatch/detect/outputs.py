@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import threading
@@ -12,6 +13,7 @@ import numpy as np
 import rasterio
 import rasterio.shutil
 import rioxarray  # noqa: F401  (registers the .rio accessor)
+from PIL import Image
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import MemoryFile
 from rasterio.windows import Window
@@ -43,7 +45,7 @@ _QUANTUM = 1024
 _IN_MEMORY_PIXELS = 40_000_000
 _STRIP_ROWS = 1024
 _PNG_LEVEL = 3
-_COG = {"compress": "deflate", "predictor": "3", "level": "6", "blocksize": "512", "overview_resampling": "average"}
+_COG = {"compress": "deflate", "predictor": "3", "level": "2", "blocksize": "512", "overview_resampling": "average"}
 _TIFF = {"driver": "GTiff", "tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "deflate", "zlevel": 1}
 
 logging.getLogger("rasterio").addHandler(logging.NullHandler())
@@ -117,8 +119,10 @@ def write_picture(path: Path, examination: Examination) -> None:
         flagged=examination.flagged,
         threshold=examination.threshold,
     )
+    # 256 colours: the two scales and grey letters; a quarter of the size and of the time of true colour.
+    indexed = picture.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     with atomic_path(path) as temporary:
-        picture.save(temporary, "PNG", compress_level=_PNG_LEVEL)
+        indexed.save(temporary, "PNG", compress_level=_PNG_LEVEL)
 
 
 def _profile(examination: Examination) -> dict[str, Any]:
@@ -229,7 +233,8 @@ def write_all_detections(path: Path, found: Sequence[Path]) -> None:
         path.unlink(missing_ok=True)
         return
     table = gpd.GeoDataFrame.from_features(features, crs="EPSG:4326")
+    # Through memory, as the probability: a full disk is then an error of Python, not of SQLite.
+    buffer = io.BytesIO()
+    table.to_file(buffer, driver="GPKG", layer="detections")
     with atomic_path(path) as temporary:
-        # GDAL makes a GeoPackage only where there is no file yet.
-        temporary.unlink()
-        table.to_file(temporary, driver="GPKG", layer="detections")
+        temporary.write_bytes(buffer.getbuffer())

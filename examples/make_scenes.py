@@ -21,9 +21,9 @@ SIZE = {"height_px": 320, "width_px": 320, "nodata_share": 0.0, "water_share": 0
 COMMON = SIZE | {"pixel_size_m": (90, 90), "coherence": (0.6, 0.9), "turbulence_m": (0.004, 0.006)}
 
 SCENES: dict[str, tuple[int, dict[str, object]]] = {
-    "volcano": (70001, COMMON | {"kinds": {"volcano": 1.0}, "fringes": (3, 5), "sources": (1, 1)}),
+    "volcano": (70012, COMMON | {"kinds": {"volcano": 1.0}, "fringes": (3, 5), "sources": (1, 1)}),
     "mine": (
-        70002,
+        70014,
         SIZE
         | {"kinds": {"mining": 1.0}, "mining_pixel_size_m": (20, 20), "fringes": (3, 6), "panels": (3, 3)}
         | {"coherence": (0.6, 0.8), "turbulence_m": (0.002, 0.004)},
@@ -51,7 +51,8 @@ def main(root: Path) -> None:
             height_m=np.round(sample.height_m),
             coherence=np.round(sample.coherence, 2),
         )
-        folder = write_scene(root, rounded, name=name, frame=f"{number:03d}A_00000_000000", longitude=-30.0 + number)
+        frame = f"{number:03d}{sample.track}_00000_000000"
+        folder = write_scene(root / name, rounded, frame=frame, longitude=-30.0 + number)
         print(f"{folder}: {sample.parameters}")
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
-__all__ = ["track"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["say", "track"]
 
 
 @contextlib.contextmanager
@@ -25,7 +28,14 @@ def track(description: str, *, total: int) -> Iterator[Callable[[int], None]]:
         Call it with the number of steps done since the last call.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     console = Console(stderr=True)
     with Progress(
@@ -39,3 +49,10 @@ def track(description: str, *, total: int) -> Iterator[Callable[[int], None]]:
     ) as progress:
         task = progress.add_task(description, total=total)
         yield lambda steps: progress.advance(task, steps)
+
+
+def say(text: str) -> None:
+    """Write one line to standard error, where progress goes."""
+    from rich.console import Console
+
+    Console(stderr=True, highlight=False).print(text)

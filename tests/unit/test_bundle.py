@@ -33,13 +33,13 @@ def test_changed_network_is_refused(folder):
 
 
 def test_missing_precision_is_no_reason_to_take_another(folder):
-    with pytest.raises(BundleError, match="has no int8 network, only float32"):
+    with pytest.raises(BundleError, match=r"has no int8 network, only float32"):
         load_bundle(folder, precision="int8")
 
 
 def test_missing_network_file(folder):
     (folder / "model.onnx").unlink()
-    with pytest.raises(BundleError, match="named by card.json but missing"):
+    with pytest.raises(BundleError, match=r"named by card\.json but missing"):
         load_bundle(folder, precision="float32")
 
 

@@ -59,17 +59,14 @@ def draw_background(rng: np.random.Generator, spec: SceneSpec, pixel_m: float) -
     if rng.random() < spec.stratified_tail:
         coefficient *= 3
     scale_height_m = float(rng.uniform(1500, 3000)) if rng.random() < 0.5 else None
-    los_m = los_m + atmosphere.stratified_delay(
-        height, coefficient_m_per_m=coefficient, scale_height_m=scale_height_m
-    )
+    los_m = los_m + atmosphere.stratified_delay(height, coefficient_m_per_m=coefficient, scale_height_m=scale_height_m)
     phase = los_to_phase(los_m.astype(np.float32), spec.wavelength_m)
     ramp_fringes = float(rng.uniform(*spec.ramp_fringes)) * float(rng.random() < 0.6)
     direction = float(rng.uniform(0, 2 * np.pi))
     rows = np.linspace(-0.5, 0.5, shape[0], dtype=np.float32)[:, None]
     cols = np.linspace(-0.5, 0.5, shape[1], dtype=np.float32)[None, :]
-    phase = phase + np.float32(2 * np.pi * ramp_fringes) * (
-        np.float32(np.cos(direction)) * rows + np.float32(np.sin(direction)) * cols
-    )
+    slope = 2 * np.pi * ramp_fringes
+    phase += np.float32(slope * np.cos(direction)) * rows + np.float32(slope * np.sin(direction)) * cols
 
     mean = float(rng.uniform(*spec.coherence))
     field = coherence.coherence_field(shape, pixel_m, rng, mean=mean)

@@ -108,9 +108,7 @@ def _draw_source(
     return los_m, source.parameters | {source.strength_name: strength, "row": row, "col": col}
 
 
-def _probe(
-    field: Field, shape: tuple[int, int], row: float, col: float, pixel_m: float, look: LookVector
-) -> float:
+def _probe(field: Field, shape: tuple[int, int], row: float, col: float, pixel_m: float, look: LookVector) -> float:
     """Peak-to-peak LOS (m) of a field inside the scene, on a coarse grid."""
     rows = np.linspace(0, shape[0] - 1, _PROBE_PX)
     cols = np.linspace(0, shape[1] - 1, _PROBE_PX)
@@ -266,13 +264,16 @@ def _draw_panels(
     azimuth = float(rng.uniform(0, 360))
     depth = log_uniform(rng, 200, 1100)
     tan_beta = float(rng.uniform(1.5, 2.6))
-    panels = []
+    panels: list[tuple[float, float, _Source]] = []
     anchor = [float(rng.uniform(0.05, 0.95)) * size for size in shape]
     for _ in range(_draw_panel_count(rng, spec.panels)):
         width = float(rng.uniform(150, 350))
         length = float(rng.uniform(400, 2000))
         speed = float(rng.uniform(2, 10))
         days = float(rng.uniform(*spec.interval_days))
+        if rng.random() < 0.25:
+            # Long pairs and stacks show the whole trough of a panel, not the bowl at its face.
+            days *= float(rng.uniform(3, 15))
         start = float(rng.uniform(0, max(1.0, length / speed - 0.5 * days)))
         factor = float(rng.uniform(0.02, 0.2)) if rng.random() < 0.7 else None
         panel = mining.Panel(

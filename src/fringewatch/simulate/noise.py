@@ -54,10 +54,7 @@ class RealNoise:
             message = f"{folder}: holds no PNG patches; expected quiet patches as 8-bit grey (+ alpha) pictures"
             raise ProductError(message)
         sites = _sites(folder)
-        chosen = [
-            (file, sites.get(file.name, file.name.split("__")[0]))
-            for file in files
-        ]
+        chosen = [(file, sites.get(file.name, file.name.split("__")[0])) for file in files]
         chosen = [(file, site) for file, site in chosen if _is_holdout(site, holdout_share) == (fold == "holdout")]
         if not chosen:
             message = f"{folder}: no site falls into the fold {fold!r}; give more sites or another holdout share"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -12,7 +12,9 @@ import tyro
 from pydantic import Field
 
 from fringewatch.config import Config
+from fringewatch.conventions import SENTINEL1_WAVELENGTH_M
 from fringewatch.files import atomic_path, ensure_folder, write_text
+from fringewatch.patches import Box, Patch, write_manifest, write_patch
 from fringewatch.progress import track
 from fringewatch.simulate.noise import RealNoise
 from fringewatch.simulate.sample import Sample, simulate
@@ -47,12 +49,12 @@ class SimulateResult(NamedTuple):
     """What was written."""
 
     out: Path
-    count: int
+    scenes: int
     deformation: int
 
 
 def run(config: SimulateConfig) -> SimulateResult:
-    """Simulate and write; scenes that exist already are kept."""
+    """Simulate and write; what exists already is written again, the same."""
     out = ensure_folder(config.out)
     base = preset(config.preset).model_dump() | config.spec
     if config.size_px is not None:
@@ -61,26 +63,26 @@ def run(config: SimulateConfig) -> SimulateResult:
     noise = RealNoise(config.noise_from) if config.noise_from else None
     write_text(out / "simulate.yaml", config.to_yaml())
     rows = []
+    deformation = 0
     shown: list[Sample] = []
     with track("simulating", total=config.count) as advance:
         for index in range(config.count):
             sample = simulate(spec, seed=config.seed, index=index, noise=noise)
             rows.append(_write(out, config, sample, index))
+            deformation += sample.is_deformation
             if config.preview and len(shown) < 48:
                 shown.append(sample)
             advance(1)
     if config.form == "patches":
-        from fringewatch.patches import write_manifest
-
-        write_manifest(out / "manifest.csv", rows)
+        write_manifest(out / "manifest.csv", (row for row in rows if row is not None))
     if config.preview:
-        from fringewatch.report import contact_sheet
+        from fringewatch.figures import contact_sheet
 
         contact_sheet(
             out / "preview.png",
             [(sample.phase, sample.mask, _title(sample)) for sample in shown],
         )
-    return SimulateResult(out, config.count, sum(row["label"] == "deformation" for row in rows))
+    return SimulateResult(out, config.count, deformation)
 
 
 def _title(sample: Sample) -> str:
@@ -89,78 +91,89 @@ def _title(sample: Sample) -> str:
     return f"{source}, {fringes:.1f} fringes" if isinstance(fringes, float) else str(sample.kind)
 
 
-def _write(out: Path, config: SimulateConfig, sample: Sample, index: int) -> dict[str, Any]:
+def _write(out: Path, config: SimulateConfig, sample: Sample, index: int) -> Patch | None:
     label = "deformation" if sample.is_deformation else "none"
     name = f"{config.preset}_{config.seed}_{index:06d}"
     if config.form == "licsar":
-        folder = write_scene(out, sample, name=name)
-        return {"file": str(folder.relative_to(out)), "label": label}
-    from fringewatch.patches import write_patch
-
+        write_scene(out, sample, frame=f"{index % 1000:03d}{sample.track}_{index:05d}_{config.seed:06d}")
+        return None
     folder = ensure_folder(out / label)
-    write_patch(folder / f"{name}.png", sample.phase)
+    path = folder / f"{name}.png"
+    write_patch(path, sample.phase)
     rows = np.flatnonzero(sample.mask.any(axis=1))
     cols = np.flatnonzero(sample.mask.any(axis=0))
-    box = dict.fromkeys(("row0", "row1", "col0", "col1"), "")
-    if len(rows):
-        box = {"row0": rows[0], "row1": rows[-1] + 1, "col0": cols[0], "col1": cols[-1] + 1}
-    return {
-        "file": f"{label}/{name}.png",
-        "label": label,
-        "kind": sample.kind,
+    return Patch(
+        path=path,
+        label=int(sample.is_deformation),
+        kind=sample.kind,
         # Every simulated scene is a site of its own: nothing is shared between two of them.
-        "site": name,
-        "scene_group": name,
-        **box,
-        "parameters": json.dumps(sample.parameters),
-    }
+        site=name,
+        group=name,
+        box=Box(int(rows[0]), int(rows[-1]) + 1, int(cols[0]), int(cols[-1]) + 1) if len(rows) else None,
+        columns={"parameters": json.dumps(sample.parameters)},
+    )
 
 
 def write_scene(
     root: Path,
     sample: Sample,
     *,
-    name: str,
-    frame: str = "000A_00000_000000",
+    frame: str,
     longitude: float = 0.0,
     latitude: float = 0.0,
-    reference_date: datetime.date = datetime.date(2020, 1, 1),
+    reference_date: dt.date = dt.date(2020, 1, 1),
     days: int = 12,
+    wavelength_m: float = SENTINEL1_WAVELENGTH_M,
 ) -> Path:
-    """Write a sample as a LiCSAR frame with one pair, plus ``truth.npz`` and ``truth.json`` beside it.
+    """Write a sample as a LiCSAR frame with one pair and its truth.
+
+    Parameters
+    ----------
+    root
+        Where the frame's folder is made.
+    sample
+        The simulated scene.
+    frame
+        LiCSAR frame name, such as ``000A_00000_000000``.
+    longitude, latitude
+        Of the upper left corner, degrees.
+    reference_date, days
+        First acquisition and the days to the second.
+    wavelength_m
+        Of the simulated radar.
 
     Returns
     -------
     pathlib.Path
-        The frame's folder, ``root / name``.
+        The frame's folder; beside the pair it holds ``truth.npz`` (``los_m`` float16, ``mask`` bool) and
+        ``truth.json`` (every parameter).
     """
+    from affine import Affine
+
     from fringewatch.interferogram import make_interferogram
     from fringewatch.products.licsar import write_licsar
 
-    secondary = reference_date + datetime.timedelta(days=days)
     degrees = sample.pixel_m / _METRES_PER_DEGREE
-    from affine import Affine
-
-    height, width = sample.phase.shape
+    companions = {"coherence": sample.coherence, "height": sample.height_m}
+    for name, component in zip(("los_east", "los_north", "los_up"), sample.look, strict=True):
+        companions[name] = np.full(sample.phase.shape, component, np.float32)
     dataset = make_interferogram(
         sample.phase,
-        wavelength_m=0.0554658,
-        source="simulated",
+        wavelength_m=wavelength_m,
+        source=frame,
         product="simulated",
-        name=name,
-        reference_date=reference_date.isoformat(),
-        secondary_date=secondary.isoformat(),
         transform=Affine(degrees, 0, longitude, 0, -degrees, latitude),
         crs="EPSG:4326",
-        companions={
-            "coherence": sample.coherence,
-            "height": sample.height_m,
-            "los_east": np.full((height, width), sample.look.east),
-            "los_north": np.full((height, width), sample.look.north),
-            "los_up": np.full((height, width), sample.look.up),
-        },
+        companions=companions,
     )
-    folder = write_licsar(root, dataset, frame=frame)
+    phase = write_licsar(
+        root,
+        dataset,
+        frame=frame,
+        reference_date=reference_date.isoformat(),
+        secondary_date=(reference_date + dt.timedelta(days=days)).isoformat(),
+    )
+    folder = phase.parent.parent
     with atomic_path(folder / "truth.npz") as temporary, temporary.open("wb") as handle:
         np.savez_compressed(handle, los_m=sample.los_m.astype(np.float16), mask=sample.mask)
     write_text(folder / "truth.json", json.dumps(sample.parameters, indent=2) + "\n")

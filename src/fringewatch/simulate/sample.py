@@ -50,6 +50,11 @@ class Sample:
     """Every drawn parameter, with its unit in its name."""
 
     @property
+    def track(self) -> str:
+        """``"A"`` for an ascending, ``"D"`` for a descending orbit."""
+        return "A" if np.cos(np.radians(float(self.parameters["heading_deg"]))) > 0 else "D"
+
+    @property
     def is_deformation(self) -> bool:
         """True where the scene holds visible deformation."""
         return bool(self.mask.any())
@@ -79,7 +84,7 @@ def simulate(spec: SceneSpec, *, seed: int, index: int, noise: RealNoise | None 
     if kind == "quiet":
         return sample
     for _ in range(_MAX_DRAWS):
-        if sample.parameters["visibility"] >= spec.min_visibility and sample.mask.sum() >= _MIN_VISIBLE_PX:
+        if float(sample.parameters["visibility"]) >= spec.min_visibility and sample.mask.sum() >= _MIN_VISIBLE_PX:
             return sample
         sample = _draw(rng, spec, kind, noise)
     # A population whose backgrounds drown every source is the caller's choice (or one very noisy folder); such a scene
@@ -163,8 +168,8 @@ def _draw(rng: np.random.Generator, spec: SceneSpec, kind: Kind, noise: RealNois
 def gradient_coherence(phase_rad: NDArray[np.float32]) -> NDArray[np.float32]:
     """Coherence that survives the averaging of a steep phase inside one pixel.
 
-    A pixel that averages ``exp(i phase)`` over a linear gradient keeps ``|sinc(gx / 2 pi) sinc(gy / 2 pi)|`` of it, with
-    the gradients in radians per pixel [derived]: nothing is left at one fringe per pixel.
+    A pixel that averages ``exp(i phase)`` over a linear gradient keeps ``|sinc(gx / 2 pi) sinc(gy / 2 pi)|`` of it,
+    with the gradients in radians per pixel [derived]: nothing is left at one fringe per pixel.
     """
     grad_y, grad_x = np.gradient(phase_rad)
     two_pi = np.float32(2 * np.pi)
@@ -267,6 +272,6 @@ def _visibility(
     if not mask.any():
         return 0.0
     grad_y, grad_x = np.gradient(deformation_rad)
-    signal = np.sqrt(np.mean((grad_x**2 + grad_y**2)[mask]))
+    signal = np.sqrt(np.mean(np.square(np.hypot(grad_x, grad_y)[mask])))
     clutter = np.sqrt(np.mean(phase_gradient_rad(background_rad)[mask] ** 2))
     return float(signal / max(float(clutter), 1e-3))

@@ -36,7 +36,7 @@ class SceneSpec(Config):
     height_px: int = Field(224, ge=32, le=4096, description="Rows.")
     width_px: int = Field(224, ge=32, le=4096, description="Columns.")
     kinds: dict[Kind, float] = Field(
-        default_factory=lambda: {"volcano": 0.25, "earthquake": 0.1, "mining": 0.15, "quiet": 0.5},
+        {"volcano": 0.25, "earthquake": 0.1, "mining": 0.15, "quiet": 0.5},
         description="Weight of each kind of scene; quiet scenes have no deformation.",
     )
     wavelength_m: float = Field(SENTINEL1_WAVELENGTH_M, gt=0.005, lt=2, description="Radar wavelength (m).")
@@ -68,7 +68,7 @@ class SceneSpec(Config):
     looks: Range = Field((4.0, 60.0), description="Effective number of looks, log-uniform.")
     water_share: float = Field(0.2, ge=0, le=1, description="Share of scenes with water.")
     goldstein_share: float = Field(0.6, ge=0, le=1, description="Share of scenes with a Goldstein filter.")
-    goldstein_alpha: Range = Field((0.4, 0.9), description="Exponent of the Goldstein filter.")
+    goldstein_alpha: Range = Field((0.3, 0.65), description="Exponent of the Goldstein filter.")
     nodata_share: float = Field(0.3, ge=0, le=1, description="Share of scenes with missing data.")
     real_noise_share: float = Field(
         0.5, ge=0, le=1, description="Share of scenes on real quiet phase, where a folder of it is given."

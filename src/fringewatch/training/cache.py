@@ -9,16 +9,19 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fringewatch.files import atomic_path, ensure_folder, write_text
 from fringewatch.simulate import RealNoise, SceneSpec, simulate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
 __all__ = ["CHUNK", "Samples", "build_cache", "decode_phase", "encode_phase"]
 

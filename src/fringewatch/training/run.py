@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import logging
 import platform
@@ -21,10 +22,11 @@ from fringewatch._version import __version__
 from fringewatch.config import Config
 from fringewatch.encoding import Encoding
 from fringewatch.errors import ConfigError, TrainingError
-from fringewatch.files import ensure_folder, write_text
+from fringewatch.figures import plot_history
+from fringewatch.files import atomic_path, ensure_folder, write_text
 from fringewatch.models import Bundle, Card, load_bundle, save_bundle
 from fringewatch.networks.fringenet import FringeNet, receptive_radius_px
-from fringewatch.progress import track
+from fringewatch.progress import say, track
 from fringewatch.simulate import preset
 from fringewatch.training.cache import Samples, build_cache, decode_phase
 from fringewatch.training.calibrate import calibrate, score_samples
@@ -128,7 +130,7 @@ def _samples(config: TrainConfig) -> tuple[Samples, Samples]:
 
 
 class _Epochs(Callback):
-    """Tell the data set its epoch (augmentation depends on it), stop on NaN, show progress."""
+    """Tell the data set its epoch (augmentation depends on it), stop on NaN, show progress, one line per epoch."""
 
     def __init__(self, data: SampleData, advance: Any) -> None:
         self.data = data
@@ -142,6 +144,13 @@ class _Epochs(Callback):
             message = "the loss became NaN; lower --learning-rate, or train with --precision 32-true"
             raise TrainingError(message)
         self.advance(1)
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, _module: lightning.LightningModule) -> None:
+        values = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        say(
+            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: train loss {values['train_loss']:.3f}, "
+            f"held-out AUROC {values['val_auroc']:.4f}, accuracy {values['val_accuracy']:.4f}"
+        )
 
 
 def _fit(
@@ -284,17 +293,19 @@ def _describe_training(config: TrainConfig, samples: Samples) -> dict[str, Any]:
 
 
 def _history(out: Path) -> Path:
-    """Gather Lightning's metrics into one row per epoch."""
-    import csv
-
+    """Gather Lightning's metrics into one row per epoch, and draw them."""
     source = out / "history" / "metrics.csv"
     rows: dict[int, dict[str, str]] = {}
     with source.open(newline="", encoding="utf-8") as handle:
         for row in csv.DictReader(handle):
-            kept = {key: value for key, value in row.items() if value and key != "step"}
+            kept = {key: value for key, value in row.items() if value and key not in {"step", "epoch"}}
             rows.setdefault(int(row["epoch"]), {}).update(kept)
-    names = ["epoch", *sorted({key for row in rows.values() for key in row} - {"epoch"})]
-    lines = [",".join(names)] + [",".join(rows[epoch].get(name, "") for name in names) for epoch in sorted(rows)]
+    names = ["epoch", *sorted({key for row in rows.values() for key in row})]
     target = out / "history.csv"
-    write_text(target, "\n".join(lines) + "\n")
+    with atomic_path(target) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.DictWriter(handle, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({"epoch": epoch, **rows[epoch]} for epoch in sorted(rows))
+    columns = {name: [float(rows[epoch].get(name, "nan")) for epoch in sorted(rows)] for name in names[1:]}
+    plot_history(out / "history.png", columns | {"epoch": [float(epoch) for epoch in sorted(rows)]})
     return target

@@ -1,0 +1,53 @@
+"""The network: size, shapes, bounded receptive field."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from fringewatch.networks.fringenet import FringeNet, receptive_radius_px  # noqa: E402
+
+pytestmark = pytest.mark.train
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    network = FringeNet()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            # Residual branches start at zero; give them weight, or the receptive field would look smaller than it is.
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+    return network.eval()
+
+
+def test_stays_under_two_million_parameters(network):
+    assert sum(parameter.numel() for parameter in network.parameters()) < 2_000_000
+
+
+@pytest.mark.parametrize("size", [(32, 32), (64, 160), (224, 224)])
+def test_output_shapes(network, size):
+    with torch.inference_mode():
+        map_logits, scene = network(torch.zeros(2, 3, *size))
+    assert map_logits.shape == (2, 1, size[0] // 4, size[1] // 4)
+    assert scene.shape == (2, 2)
+
+
+def test_nothing_outside_the_stated_radius_influences_the_map(network):
+    radius = receptive_radius_px(network)
+    size = 2 * (radius + 64)
+    size += -size % 32
+    generator = torch.Generator().manual_seed(1)
+    phase = torch.rand((1, 3, size, size), generator=generator)
+    changed = phase.clone()
+    changed[..., size // 2, size // 2] += 10
+    with torch.inference_mode():
+        difference = (network(phase)[0] - network(changed)[0]).abs()[0, 0].numpy()
+    rows, cols = np.nonzero(difference)
+    reach = max(np.abs(4 * rows + 2 - size // 2).max(), np.abs(4 * cols + 2 - size // 2).max())
+    assert 0.5 * radius < reach <= radius
+
+
+def test_settings_rebuild_the_network(network):
+    again = FringeNet(**network.settings)
+    again.load_state_dict(network.state_dict())

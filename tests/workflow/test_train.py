@@ -1,0 +1,134 @@
+"""From settings to a bundle that detection can use."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+
+pytest.importorskip("torch")
+pytest.importorskip("lightning")
+
+from fringewatch.encoding import Encoding
+from fringewatch.errors import ConfigError, TrainingError
+from fringewatch.models import load_bundle
+from fringewatch.scan import scan, scene_logit
+from fringewatch.simulate import preset, simulate
+from fringewatch.training.cache import build_cache, decode_phase, encode_phase
+from fringewatch.training.data import SampleData, loader
+from fringewatch.training.module import peak_logit
+from fringewatch.training.run import TrainConfig, run
+
+pytestmark = pytest.mark.train
+
+SMALL = {"height_px": 64, "width_px": 64, "pixel_size_m": [200, 250]}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    root = tmp_path_factory.mktemp("train")
+    config = TrainConfig(
+        out=root / "run",
+        cache=root / "cache",
+        samples=96,
+        holdout=64,
+        simulation=SMALL,
+        epochs=1,
+        batch_size=16,
+        workers=1,
+        accelerator="cpu",
+    )
+    return config, run(config)
+
+
+@pytest.mark.slow
+def test_bundle_is_complete_and_runs_in_both_precisions(trained):
+    config, result = trained
+    phase = simulate(preset("mixed"), seed=99, index=0).phase
+    logits = []
+    for precision in ("float32", "int8"):
+        bundle = load_bundle(result.bundle, precision=precision)
+        logits.append(scan(xr.DataArray(phase, dims=("y", "x")), bundle).logits)
+        assert logits[-1].shape == (56, 56)
+    assert np.corrcoef(logits[0].ravel(), logits[1].ravel())[0, 1] > 0.9
+    card = bundle.card
+    assert card.training["settings"]["seed"] == config.seed
+    assert sum(card.training["samples_by_kind"].values()) == 96
+    assert 0 <= card.thresholds.region_edge <= card.thresholds.region_peak <= 1
+    assert set(card.scores["holdout"]) == {"float32", "int8"}
+
+
+@pytest.mark.slow
+def test_history_has_one_row_per_epoch(trained):
+    with trained[1].history.open(newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    assert [row["epoch"] for row in rows] == ["0"]
+    assert float(rows[0]["train_loss"]) > 0
+    assert 0 <= float(rows[0]["val_auroc"]) <= 1
+
+
+@pytest.mark.slow
+def test_same_seed_gives_the_same_network(trained, tmp_path):
+    config, result = trained
+    again = run(config.model_copy(update={"out": tmp_path / "again"}))
+    first, second = (json.loads((folder / "card.json").read_text()) for folder in (result.bundle, again.bundle))
+    assert first["calibration"] == pytest.approx(second["calibration"], rel=1e-3)
+    assert first["scores"] == second["scores"]
+
+
+@pytest.mark.slow
+def test_resume_refuses_other_settings_and_lists_them(trained):
+    config, _ = trained
+    with pytest.raises(TrainingError, match=r"other settings \(learning_rate: 0\.003 -> 0\.1\)"):
+        run(config.model_copy(update={"resume": True, "learning_rate": 0.1}))
+
+
+def test_resume_without_a_checkpoint(tmp_path):
+    with pytest.raises(ConfigError, match="no checkpoint to resume from"):
+        run(TrainConfig(out=tmp_path, resume=True))
+
+
+def test_phase_survives_the_cache_to_a_seventieth_of_a_radian():
+    phase = np.random.default_rng(0).uniform(-np.pi, np.pi, (50, 50)).astype(np.float32)
+    phase[3, 4] = np.nan
+    back = decode_phase()[encode_phase(phase)]
+    assert np.isnan(back[3, 4])
+    assert np.nanmax(np.abs(back - phase)) < 1 / 70
+
+
+def test_cache_is_taken_up_again_and_grows(tmp_path):
+    spec = preset("quiet").model_copy(update={"height_px": 32, "width_px": 32})
+    first = build_cache(tmp_path, spec, count=10, seed=0, stride=4)
+    seen = []
+    again = build_cache(tmp_path, spec, count=10, seed=0, stride=4, progress=seen.append)
+    assert seen == [10]
+    np.testing.assert_array_equal(first.phase, again.phase)
+    larger = build_cache(tmp_path, spec, count=12, seed=0, stride=4)
+    np.testing.assert_array_equal(larger.phase[:10], first.phase)
+
+
+def test_augmented_batches_are_phase_like_and_reproducible(tmp_path):
+    spec = preset("volcano").model_copy(update={"height_px": 64, "width_px": 64, "pixel_size_m": (200.0, 250.0)})
+    samples = build_cache(tmp_path, spec, count=16, seed=0, stride=4)
+    data = SampleData(samples, Encoding(), augment=True, seed=1)
+    phase, coverage, valid, label = next(iter(loader(data, batch_size=16, shuffle=False)))
+    again = next(iter(loader(data, batch_size=16, shuffle=False)))[0]
+    assert (phase == again).all()
+    modulus = (phase[:, 0] ** 2 + phase[:, 1] ** 2).numpy()
+    np.testing.assert_allclose(modulus, phase[:, 2].numpy(), atol=1e-5)
+    assert coverage.shape == valid.shape == (16, 16, 16)
+    np.testing.assert_array_equal((coverage.amax(dim=(1, 2)) > 0).long().numpy(), label.numpy())
+    data.epoch = 1
+    assert not (phase == next(iter(loader(data, batch_size=16, shuffle=False)))[0]).all()
+
+
+def test_training_scores_a_scene_as_detection_does():
+    import torch
+
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(5, 12, 9)).astype(np.float32)
+    valid = rng.random((5, 12, 9)) < 0.7
+    batched = peak_logit(torch.from_numpy(logits), torch.from_numpy(valid.astype(np.float32)))
+    single = [scene_logit(*pair) for pair in zip(logits, valid, strict=True)]
+    np.testing.assert_allclose(batched.numpy(), single, rtol=1e-5)

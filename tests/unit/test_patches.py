@@ -183,3 +183,18 @@ def test_patches_are_png(tmp_path: Path) -> None:
         write_patch(tmp_path / "a.tif", phase())
     with pytest.raises(OutputError, match="cannot be written"):
         write_patch(tmp_path / "nowhere" / "a.png", phase())
+
+
+def test_a_patch_reads_the_same_as_an_interferogram(tmp_path: Path) -> None:
+    from fringewatch.products import open_interferogram
+
+    write_patch(tmp_path / "a.png", phase())
+    np.testing.assert_allclose(
+        read_phase(tmp_path / "a.png"), open_interferogram(tmp_path / "a.png")["phase"].values, atol=1e-6
+    )
+
+
+def test_other_formats_are_read_as_interferograms(tmp_path: Path) -> None:
+    written = phase()
+    Image.fromarray(written).save(tmp_path / "a.tif")  # 32-bit float TIFF
+    np.testing.assert_allclose(read_phase(tmp_path / "a.tif"), written, atol=1e-6)

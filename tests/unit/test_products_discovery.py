@@ -95,8 +95,12 @@ def test_explicit_files_are_references_even_if_odd(tmp_path: Path) -> None:
 
 
 def test_a_pattern_the_shell_expanded_drops_companions(tmp_path: Path) -> None:
-    files = touch(tmp_path, *(f"{PAIR}.geo.{kind}.tif" for kind in ("cc", "diff_pha", "U")), "dem.tif", "odd.dat")
-    assert found(tmp_path, files) == [f"{PAIR}.geo.diff_pha.tif", "odd.dat"]
+    kinds = ("cc", "diff_pha", "unw", "U")
+    files = touch(tmp_path, *(f"{frame}/{PAIR}.geo.{kind}.tif" for frame in "ab" for kind in kinds))
+    files += touch(tmp_path, "dem.tif", "odd.dat", "mine.tif", "mine.png")
+    pairs = [f"a/{PAIR}.geo.diff_pha.tif", f"b/{PAIR}.geo.diff_pha.tif"]
+    assert found(tmp_path, files) == [*pairs, "odd.dat", "mine.tif", "mine.png"]
+    assert found(tmp_path, [file for file in files if "diff" not in file.name])[0] == f"a/{PAIR}.geo.unw.tif"
 
 
 def test_patterns(tmp_path: Path) -> None:

@@ -49,10 +49,11 @@ def discover(paths: Iterable[str | Path] | str | Path, *, recursive: bool = True
     Reference
         One per interferogram, in the order of `paths` and sorted within a folder, each file once. In folders and
         patterns a LiCSAR or HyP3 pair gives one reference, and what goes with interferograms (coherence, DEM, look
-        vectors, masks, results of an earlier run) gives none. A file named by itself is always yielded, unless it is
-        such a companion and other files are named with it, as a shell does that expands ``pair/*.tif``. What does
-        not exist, and a folder or pattern without an interferogram, is yielded too: opening it raises the
-        :class:`~fringewatch.errors.ProductError` that says so, so that one bad name does not end a batch.
+        vectors, masks, results of an earlier run) gives none. Files named one by one, as a shell does that expands
+        ``*/*.tif``, give the same, save that odd ones are yielded, to be reported, and so are companions if nothing
+        but companions is named. What does not exist, and a folder or pattern without an interferogram, is yielded
+        too: opening it raises the :class:`~fringewatch.errors.ProductError` that says so, so that one bad name does
+        not end a batch.
     """
     return discover_with(READERS, paths, recursive=recursive)
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from fringewatch.products.names import COMPANION
 from fringewatch.products.reference import Reference, file_name, is_remote, parent, stem
 
 if TYPE_CHECKING:
@@ -34,11 +33,12 @@ def discover_with(
     """Yield references; see :func:`fringewatch.products.discover`."""
     given = [paths] if isinstance(paths, str | Path) else list(paths)
     texts = [_local(os.fspath(path)) for path in given]
+    named = _named(readers, [text for text in texts if is_remote(text) or _is_file(Path(text))])
     seen: set[str] = set()
     names: set[str] = set()
-    only_companions = all(_is_companion(readers, text) for text in texts)
     for text in texts:
-        for reference in _from(readers, text, recursive=recursive, keep_companions=only_companions):
+        references = named[text] if text in named else _search(readers, text, recursive=recursive)
+        for reference in references:
             key = reference.path if is_remote(reference.path) else os.path.realpath(reference.path)
             if key in seen:
                 continue
@@ -55,12 +55,33 @@ def _local(text: str) -> str:
     return str(Path(text).expanduser()) if text.startswith("~") else text
 
 
-def _from(readers: Sequence[Reader], text: str, *, recursive: bool, keep_companions: bool) -> Iterator[Reference]:
+def _named(readers: Sequence[Reader], texts: Sequence[str]) -> dict[str, list[Reference]]:
+    """Return the references of files that the user, or the shell for the user, named one by one."""
+    by_folder: dict[str, list[str]] = defaultdict(list)
+    for text in texts:
+        by_folder[parent(text)].append(text)
+    found: dict[str, list[Reference]] = {}
+    left_out: dict[str, Reader] = {}
+    for files in by_folder.values():
+        claimed = {text: _claimer(readers, text) for text in files}
+        for reader in readers:
+            mine = [text for text, owner in claimed.items() if owner is reader]
+            found |= {reference.path: [reference] for reference in reader.collect(mine)}
+            left_out |= {text: reader for text in mine if text not in found}
+        found |= {text: [Reference(text, "", stem(text))] for text, owner in claimed.items() if owner is None}
+    whole = bool(found)
+    for text, reader in left_out.items():
+        # What goes with an interferogram that is named too needs no word; alone, it has to be reported.
+        found[text] = [] if whole else [Reference(text, reader.name, stem(text))]
+    return found
+
+
+def _claimer(readers: Sequence[Reader], text: str) -> Reader | None:
+    return next((reader for reader in readers if reader.claims(text)), None)
+
+
+def _search(readers: Sequence[Reader], text: str, *, recursive: bool) -> Iterator[Reference]:
     path = Path(text)
-    if is_remote(text) or _is_file(path):
-        if keep_companions or not _is_companion(readers, text):
-            yield _single(readers, text)
-        return
     found = False
     if text and _is_folder(path):
         for reference in _walk(readers, path, recursive=recursive):
@@ -88,14 +109,6 @@ def _is_folder(path: Path) -> bool:
         return path.is_dir()
     except (OSError, ValueError):
         return False
-
-
-def _single(readers: Sequence[Reader], text: str) -> Reference:
-    for reader in readers:
-        if reader.claims(text):
-            collected = reader.collect([text])
-            return collected[0] if collected else Reference(text, reader.name, stem(text))
-    return Reference(text, "", stem(text))
 
 
 def _walk(readers: Sequence[Reader], folder: Path, *, recursive: bool) -> Iterator[Reference]:
@@ -137,15 +150,6 @@ def _collect(readers: Sequence[Reader], files: list[str]) -> list[Reference]:
         stems = {stem(reference.path) for reference in references}
         references += [reference for reference in reader.collect(mine) if stem(reference.path) not in stems]
     return sorted(references, key=lambda reference: reference.path)
-
-
-def _is_companion(readers: Sequence[Reader], text: str) -> bool:
-    if COMPANION.search(stem(text)):
-        return True
-    for reader in readers:
-        if reader.claims(text):
-            return not reader.collect([text])
-    return False
 
 
 def _unique(reference: Reference, taken: set[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
@@ -124,7 +125,9 @@ def file_name(path: str) -> str:
     """Return the last part of a path or URL, without a query."""
     if is_remote(path):
         return PurePosixPath(path.partition("?")[0] if "://" in path else path).name
-    return Path(path).name
+    # Asked several times for every file of an archive, where a Path object costs ten times as much.
+    plain = path.replace(os.sep, "/").rstrip("/")
+    return plain.rpartition("/")[2]
 
 
 def parent(path: str) -> str:

@@ -189,6 +189,15 @@ class TestLicsar:
         assert "coherence" not in ifg
         assert any("not on the grid" in sentence and "9 x 9" in sentence for sentence in ifg.attrs["assumptions"])
 
+    def test_companion_that_spells_its_coordinate_system_otherwise(self, tmp_path: Path, wrapped: np.ndarray) -> None:
+        bare = (
+            'GEOGCS["unnamed",DATUM["WGS_1984",SPHEROID["WGS 84",6378137,298.257223563]],'
+            'PRIMEM["Greenwich",0],UNIT["degree",0.0174532925199433]]'
+        )
+        write(tmp_path / f"{PAIR}.geo.cc.tif", np.full(wrapped.shape, 51, np.uint8), crs=bare)
+        ifg = fw.open_interferogram(write(tmp_path / f"{PAIR}.geo.diff_pha.tif", filled(wrapped)))
+        np.testing.assert_allclose(ifg["coherence"], 0.2)
+
     def test_missing_and_damaged_companions_are_noted(self, tmp_path: Path, wrapped: np.ndarray) -> None:
         (tmp_path / f"{PAIR}.geo.cc.tif").write_text("not a raster")
         ifg = fw.open_interferogram(write(tmp_path / f"{PAIR}.geo.diff_pha.tif", filled(wrapped)))

@@ -8,6 +8,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from affine import Affine
+    from rasterio.crs import CRS
 
     from fringewatch.products.raster import Array, RasterInfo
 
@@ -27,7 +28,7 @@ def align(array: Array, info: RasterInfo, onto: RasterInfo) -> Array | None:
         return None
     if info.transform is None or onto.transform is None:
         return array if info.shape == onto.shape else None
-    if info.crs is not None and onto.crs is not None and info.crs != onto.crs:
+    if info.crs is not None and onto.crs is not None and not _same(info.crs, onto.crs):
         return None
     # Pixel (0, 0) of the phase, in pixels of the companion, and the drift over the whole scene.
     column, row = _apply(~info.transform, *_apply(onto.transform, 0, 0))
@@ -53,6 +54,14 @@ def align(array: Array, info: RasterInfo, onto: RasterInfo) -> Array | None:
         return cut
     # np.pad dispatches to dask where the array is lazy.
     return np.pad(cut, missing, constant_values=np.float32(np.nan))
+
+
+def _same(one: CRS, other: CRS) -> bool:
+    # Files of one frame spell WGS 84 with and without its authority and axes; those are not equal as text.
+    if one == other:
+        return True
+    code: int | None = one.to_epsg()
+    return code is not None and code == other.to_epsg()
 
 
 def _apply(transform: Affine, column: float, row: float) -> tuple[float, float]:

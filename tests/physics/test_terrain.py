@@ -1,0 +1,88 @@
+"""Synthetic terrain: relief, spectrum, and the shapes added to it."""
+
+import numpy as np
+import pytest
+
+from fringewatch.errors import PhysicsError
+from fringewatch.physics.atmosphere import estimate_spectrum, fit_slope
+from fringewatch.physics.terrain import add_caldera, add_cone, add_valley, fractal_terrain, slope_deg
+
+PLAIN = np.zeros((101, 121), np.float32)
+
+
+def test_relief_and_base_are_as_asked():
+    height = fractal_terrain((90, 70), 100.0, np.random.default_rng(0), relief_m=1500.0, base_m=200.0)
+    assert height.shape == (90, 70)
+    assert height.dtype == np.float32
+    assert height.min() == pytest.approx(200.0, abs=1e-3)
+    assert height.max() == pytest.approx(1700.0, abs=1e-3)
+    flat = fractal_terrain((40, 40), 100.0, np.random.default_rng(0), relief_m=0.0)
+    assert not flat.any()
+
+
+@pytest.mark.parametrize("exponent", [3.2, 4.0])
+def test_spectrum_has_the_slope_asked_for(exponent):
+    rng = np.random.default_rng(1)
+    slopes = [
+        fit_slope(
+            estimate_spectrum(fractal_terrain((256, 256), 100.0, rng, relief_m=1000.0, slope_exponent=exponent), 100.0)
+        )
+        for _ in range(6)
+    ]
+    assert np.mean(slopes) == pytest.approx(-exponent, abs=0.1)
+
+
+def test_cone_has_its_summit_where_and_as_high_as_asked():
+    cone = add_cone(PLAIN, 50.0, row=40, col=70, summit_m=900.0, radius_m=2000.0)
+    assert np.unravel_index(np.argmax(cone), cone.shape) == (40, 70)
+    assert cone[40, 70] == pytest.approx(900.0)
+    # 20 pixels are half the radius: (1 - 1/2)^1.5
+    assert cone[60, 70] == cone[40, 50] == pytest.approx(900 * 0.5**1.5, rel=1e-5)
+    assert cone[40, 111] == 0
+    assert not PLAIN.any(), "the input was changed"
+
+
+def test_crater_cuts_the_summit_off_flat():
+    cone = add_cone(PLAIN, 50.0, row=40, col=70, summit_m=900.0, radius_m=2000.0, crater_radius_m=500.0)
+    assert cone[40, 70] == cone[40, 79] == pytest.approx(900 * 0.75**1.5, rel=1e-5)
+    assert cone[40, 81] < cone[40, 79]
+
+
+def test_caldera_has_a_flat_floor_and_a_rim():
+    sunk = add_caldera(PLAIN, 50.0, row=50, col=60, radius_m=1500.0, depth_m=400.0, rim_m=80.0)
+    assert sunk[50, 60] == pytest.approx(-400.0, abs=0.5)
+    assert sunk[50, 70] == pytest.approx(-400.0, abs=2.0)
+    ring = sunk[50, 90]  # 30 pixels are the radius
+    assert 50 < ring < 80
+    assert abs(sunk[0, 0]) < 0.01
+
+
+def test_valley_runs_along_its_azimuth():
+    cut = add_valley(PLAIN, 100.0, row=50, col=60, azimuth_deg=45.0, width_m=1000.0, depth_m=300.0)
+    # North-east of a point on the axis: rows fall as columns grow.
+    assert cut[50, 60] == cut[20, 90] == pytest.approx(-300.0)
+    # Half depth at half the width, measured across.
+    offset = 500.0 / np.sqrt(2) / 100.0
+    across = np.interp(50 + offset, np.arange(101), [cut[r, 60 + (r - 50)] for r in range(101)])
+    assert across == pytest.approx(-150.0, rel=0.02)
+
+
+def test_slope_of_a_plane():
+    rows = np.arange(30, dtype=np.float32)[:, None] * np.ones(20, np.float32)
+    np.testing.assert_allclose(slope_deg(rows * 50, 100.0), np.degrees(np.arctan(0.5)), rtol=1e-5)
+
+
+def test_impossible_shapes_are_refused():
+    rng = np.random.default_rng(0)
+    with pytest.raises(PhysicsError, match=r"relief_m=-5 is too small; allowed: relief_m >= 0"):
+        fractal_terrain((40, 40), 100.0, rng, relief_m=-5.0)
+    with pytest.raises(PhysicsError, match=r"slope_exponent=9 is out of range"):
+        fractal_terrain((40, 40), 100.0, rng, relief_m=5.0, slope_exponent=9.0)
+    with pytest.raises(PhysicsError, match=r"pixel_m=0 is not positive"):
+        fractal_terrain((40, 40), 0.0, rng, relief_m=5.0)
+    with pytest.raises(PhysicsError, match=r"radius_m=-1 is not positive"):
+        add_cone(PLAIN, 50.0, row=0, col=0, summit_m=1.0, radius_m=-1.0)
+    with pytest.raises(
+        PhysicsError, match=r"crater_radius_m=200 is out of range; allowed: 0 <= crater_radius_m <= 100"
+    ):
+        add_cone(PLAIN, 50.0, row=0, col=0, summit_m=1.0, radius_m=100.0, crater_radius_m=200.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from fringewatch.models import Card, Thresholds, save_bundle
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 TINY_STRIDE = 4
@@ -89,3 +91,40 @@ def tiny_bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         sha256={},  # filled in by save_bundle
     )
     return save_bundle(folder, card)
+
+
+def ring_phase(shape: tuple[int, int], row: float, column: float, *, fringes: float = 4.0, seed: int = 0) -> np.ndarray:
+    """Return wrapped phase, (H, W) float32: a cone of fringes, 30 pixels in radius, over weak noise."""
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    cone = np.clip(1 - np.hypot(rows - row, columns - column) / 30, 0, None)
+    noise = 0.2 * np.random.default_rng(seed).standard_normal(shape)
+    return np.angle(np.exp(1j * (2 * np.pi * fringes * cone + noise))).astype(np.float32)
+
+
+@pytest.fixture
+def write_scene(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes a GeoTIFF of wrapped phase with fringes about row 70, column 120, or without."""
+    import rasterio
+
+    def write(
+        name: str = "20200101_20200113.tif",
+        *,
+        deforming: bool = True,
+        shape: tuple[int, int] = (160, 200),
+        phase: np.ndarray | None = None,
+        seed: int = 0,
+        **georeference: object,
+    ) -> Path:
+        path = tmp_path / "data" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if phase is None:
+            phase = ring_phase(shape, 70, 120, fringes=4.0 if deforming else 0.0, seed=seed)
+        grid = georeference or {"crs": "EPSG:4326", "transform": rasterio.Affine(0.001, 0, 14.0, 0, -0.001, 41.0)}
+        profile = {"driver": "GTiff", "count": 1, "dtype": phase.dtype.name, "nodata": np.nan, **grid}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+            with rasterio.open(path, "w", height=phase.shape[0], width=phase.shape[1], **profile) as target:
+                target.write(phase, 1)
+        return path
+
+    return write

@@ -10,6 +10,7 @@ import copy
 import difflib
 import functools
 import importlib
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -114,6 +115,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error), code=1)
     except KeyboardInterrupt:
         return _fail("stopped", code=130)
+    except BrokenPipeError:
+        # The reader of our output, such as `head`, has gone; the interpreter must not try to flush to it either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _run(name: str, verb: Verb, arguments: Sequence[str]) -> int:

@@ -24,7 +24,7 @@ from fringewatch._version import __version__
 from fringewatch.config import Config
 from fringewatch.detect.detector import Detector
 from fringewatch.detect.journal import Journal, file_state
-from fringewatch.detect.outputs import output_paths, write_all_detections, write_outputs
+from fringewatch.detect.outputs import output_paths, quiet_about_grids, write_all_detections, write_outputs
 from fringewatch.errors import ConfigError, FringewatchError
 from fringewatch.files import ensure_folder, write_text
 from fringewatch.products import discover, open_interferogram
@@ -214,7 +214,11 @@ class _Batch:
             else:
                 rows[reference.name] = kept
         self.kept = len(rows)
-        with _progress(len(references), self.kept) as report, concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        with (
+            quiet_about_grids(),
+            _progress(len(references), self.kept) as report,
+            concurrent.futures.ThreadPoolExecutor(workers) as pool,
+        ):
             self._announce(report.console, todo)
             pending: dict[concurrent.futures.Future[SceneRow], Reference] = {}
             queue = iter(todo)

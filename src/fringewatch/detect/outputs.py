@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
-import threading
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from rasterio.windows import Window
 
 from fringewatch.errors import OutputError
 from fringewatch.files import atomic_path, write_text
+from fringewatch.regions import COLUMNS
 from fringewatch.report import draw_scene
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "output_paths",
+    "quiet_about_grids",
     "write_all_detections",
     "write_detections",
     "write_outputs",
@@ -50,8 +52,17 @@ _TIFF = {"driver": "GTiff", "tiled": True, "blockxsize": 512, "blockysize": 512,
 
 logging.getLogger("rasterio").addHandler(logging.NullHandler())
 
-# `warnings.catch_warnings` is global state; writers take turns while they open files.
-_open_lock = threading.Lock()
+
+@contextlib.contextmanager
+def quiet_about_grids() -> Iterator[None]:
+    """Silence rasterio's warning that a raster has no grid: pictures and radar geometry have none.
+
+    Filters of warnings are global, and threads that set and restore them at the same time can undo each other's work.
+    A batch therefore enters this once around all of its threads; whatever they restore is then silent too.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
 
 
 def output_paths(folder: Path, name: str, *, picture: bool) -> list[Path]:
@@ -79,24 +90,23 @@ def write_probability(path: Path, examination: Examination) -> None:
     """Write the probability map as a Cloud-Optimised GeoTIFF: float32, NaN = no data, steps of 1/1024."""
     profile = _profile(examination)
     height, width = examination.scan.shape
-    with atomic_path(path) as temporary:
-        try:
-            if height * width <= _IN_MEMORY_PIXELS:
-                # Through memory: Python then writes the file, and says what is wrong where GDAL would not.
-                with MemoryFile() as plain, MemoryFile() as cloud:
-                    _fill(plain.name, profile, examination)
-                    rasterio.shutil.copy(plain.name, cloud.name, driver="COG", **_COG)
-                    temporary.write_bytes(cloud.getbuffer())
-            else:
-                with atomic_path(path.with_suffix(".strips.tif")) as strips:
-                    _fill(str(strips), {**profile, **_TIFF, "bigtiff": "if_safer"}, examination)
-                    rasterio.shutil.copy(
-                        str(strips), str(temporary), driver="COG", bigtiff="if_safer", num_threads="all_cpus", **_COG
-                    )
-                    _check_written(temporary, height, width)
-        except RasterioError as error:
-            message = f"{path}: cannot be written ({error.__cause__ or error}); free some space or choose another --out"
-            raise OutputError(message) from error
+    if height * width <= _IN_MEMORY_PIXELS:
+        # Through memory: Python then writes the file, and says what is wrong where GDAL would not.
+        with MemoryFile() as plain, MemoryFile() as cloud:
+            with _explained(path):
+                _fill(plain.name, profile, examination)
+                rasterio.shutil.copy(plain.name, cloud.name, driver="COG", **_COG)
+            with atomic_path(path) as temporary:
+                temporary.write_bytes(cloud.getbuffer())
+        return
+    strips = path.with_name(f".{path.stem[:40]}.strips.partial.tif")
+    try:
+        with atomic_path(path) as temporary, _explained(path):
+            _fill(str(strips), {**profile, **_TIFF, "bigtiff": "if_safer"}, examination)
+            rasterio.shutil.copy(str(strips), str(temporary), driver="COG", bigtiff="if_safer", **_COG)
+            _check_written(temporary, height, width)
+    finally:
+        strips.unlink(missing_ok=True)
 
 
 def write_detections(path: Path, regions: gpd.GeoDataFrame) -> None:
@@ -135,10 +145,7 @@ def _profile(examination: Examination) -> dict[str, Any]:
 
 
 def _fill(name: str, profile: dict[str, Any], examination: Examination) -> None:
-    with _open_lock, warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        target = rasterio.open(name, "w", **profile)
-    with target:
+    with quiet_about_grids(), rasterio.open(name, "w", **profile) as target:
         target.set_band_description(1, "probability of deformation")
         target.update_tags(**_tags(examination))
         for rows in _strips(profile["height"]):
@@ -168,9 +175,20 @@ def _quantise(probability: NDArray[np.float32]) -> NDArray[np.float32]:
     return result
 
 
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn an error of GDAL into ours, with GDAL's own reason."""
+    try:
+        yield
+    except RasterioError as error:
+        reason = " ".join(str(error.__cause__ or error).split())
+        message = f"{path}: cannot be written ({reason}); choose another --out, free some space or change permissions"
+        raise OutputError(message) from error
+
+
 def _check_written(path: Path, height: int, width: int) -> None:
     """Read the corners of a file that GDAL wrote: on a full disk its last blocks are missing without an error."""
-    with rasterio.open(path) as written:
+    with quiet_about_grids(), rasterio.open(path) as written:
         for row, column in ((0, 0), (0, width - 1), (height - 1, 0), (height - 1, width - 1)):
             written.read(1, window=Window(column, row, 1, 1))
 
@@ -232,7 +250,8 @@ def write_all_detections(path: Path, found: Sequence[Path]) -> None:
     if not features:
         path.unlink(missing_ok=True)
         return
-    table = gpd.GeoDataFrame.from_features(features, crs="EPSG:4326")
+    # A column of nothing but null would otherwise lose its type.
+    table = gpd.GeoDataFrame.from_features(features, crs="EPSG:4326").astype(COLUMNS)
     # Through memory, as the probability: a full disk is then an error of Python, not of SQLite.
     buffer = io.BytesIO()
     table.to_file(buffer, driver="GPKG", layer="detections")

@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +26,6 @@ from fringewatch.report import draw_scene
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     import geopandas as gpd
     from numpy.typing import NDArray
@@ -77,9 +77,14 @@ def write_outputs(folder: Path, name: str, examination: Examination, *, picture:
     Raises
     ------
     OutputError
-        If one cannot be written, with the reason.
+        If one cannot be written, with the reason, or would replace the scene's own file.
     """
     paths = output_paths(folder, name, picture=picture)
+    source = examination.interferogram.attrs.get("source", "")
+    for path in paths:
+        if path.exists() and Path(source).exists() and path.samefile(source):
+            message = f"{source}: is where this scene's own result would go ({path.name}); choose another --out"
+            raise OutputError(message)
     write_probability(paths[0], examination)
     write_detections(paths[1], examination.regions)
     if picture:

@@ -140,8 +140,9 @@ def _match(readers: Sequence[Reader], pattern: str, *, recursive: bool) -> Itera
 
 def _collect(readers: Sequence[Reader], files: list[str]) -> list[Reference]:
     names = {file_name(path) for path in files}
-    # What an earlier run wrote here: <name>.probability.tif, .detections.geojson and .png.
-    left = [path for path in files if f"{stem(path)}.detections.geojson" not in names and not _LOSSY.search(path)]
+    # What an earlier run wrote here: <name>.png beside <name>.detections.geojson (companions leave out the map).
+    results = {path for path in files if path.endswith(".png") and f"{stem(path)}.detections.geojson" in names}
+    left = [path for path in files if path not in results and not _LOSSY.search(path)]
     references: list[Reference] = []
     for reader in readers:
         mine = [path for path in left if reader.claims(path)]

@@ -1,0 +1,378 @@
+"""``fringewatch detect`` from the command line to the files, with good input and every kind of bad one."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+import yaml
+from PIL import Image
+
+from fringewatch import cli
+from fringewatch.detect import DetectConfig, batch, outputs, run
+from fringewatch.detect.journal import JOURNAL_NAME
+from fringewatch.errors import ConfigError, OutputError
+
+
+@pytest.fixture
+def detect(tiny_bundle_folder, tmp_path):
+    """Run the command as a user does; gives the exit code and the rows of summary.csv by name."""
+
+    def command(*arguments, out="results"):
+        out = tmp_path / out
+        code = cli.main(
+            ["detect", *map(str, arguments), "--out", str(out), "--model", str(tiny_bundle_folder), "--workers", "2"]
+        )
+        return code, summary(out)
+
+    return command
+
+
+def summary(out):
+    path = out / "summary.csv"
+    if not path.is_file():
+        return None
+    with path.open(newline="", encoding="utf-8") as handle:
+        return {row["name"]: row for row in csv.DictReader(handle)}
+
+
+def files(folder):
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def test_a_folder_of_scenes(detect, write_scene, tmp_path, capsys):
+    write_scene("20200101_20200113.tif")
+    write_scene("20200113_20200125.tif", deforming=False, seed=1)
+    code, rows = detect(tmp_path / "data")
+    assert code == 0
+    assert files(tmp_path / "results") == [
+        *(f"20200101_20200113{suffix}" for suffix in (".detections.geojson", ".png", ".probability.tif")),
+        *(f"20200113_20200125{suffix}" for suffix in (".detections.geojson", ".png", ".probability.tif")),
+        "detections.gpkg",
+        "report.html",
+        "run.yaml",
+        "summary.csv",
+    ]
+    first, second = rows.values()
+    assert first["status"] == second["status"] == "ok"
+    assert (first["flagged"], first["detections"]) == ("true", "1")
+    assert (second["flagged"], second["detections"]) == ("false", "0")
+    assert float(first["score"]) > 0.9 > 0.1 > float(second["score"])
+    assert (first["reference_date"], first["secondary_date"]) == ("2020-01-01", "2020-01-13")
+    assert (first["product"], first["model"]) == ("geotiff", "tiny")
+    assert float(first["seconds"]) > 0
+    assert first["file"].endswith("data/20200101_20200113.tif")
+    printed = capsys.readouterr()
+    assert "2 of 2 scanned, 1 flagged" in printed.out
+    assert printed.err == ""  # no bar where nobody looks
+
+
+def test_results_lie_where_the_fringes_are(detect, write_scene, tmp_path):
+    """To the pixel, by coordinates, in all three geographic outputs."""
+    detect(write_scene())
+    out = tmp_path / "results"
+    lon, lat = 14.0 + 0.001 * 120.5, 41.0 - 0.001 * 70.5
+    with rasterio.open(out / "20200101_20200113.probability.tif") as file:
+        assert file.shape == (160, 200)
+        assert file.index(lon, lat) == (70, 120)
+        inside = next(file.sample([(lon - 0.015, lat)]))[0]
+        outside = next(file.sample([(lon + 0.06, lat - 0.06)]))[0]
+        assert inside > 0.9 > 0.1 > outside
+        probability, transform = file.read(1), file.transform
+    for name in ("20200101_20200113.detections.geojson", "detections.gpkg"):
+        table = gpd.read_file(out / name)
+        assert table.crs == "EPSG:4326"
+        (polygon,) = table.geometry
+        assert (polygon.centroid.x, polygon.centroid.y) == pytest.approx((lon, lat), abs=0.001)
+        inside = rasterio.features.geometry_mask([polygon], probability.shape, transform, invert=True)
+        expected = probability >= 0.3
+        assert (inside & expected).sum() / (inside | expected).sum() > 0.97
+
+
+def test_bad_files_do_not_touch_the_others(detect, write_scene, tmp_path, capsys):
+    good = write_scene("good.tif")
+    data = tmp_path / "data"
+    (data / "cut.tif").write_bytes(good.read_bytes()[: good.stat().st_size // 2])
+    (data / "text.tif").write_text("not a raster\n")
+    (data / "empty.tif").write_bytes(b"")
+    write_scene("nothing.tif", phase=np.full((50, 60), np.nan, np.float32))
+    write_scene("tiny.tif", phase=np.zeros((3, 3), np.float32))
+    write_scene("constant.tif", phase=np.full((50, 60), 0.5, np.float32))
+    unwrapped = np.linspace(-9, 9, 3000, dtype=np.float32).reshape(50, 60)
+    write_scene("20200101_20200113.geo.diff_pha.tif", phase=unwrapped)
+    code, rows = detect(data, data / "missing.tif")
+    assert code == 3
+    assert {name for name, row in rows.items() if row["status"] == "ok"} == {"good"}
+    assert float(rows["good"]["score"]) > 0.9
+    assert (tmp_path / "results" / "good.png").is_file()
+    expected = {
+        "cut": r"cut\.tif: is damaged or cut short",
+        "text": r"text\.tif: is plain text, expected a raster",
+        "empty": r"empty\.tif: is empty \(0 bytes\)",
+        "nothing": r"every pixel is no data",
+        "tiny": r"is 3 x 3 pixels, expected at least 8 x 8",
+        "constant": r"phase is 0\.5 everywhere",
+        "20200101_20200113.geo.diff_pha": r"claims to hold wrapped phase, but its values run from -9 to 9",
+        "missing": r"there is no such file",
+    }
+    errors = capsys.readouterr().err
+    for name, pattern in expected.items():
+        assert re.search(pattern, rows[name]["message"]), rows[name]["message"]
+        assert rows[name]["score"] == rows[name]["flagged"] == ""
+        assert rows[name]["message"] in errors
+        assert "\n" not in rows[name]["message"]
+        assert not list((tmp_path / "results").glob(f"{name}.*"))
+    assert "Traceback" not in errors
+    assert "8 files could not be scanned" in (tmp_path / "results" / "report.html").read_text()
+
+
+def test_complex_where_phase_is_expected(detect, write_scene, tmp_path):
+    good = write_scene("phase.tif")
+    with rasterio.open(good) as file:
+        phase = file.read(1)
+    write_scene("complex.tif", phase=np.exp(1j * phase).astype(np.complex64))
+    code, rows = detect(tmp_path / "data")
+    assert code == 0
+    assert float(rows["complex"]["score"]) == pytest.approx(float(rows["phase"]["score"]), abs=1e-3)
+    code, rows = detect(tmp_path / "data" / "phase.tif", "--kind", "complex")
+    assert code == 1
+    assert "expected complex numbers" in rows["phase"]["message"]
+
+
+def test_exit_code_1_when_nothing_could_be_done(detect, tmp_path, capsys):
+    code, rows = detect(tmp_path / "nowhere.tif")
+    assert code == 1
+    assert rows["nowhere"]["status"] == "failed"
+    (tmp_path / "void").mkdir()
+    assert detect(tmp_path / "void")[0] == 1
+    assert "no interferogram" in capsys.readouterr().err
+
+
+def test_no_input_at_all(detect, capsys):
+    code, rows = detect()
+    assert code == 2
+    assert rows is None
+    assert capsys.readouterr().err.startswith("fringewatch: no input: name files, folders")
+    with pytest.raises(ConfigError, match="no input"):
+        run(DetectConfig())
+
+
+def test_an_output_folder_that_cannot_be_written(detect, write_scene, tmp_path, capsys):
+    (tmp_path / "taken").write_text("a file")
+    code, rows = detect(write_scene(), out="taken")
+    assert code == 1
+    assert rows is None
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "taken: cannot be written (" in line
+    assert "choose another --out" in line
+
+
+def test_a_bundle_with_the_wrong_hash(write_scene, tiny_bundle_folder, tmp_path, capsys):
+    bundle = shutil.copytree(tiny_bundle_folder, tmp_path / "bundle")
+    with (bundle / "model.onnx").open("ab") as handle:
+        handle.write(b"\0")
+    code = cli.main(["detect", str(write_scene()), "--out", str(tmp_path / "results"), "--model", str(bundle)])
+    assert code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "the network was changed or damaged" in line
+    assert not (tmp_path / "results" / "summary.csv").exists()
+
+
+def test_a_disk_that_fills_up_in_the_middle(detect, write_scene, tmp_path, monkeypatch):
+    """The scene that does not fit fails with the reason; those before and after it are complete."""
+    for name in ("a.tif", "b.tif", "c.tif"):
+        write_scene(name)
+    original = outputs.write_picture
+
+    def full(path, examination):
+        if path.name == "b.png":
+            message = f"{path}: cannot be written (No space left on device); choose another --out"
+            raise OutputError(message)
+        original(path, examination)
+
+    monkeypatch.setattr(outputs, "write_picture", full)
+    code, rows = detect(tmp_path / "data")
+    assert code == 3
+    assert [row["status"] for row in rows.values()] == ["ok", "failed", "ok"]
+    assert "No space left on device" in rows["b"]["message"]
+    monkeypatch.undo()
+    code, rows = detect(tmp_path / "data")
+    assert code == 0
+    assert rows["b"]["status"] == "ok"
+
+
+def test_an_error_nobody_foresaw_is_a_row_too(detect, write_scene, tmp_path, monkeypatch):
+    write_scene("a.tif")
+    write_scene("b.tif")
+    original = batch.open_interferogram
+
+    def surprising(reference, **options):
+        if reference.name == "a":
+            message = "first line\nsecond line"
+            raise ZeroDivisionError(message)
+        return original(reference, **options)
+
+    monkeypatch.setattr(batch, "open_interferogram", surprising)
+    code, rows = detect(tmp_path / "data")
+    assert code == 3
+    assert "unexpected ZeroDivisionError: first line second line; please report it" in rows["a"]["message"]
+    assert rows["b"]["status"] == "ok"
+
+
+def test_a_second_run_does_only_what_is_new(detect, write_scene, tmp_path, capsys):
+    write_scene("a.tif")
+    write_scene("b.tif", seed=2)
+    _, before = detect(tmp_path / "data")
+    picture = tmp_path / "results" / "a.png"
+    stamp = picture.stat().st_mtime_ns
+    write_scene("c.tif", deforming=False)
+    capsys.readouterr()
+    code, rows = detect(tmp_path / "data")
+    assert code == 0
+    assert "3 of 3 scanned (2 unchanged since an earlier run)" in capsys.readouterr().out
+    assert picture.stat().st_mtime_ns == stamp
+    assert rows["a"] == before["a"]
+    assert set(rows) == {"a", "b", "c"}
+    assert "2 kept from an earlier run" in (tmp_path / "results" / "report.html").read_text()
+
+
+@pytest.mark.parametrize("change", ["input", "output", "overwrite", "setting", "picture"])
+def test_what_makes_a_scene_be_done_again(detect, write_scene, tmp_path, capsys, change):
+    scene = write_scene("a.tif")
+    detect(scene, "--no-png") if change == "picture" else detect(scene)
+    capsys.readouterr()
+    extra = []
+    if change == "input":
+        write_scene("a.tif", deforming=False)
+    elif change == "output":
+        (tmp_path / "results" / "a.detections.geojson").unlink()
+    elif change == "overwrite":
+        extra = ["--overwrite"]
+    elif change == "setting":
+        extra = ["--threshold", "1"]
+    code, rows = detect(scene, *extra)
+    printed = capsys.readouterr()
+    assert code == 0
+    assert "unchanged" not in printed.out
+    assert ("settings changed since the last run: 1 scene will be done again" in printed.err) == (change == "setting")
+    assert rows["a"]["flagged"] == ("false" if change in {"input", "setting"} else "true")
+    assert (tmp_path / "results" / "a.detections.geojson").is_file()
+    assert (tmp_path / "results" / "a.png").is_file()
+
+
+def test_same_names_in_different_folders_do_not_collide(detect, write_scene, tmp_path):
+    write_scene("east/ifg.tif")
+    write_scene("west/ifg.tif", deforming=False)
+    code, rows = detect(tmp_path / "data")
+    assert code == 0
+    assert len(rows) == 2
+    for row in rows.values():
+        assert row["flagged"] == ("true" if "east" in row["file"] else "false")
+        assert (tmp_path / "results" / f"{row['name']}.png").is_file()
+
+
+def test_ctrl_c_keeps_what_was_done(detect, write_scene, tmp_path, monkeypatch, capsys):
+    for index in range(12):
+        write_scene(f"s{index:02}.tif", shape=(40, 40), deforming=False, seed=index)
+    original = batch._Report.advance
+
+    def stop(self, row):
+        original(self, row)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(batch._Report, "advance", stop)
+    code, rows = detect(tmp_path / "data")
+    assert code == 130
+    assert 1 <= len(rows) < 12
+    assert all(row["status"] == "ok" for row in rows.values())
+    assert "stopped early: the same command goes on from here" in capsys.readouterr().out
+    assert "interrupted" in (tmp_path / "results" / "report.html").read_text()
+    monkeypatch.undo()
+    code, rows = detect(tmp_path / "data")
+    assert code == 0
+    assert len(rows) == 12
+    assert "unchanged since an earlier run" in capsys.readouterr().out
+
+
+def test_a_torn_journal_is_no_obstacle(detect, write_scene, tmp_path):
+    scene = write_scene("a.tif")
+    detect(scene)
+    journal = tmp_path / "results" / JOURNAL_NAME
+    journal.write_text(journal.read_text() + '{"state": "torn', encoding="utf-8")
+    code, rows = detect(scene)
+    assert (code, rows["a"]["status"]) == (0, "ok")
+    assert [json.loads(line)["row"]["name"] for line in journal.read_text().splitlines()] == ["a"]
+
+
+def test_run_yaml_repeats_the_run(detect, write_scene, tmp_path, tiny_bundle_folder):
+    detect(write_scene("a.tif"), "--threshold", "0.25", "--no-png")
+    path = tmp_path / "results" / "run.yaml"
+    text = path.read_text()
+    settings = yaml.safe_load(text)
+    assert settings["threshold"] == 0.25
+    assert settings["png"] is False
+    assert DetectConfig.from_yaml(path).inputs == (str(tmp_path / "data" / "a.tif"),)
+    comments = yaml.safe_load("\n".join(line[2:] for line in text.split("# What made these results:\n")[1].split("\n")))
+    assert comments["model"]["name"] == "tiny"
+    assert len(comments["model"]["sha256"]) == 64
+    assert comments["versions"]["fringewatch"]
+    code = cli.main(["detect", "--config", str(path), "--out", str(tmp_path / "again")])
+    assert code == 0
+    assert summary(tmp_path / "again")["a"]["flagged"] == "true"
+
+
+def test_options_reach_the_reader(detect, write_scene, tmp_path):
+    scene = write_scene("a.tif")
+    _, rows = detect(scene)
+    assert "wavelength is not declared" in rows["a"]["message"]
+    detect(scene, "--wavelength-m", "0.236", "--phase-sign", "range decrease", out="l-band")
+    row = summary(tmp_path / "l-band")["a"]
+    assert "wavelength" not in row["message"]
+    c_band = gpd.read_file(tmp_path / "results" / "a.detections.geojson").iloc[0]
+    l_band = gpd.read_file(tmp_path / "l-band" / "a.detections.geojson").iloc[0]
+    assert l_band["fringe_count"] == pytest.approx(c_band["fringe_count"], rel=0.05)
+    assert l_band["peak_to_peak_los_cm"] / c_band["peak_to_peak_los_cm"] == pytest.approx(0.236 / 0.05547, rel=0.05)
+
+
+def test_no_png(detect, write_scene, tmp_path):
+    detect(write_scene("a.tif"), "--no-png")
+    assert not (tmp_path / "results" / "a.png").exists()
+    page = (tmp_path / "results" / "report.html").read_text()
+    assert "Pictures were switched off" in page
+    assert 'href="a.png"' not in page
+
+
+def test_the_report_embeds_only_the_best(detect, write_scene, tmp_path):
+    for index in range(4):
+        write_scene(f"s{index}.tif", shape=(60, 60), deforming=False, seed=index)
+    detect(tmp_path / "data", "--report-pictures", "2")
+    page = (tmp_path / "results" / "report.html").read_text()
+    assert page.count("data:image/webp;base64,") == 2
+    assert "Shown are the 2 scenes with the highest scores" in page
+
+
+def test_results_in_the_input_folder_are_not_taken_for_input(detect, write_scene, tmp_path):
+    write_scene("a.tif")
+    detect(tmp_path / "data", out="data")
+    _, rows = detect(tmp_path / "data", out="data")
+    assert set(rows) == {"a"}
+
+
+def test_a_result_never_replaces_its_input(detect, tmp_path):
+    """A picture of phase, results beside it: <name>.png is both."""
+    rng = np.random.default_rng(0)
+    grey = Image.fromarray(rng.integers(60, 200, (64, 64)).astype(np.uint8))
+    (tmp_path / "data").mkdir()
+    grey.save(tmp_path / "data" / "ifg.png")
+    before = (tmp_path / "data" / "ifg.png").read_bytes()
+    code, rows = detect(tmp_path / "data" / "ifg.png", out="data")
+    assert code == 1
+    assert "is where this scene's own result would go (ifg.png); choose another --out" in rows["ifg"]["message"]
+    assert (tmp_path / "data" / "ifg.png").read_bytes() == before
+    assert detect(tmp_path / "data" / "ifg.png")[0] == 0

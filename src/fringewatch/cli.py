@@ -92,7 +92,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0: done; 1: nothing could be done; 2: the command line is wrong; 3: part of the input failed; 130: stopped by
         the user.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = _dispatch(list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of our output, such as `head`, has gone; the interpreter must not try to flush to it either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+def _dispatch(given: list[str]) -> int:
     if not given or given[0] in {"-h", "--help", "help"}:
         print(_usage())
         return 0 if given else 2
@@ -115,10 +125,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error), code=1)
     except KeyboardInterrupt:
         return _fail("stopped", code=130)
-    except BrokenPipeError:
-        # The reader of our output, such as `head`, has gone; the interpreter must not try to flush to it either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def _run(name: str, verb: Verb, arguments: Sequence[str]) -> int:

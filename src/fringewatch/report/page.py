@@ -193,10 +193,12 @@ def _gallery(ordered: Sequence[SceneRow], pictures: Mapping[str, str], flagged: 
     hidden = scanned - len(shown)
     note = ""
     if hidden > 0:
-        which = f"the {len(shown):,} scenes with the highest scores"
+        which = f"are the {len(shown):,} scenes with the highest scores"
+        if len(shown) == 1:
+            which = "is the scene with the highest score"
         if flagged > len(shown):
             which += f" of {flagged:,} flagged"
-        note = _note(f"Shown are {which}; every scene has its own .png beside this page.")
+        note = _note(f"Shown {which}; every scene has its own .png beside this page.")
     return f'<section><h2>Scenes</h2>{note}<div class="gallery">{figures}</div></section>'
 
 

@@ -31,9 +31,7 @@ def test_pixel_size_in_degrees_shrinks_with_latitude():
 
 
 def test_pixel_size_of_a_projected_grid_and_of_none():
-    utm = make_interferogram(
-        PHASE, wavelength_m=0.0555, transform=Affine(40, 0, 5e5, 0, -40, 4e6), crs="EPSG:32633"
-    )
+    utm = make_interferogram(PHASE, wavelength_m=0.0555, transform=Affine(40, 0, 5e5, 0, -40, 4e6), crs="EPSG:32633")
     assert pixel_size_m(utm) == (40, 40)
     assert pixel_size_m(make_interferogram(PHASE, wavelength_m=0.0555)) is None
 

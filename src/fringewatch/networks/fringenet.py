@@ -62,7 +62,7 @@ class FringeNet(nn.Module):
         self,
         widths: tuple[int, int, int, int, int] = (16, 24, 48, 80, 112),
         blocks: tuple[int, int, int, int] = (1, 2, 2, 2),
-        decoder_width: int = 40,
+        decoder_width: int = 32,
         classes: int = 2,
     ) -> None:
         super().__init__()

@@ -5,10 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import tyro
 from pydantic import Field
 
 from fringewatch.config import Config
@@ -26,7 +25,7 @@ _METRES_PER_DEGREE = 111_319.49
 
 
 class SimulateConfig(Config):
-    """Settings of `fringewatch simulate`."""
+    """Simulate interferograms with known deformation, as labelled patches or as scenes in LiCSAR form."""
 
     out: Path = Field(Path("simulated"), description="Folder to write into.")
     preset: PresetName = Field("mixed", description="Population of scenes.")
@@ -39,9 +38,7 @@ class SimulateConfig(Config):
     )
     size_px: int | None = Field(None, ge=32, le=4096, description="Height and width; default: the preset's.")
     noise_from: Path | None = Field(None, description="Folder of real quiet patches for backgrounds.")
-    preview: Annotated[bool, tyro.conf.FlagCreatePairsOff] = Field(
-        False, description="Also write preview.png, a contact sheet of the first scenes."
-    )
+    preview: bool = Field(False, description="Also write preview.png, a contact sheet of the first scenes.")
     seed: int = Field(0, ge=0, description="Seed; the same seed gives the same scenes.")
 
 
@@ -51,6 +48,10 @@ class SimulateResult(NamedTuple):
     out: Path
     scenes: int
     deformation: int
+
+    def describe(self) -> str:
+        """Return the outcome in a line for a terminal."""
+        return f"{self.scenes} scenes in {self.out}, {self.deformation} with visible deformation"
 
 
 def run(config: SimulateConfig) -> SimulateResult:

@@ -9,6 +9,7 @@ import xarray as xr
 
 from fringewatch.metrics import auroc, fit_platt, threshold_for_false_alarm_rate
 from fringewatch.models import Calibration, Thresholds
+from fringewatch.progress import say
 from fringewatch.scan import scan
 from fringewatch.training.cache import Samples, decode_phase
 
@@ -54,7 +55,7 @@ def score_samples(
 
 
 def calibrate(
-    samples: Samples, scored: Scored, *, false_alarm_rate: float
+    samples: Samples, scored: Scored, *, false_alarm_rate: float, real_quiet: str = ""
 ) -> tuple[Calibration, Calibration, Thresholds, dict[str, float]]:
     """Fit map and scene calibration and choose thresholds.
 
@@ -67,6 +68,8 @@ def calibrate(
     false_alarm_rate
         Share of quiet scenes that may be flagged. It is reached separately on simulated and on real quiet scenes: the
         higher of the two thresholds is taken.
+    real_quiet
+        What the real quiet scenes are, for the card.
 
     Returns
     -------
@@ -74,10 +77,9 @@ def calibrate(
         Scores are of the same held-out samples, per background.
     """
     label = samples.label.astype(bool)
-    slope, offset = fit_platt(scored.map_logit, scored.map_truth)
-    map_calibration = Calibration(slope=slope, offset=offset, fitted_on="held-out simulated and real-noise samples")
-    slope, offset = fit_platt(scored.scene_logit, label)
-    scene_calibration = Calibration(slope=slope, offset=offset, fitted_on="held-out simulated and real-noise samples")
+    map_calibration = _fit(scored.map_logit, scored.map_truth, f"pixels of {len(label)} held-out samples")
+    fitted_on = f"{len(label)} held-out samples, of which {label.mean():.0%} deform: the score assumes that share"
+    scene_calibration = _fit(scored.scene_logit, label, fitted_on)
     score = scene_calibration(scored.scene_logit.astype(np.float32)).astype(float)
 
     groups = {"simulated": ~samples.real, "real": samples.real}
@@ -87,7 +89,7 @@ def calibrate(
         if not quiet.any():
             continue
         levels.append(threshold_for_false_alarm_rate(score[quiet], false_alarm_rate))
-        counts.append(f"{int(quiet.sum())} {name}")
+        counts.append(f"{int(quiet.sum())} {name}" + (f" ({real_quiet})" if name == "real" and real_quiet else ""))
         if (group & label).any():
             scores[f"auroc_{name}_background"] = auroc(label[group], score[group])
     scene = float(np.clip(max(levels), 0.0, 1.0))
@@ -104,6 +106,17 @@ def calibrate(
         region_peak=peak,
         region_edge=min(0.5, peak),
         false_alarm_rate=false_alarm_rate,
-        false_alarm_set=f"held-out quiet scenes: {' and '.join(counts)} (224 x 224 px, sites not used in training)",
+        false_alarm_set=(
+            f"held-out quiet scenes of {samples.phase.shape[1]} x {samples.phase.shape[2]} px, on neither more than "
+            f"the rate: {' and '.join(counts)}"
+        ),
     )
     return map_calibration, scene_calibration, thresholds, scores
+
+
+def _fit(logits: NDArray[np.float64], truth: NDArray[np.bool_], fitted_on: str) -> Calibration:
+    slope, offset = fit_platt(logits, truth)
+    if slope <= 0:
+        say("the network does no better than chance on held-out samples: train longer, or on more samples")
+    # A probability must not fall where the logit rises, whatever the fit to noise says.
+    return Calibration(slope=max(slope, 1e-3), offset=offset, fitted_on=fitted_on)

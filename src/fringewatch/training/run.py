@@ -8,12 +8,11 @@ import logging
 import platform
 import warnings
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import lightning
 import numpy as np
 import torch
-import tyro
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from pydantic import Field
@@ -27,7 +26,7 @@ from fringewatch.files import atomic_path, ensure_folder, write_text
 from fringewatch.models import Bundle, Card, load_bundle, save_bundle
 from fringewatch.networks.fringenet import FringeNet, receptive_radius_px
 from fringewatch.progress import say, track
-from fringewatch.simulate import preset
+from fringewatch.simulate import RealNoise, preset
 from fringewatch.training.cache import Samples, build_cache, decode_phase
 from fringewatch.training.calibrate import calibrate, score_samples
 from fringewatch.training.data import SampleData, loader
@@ -38,7 +37,7 @@ __all__ = ["TrainConfig", "TrainResult", "run"]
 
 
 class TrainConfig(Config):
-    """Settings of `fringewatch train`."""
+    """Train a network on simulated samples and export it as a model bundle with calibrated thresholds."""
 
     out: Path = Field(Path("runs/train"), description="Folder for checkpoints, history and the bundle.")
     name: str = Field("fringenet", description="Name of the bundle.")
@@ -46,13 +45,13 @@ class TrainConfig(Config):
     simulation: dict[str, Any] = Field(
         default_factory=dict, description="Fields of SceneSpec that differ from the preset (in a --config file)."
     )
-    samples: int = Field(48_000, ge=64, description="Simulated training samples.")
+    samples: int = Field(40_000, ge=64, description="Simulated training samples.")
     holdout: int = Field(4_000, ge=64, description="Samples held out: other seed, other real-noise sites.")
     noise_from: Path | None = Field(
         None, description="Folder of real quiet patches (PNG, grey + alpha) to put simulated deformation on."
     )
     cache: Path = Field(Path("cache"), description="Where simulated samples are kept between runs.")
-    epochs: int = Field(8, ge=1, description="Passes over the samples.")
+    epochs: int = Field(6, ge=1, description="Passes over the samples.")
     batch_size: int = Field(32, ge=2, description="Samples per step.")
     learning_rate: float = Field(3e-3, gt=0, description="Highest learning rate of the one-cycle schedule (AdamW).")
     weight_decay: float = Field(1e-2, ge=0, description="Decoupled weight decay.")
@@ -62,9 +61,7 @@ class TrainConfig(Config):
     workers: int = Field(2, ge=0, description="Processes that simulate samples.")
     false_alarm_rate: float = Field(0.02, gt=0, lt=1, description="Share of quiet scenes that may be flagged.")
     seed: int = Field(0, ge=0, description="Seed of samples, initial weights, order and augmentation.")
-    resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = Field(
-        False, description="Go on from the last checkpoint in --out."
-    )
+    resume: bool = Field(False, description="Go on from the last checkpoint in --out.")
 
 
 class TrainResult(NamedTuple):
@@ -73,6 +70,12 @@ class TrainResult(NamedTuple):
     bundle: Path
     history: Path
     scores: dict[str, float]
+    """Of the int8 network on held-out samples, by background."""
+
+    def describe(self) -> str:
+        """Return the outcome in a few lines for a terminal."""
+        lines = [f"  {name.replace('_', ' '):40} {value:.3f}" for name, value in self.scores.items()]
+        return "\n".join([f"bundle: {self.bundle}", f"history: {self.history}", "held-out samples (int8):", *lines])
 
 
 def run(config: TrainConfig) -> TrainResult:
@@ -256,13 +259,17 @@ def _write_bundle(
         training=_describe_training(config, train_samples),
     )
     save_bundle(folder, card)
+    real_quiet = ""
+    if config.noise_from is not None:
+        held_out = RealNoise(config.noise_from, fold="holdout")
+        real_quiet = f"turned crops of {len(held_out)} patches from {len(set(held_out.sites))} sites not trained on"
     scores: dict[str, dict[str, float]] = {}
     for precision in ("float32", "int8"):
         bundle: Bundle = load_bundle(folder, precision=precision)
         with track(f"calibrating ({precision})", total=len(holdout_samples.label)) as advance:
             scored = score_samples(holdout_samples, bundle, seed=config.seed, progress=advance)
         calibration, scene_calibration, thresholds, scores[precision] = calibrate(
-            holdout_samples, scored, false_alarm_rate=config.false_alarm_rate
+            holdout_samples, scored, false_alarm_rate=config.false_alarm_rate, real_quiet=real_quiet
         )
     # The card holds one calibration: that of int8, the default precision; the two differ by less than their error.
     card = card.model_copy(

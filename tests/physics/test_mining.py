@@ -231,3 +231,16 @@ def test_impossible_advances_are_refused(changed, message):
     arguments = {"advance_m_per_day": 4.0, "start_day": 0.0, "end_day": 12.0} | changed
     with pytest.raises(PhysicsError, match=message):
         advance_increment(0.0, 0.0, TYPICAL, **arguments)
+
+
+@pytest.mark.parametrize("c", [None, 0.05])
+def test_whole_scenes_from_the_table_equal_single_points(c):
+    arguments = {"advance_m_per_day": 5.0, "start_day": 60.0, "end_day": 72.0, "time_factor_per_day": c}
+    x = np.linspace(-2500, 2500, 160)
+    scene = advance_increment(x[None, :], x[:, None], TYPICAL, **arguments)
+    assert scene.up_m.shape == (160, 160)
+    largest = np.abs(scene.up_m).max()
+    for component, tolerance in zip(range(3), (1e-6, 1e-6, 1e-8), strict=True):
+        rows = [advance_increment(x, y, TYPICAL, **arguments)[component] for y in x[::20]]
+        np.testing.assert_allclose(scene[component][::20], rows, atol=tolerance * largest)
+    assert scene.up_m[0, 0] == 0

@@ -122,3 +122,12 @@ def test_agrees_with_boundary_elements(depth):
 def test_impossible_sources_are_refused(changed, message):
     with pytest.raises(PhysicsError, match=message):
         penny_crack(0.0, 0.0, **({"depth_m": 2e3, "radius_m": 1e3, "pressure_pa": 1e6} | changed))
+
+
+def test_table_of_the_profile_does_not_depend_on_how_far_it_reaches():
+    near = penny_crack(700.0, -200.0, depth_m=1e3, radius_m=1e3, pressure_pa=1e6)
+    x = np.linspace(-200e3, 700.0, 1001)
+    scene = penny_crack(x, -200.0, depth_m=1e3, radius_m=1e3, pressure_pa=1e6)
+    np.testing.assert_allclose([component[-1] for component in scene], np.array(near), rtol=1e-7)
+    # No wiggles: uplift falls all the way out.
+    assert (np.diff(scene.up_m[:-50]) > 0).all()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Amplitude = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
-__all__ = ["padded_shape", "synthesise", "wavenumbers"]
+__all__ = ["complex_normals", "padded_shape", "synthesise", "wavenumbers"]
 
 # A periodic field of 1.25 times the size is cut: opposite edges of the cut are a quarter of the size apart.
 _PADDING = 1.25
@@ -38,15 +38,31 @@ def wavenumbers(
     direction of decreasing row, that is, north in a north-up grid) and squeezed by its inverse root across, so that
     the area of a structure is kept.
     """
-    k_row = fft.fftfreq(shape[0], pixel_m)[:, np.newaxis]
-    k_column = fft.rfftfreq(shape[1], pixel_m)[np.newaxis, :]
+    k_row = fft.fftfreq(shape[0], pixel_m)[:, np.newaxis].astype(np.float32)
+    k_column = fft.rfftfreq(shape[1], pixel_m)[np.newaxis, :].astype(np.float32)
     azimuth = math.radians(azimuth_deg)
     stretch = math.sqrt(anisotropy)
-    k_along = (-k_row * math.cos(azimuth) + k_column * math.sin(azimuth)) * stretch
-    k_across = (k_row * math.sin(azimuth) + k_column * math.cos(azimuth)) / stretch
-    k = np.asarray(np.hypot(k_along, k_across), dtype=np.float32)
+    sin, cos = math.sin(azimuth), math.cos(azimuth)
+    k_along = k_row * np.float32(-cos * stretch) + k_column * np.float32(sin * stretch)
+    k_across = k_row * np.float32(sin / stretch) + k_column * np.float32(cos / stretch)
+    k = np.asarray(np.sqrt(k_along * k_along + k_across * k_across))
     k.flags.writeable = False
     return k
+
+
+def complex_normals(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.complex64]:
+    """Draw circular complex Gaussian numbers with a variance of 2, that is, 1 in each part.
+
+    By Box and Muller (1958): on whole arrays, in float32, twice as fast as drawing both parts with ``rng``.
+    """
+    uniform = rng.random((2, *shape), dtype=np.float32)
+    # 1 - u lies in (0, 1], so its logarithm is finite.
+    modulus = np.sqrt(np.float32(-2.0) * np.log(np.float32(1.0) - uniform[0]))
+    angle = np.float32(2.0 * math.pi) * uniform[1]
+    normals = np.empty(shape, dtype=np.complex64)
+    np.multiply(modulus, np.cos(angle), out=normals.real)
+    np.multiply(modulus, np.sin(angle), out=normals.imag)
+    return normals
 
 
 def synthesise(
@@ -73,9 +89,7 @@ def synthesise(
         is smaller where much of the power lies at wavelengths beyond the cut.
     """
     rows, columns = grid
-    half = amplitude.shape[1]
-    normals = rng.standard_normal((rows, half, 2), dtype=np.float32)
-    spectrum = normals.view(np.complex64)[..., 0]
+    spectrum = complex_normals(amplitude.shape, rng)
     # Columns whose mirror image is themselves: the inverse FFT keeps only their Hermitian half.
     root2 = np.float32(math.sqrt(2.0))
     spectrum *= amplitude

@@ -55,7 +55,8 @@ THREE_REGIMES = PowerLaw(slopes=(-8 / 3, -11 / 3, -5 / 3), breaks_m=(2e3, 500.0)
 """Hanssen (2001), section 4.7, one more than his slopes along a profile, 5/3, 8/3 and 2/3.
 
 At wavelengths beyond the thickness of the turbulent layer, about 2 km, turbulence is two-dimensional and rough; below
-that it is three-dimensional and smoother (Treuhaft and Lanyi 1987); below 0.5 km small-scale moisture and noise take over.
+that it is three-dimensional and smoother (Treuhaft and Lanyi 1987); below 0.5 km small-scale moisture and noise take
+over.
 """
 
 

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import erf, erfc, erfcx
 
 from fringewatch.errors import PhysicsError
 from fringewatch.physics._check import require_at_least, require_between, require_finite, require_positive
+from fringewatch.physics._chunks import chunks
+from fringewatch.physics._knothe import Profile, advancing_strip, mined_strip, tabulate
 from fringewatch.physics.displacement import Displacement
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import ArrayLike, NDArray
 
     Array = NDArray[np.float64]
@@ -109,20 +112,13 @@ class Panel:
         return self.subsidence_factor * self.seam_thickness_m * math.cos(math.radians(self.dip_deg))
 
 
-class _Profile(NamedTuple):
-    """A factor of the trough along one axis, and its derivative per metre."""
-
-    value: Array
-    slope: Array
-
-
 def knothe_subsidence(east_m: ArrayLike, north_m: ArrayLike, panel: Panel) -> Array:
     """Compute the final subsidence over a panel, long after it was mined out.
 
     Parameters
     ----------
     east_m, north_m
-        Observation points in the frame of the panel's centre, metres; any shapes that broadcast.
+        Observation points on the map on which the panel lies, metres; any shapes that broadcast.
     panel
         The mined rectangle.
 
@@ -161,11 +157,12 @@ def knothe_displacement(
     Displacement
         East, north and up in metres.
     """
-    along, across = _panel_axes(east_m, north_m, panel)
-    back, front = _effective_ends(panel)
-    return _assemble(
-        _mined_strip(along, back, front, panel.influence_radius_m), _across(across, panel), panel, horizontal_factor
-    )
+    half = 0.5 * panel.length_m - panel.inflection_offset_m
+
+    def mined_out(position: Array) -> Profile:
+        return mined_strip(position, -half, half, panel.influence_radius_m)
+
+    return _displacement(east_m, north_m, panel, mined_out, horizontal_factor)
 
 
 def advance_increment(
@@ -221,104 +218,60 @@ def advance_increment(
     if time_factor_per_day is not None:
         require_positive("time_factor_per_day", time_factor_per_day)
 
-    along, across = _panel_axes(east_m, north_m, panel)
-    first = _profile_at(along, panel, advance_m_per_day, start_day, time_factor_per_day)
-    second = _profile_at(along, panel, advance_m_per_day, end_day, time_factor_per_day)
-    increment = _Profile(second.value - first.value, second.slope - first.slope)
-    return _assemble(increment, _across(across, panel), panel, horizontal_factor)
-
-
-def _panel_axes(east_m: ArrayLike, north_m: ArrayLike, panel: Panel) -> tuple[Array, Array]:
-    """Turn map coordinates into distances along and across (right of) the direction of advance."""
-    azimuth = math.radians(panel.azimuth_deg)
-    east = np.asarray(east_m, dtype=np.float64) - panel.east_m
-    north = np.asarray(north_m, dtype=np.float64) - panel.north_m
-    down_dip_m = panel.depth_m * math.tan(math.radians(panel.dip_propagation * panel.dip_deg))
-    along = east * math.sin(azimuth) + north * math.cos(azimuth)
-    across = east * math.cos(azimuth) - north * math.sin(azimuth) - down_dip_m
-    return along, across
-
-
-def _effective_ends(panel: Panel) -> tuple[float, float]:
     half = 0.5 * panel.length_m - panel.inflection_offset_m
-    return -half, half
+
+    def between_dates(position: Array) -> Profile:
+        first, second = (
+            advancing_strip(
+                position,
+                -half,
+                half,
+                radius=panel.influence_radius_m,
+                speed=advance_m_per_day,
+                day=day,
+                time_factor=time_factor_per_day,
+            )
+            for day in (start_day, end_day)
+        )
+        return Profile(second.value - first.value, second.slope - first.slope)
+
+    return _displacement(east_m, north_m, panel, between_dates, horizontal_factor)
 
 
-def _across(across: Array, panel: Panel) -> _Profile:
-    half = 0.5 * panel.width_m - panel.inflection_offset_m
-    # A dipping panel is shorter on the map than in the seam.
-    half *= math.cos(math.radians(panel.dip_deg))
-    return _mined_strip(across, -half, half, panel.influence_radius_m)
-
-
-def _mined_strip(position: Array, back: float, front: float, radius: float) -> _Profile:
-    """Compute the final subsidence over a strip from ``back`` to ``front``, as a share of the largest possible one."""
-    scale = math.sqrt(math.pi) / radius
-    from_back, from_front = scale * (position - back), scale * (position - front)
-    value = 0.5 * (erf(from_back) - erf(from_front))
-    slope = (np.exp(-from_back * from_back) - np.exp(-from_front * from_front)) / radius
-    return _Profile(value, slope)
-
-
-def _profile_at(along: Array, panel: Panel, speed: float, day: float, time_factor: float | None) -> _Profile:
-    """Compute the profile along the panel on one day: what is mined, less what Knothe's law still holds back."""
-    back, front = _effective_ends(panel)
-    face = min(back + speed * day, front)
-    settled = _mined_strip(along, back, face, panel.influence_radius_m)
-    if time_factor is None:
-        return settled
-    pending = _pending_strip(
-        along,
-        back,
-        face,
-        radius=panel.influence_radius_m,
-        lag=speed / time_factor,
-        virtual_face=back + speed * day,
-    )
-    return _Profile(settled.value - pending.value, settled.slope - pending.slope)
-
-
-def _pending_strip(
-    position: Array, back: float, face: float, *, radius: float, lag: float, virtual_face: float
-) -> _Profile:
-    """Compute the subsidence still to come, ``exp(-(virtual_face - u) / lag)`` of that of each point ``u``.
-
-    ``lag`` is the distance that the face moves within Knothe's time constant, ``virtual_face`` where it would be
-    had it not stopped at the end of the panel.
-    """
-    scale = math.sqrt(math.pi) / radius
-    shift = radius * radius / (2.0 * math.pi * lag)
-
-    def tail(end: float) -> Array:
-        # Integral of the weighted Gaussian over all u < end. Both forms are the same number; each is used where
-        # neither of its factors can overflow.
-        z = scale * (position + shift - end)
-        gauss = -np.square(scale * (position - end))
-        fade = (end - virtual_face) / lag
-        ahead = np.exp(gauss + fade) * erfcx(np.maximum(z, 0.0))
-        exponent = (position - virtual_face) / lag + shift / (2.0 * lag)
-        behind = np.exp(np.minimum(exponent, 0.0)) * erfc(np.minimum(z, 0.0))
-        return np.asarray(0.5 * np.where(z >= 0.0, ahead, behind))
-
-    def edge(end: float) -> Array:
-        return np.asarray(np.exp((end - virtual_face) / lag - np.square(scale * (position - end))) / radius)
-
-    value = tail(face) - tail(back)
-    # By parts: the derivative of a Gaussian is carried to the weight.
-    slope = value / lag - edge(face) + edge(back)
-    return _Profile(value, slope)
-
-
-def _assemble(along: _Profile, across: _Profile, panel: Panel, horizontal_factor: float) -> Displacement:
+def _displacement(
+    east_m: ArrayLike,
+    north_m: ArrayLike,
+    panel: Panel,
+    along_profile: Callable[[Array], Profile],
+    horizontal_factor: float,
+) -> Displacement:
+    """Multiply the profile along the panel with that across it, and add the horizontal motion."""
     require_finite("horizontal_factor", horizontal_factor)
-    largest = panel.largest_subsidence_m
+    radius, largest = panel.influence_radius_m, panel.largest_subsidence_m
     azimuth = math.radians(panel.azimuth_deg)
-    spread = horizontal_factor * panel.influence_radius_m * largest
-    # Subsidence is positive down, so its gradient points to the middle of the trough, where the ground moves.
-    towards_along = spread * along.slope * across.value
-    towards_across = spread * along.value * across.slope
-    return Displacement(
-        towards_along * math.sin(azimuth) + towards_across * math.cos(azimuth),
-        towards_along * math.cos(azimuth) - towards_across * math.sin(azimuth),
-        -largest * along.value * across.value,
-    )
+    sin, cos = math.sin(azimuth), math.cos(azimuth)
+    down_dip_m = panel.depth_m * math.tan(math.radians(panel.dip_propagation * panel.dip_deg))
+    # A dipping panel is narrower on the map than in the seam.
+    half_width = (0.5 * panel.width_m - panel.inflection_offset_m) * math.cos(math.radians(panel.dip_deg))
+
+    def across_profile(position: Array) -> Profile:
+        return mined_strip(position, -half_width, half_width, radius)
+
+    east, north = np.broadcast_arrays(np.asarray(east_m, dtype=np.float64), np.asarray(north_m, dtype=np.float64))
+    shape = east.shape
+    east, north = east.ravel(), north.ravel()
+    along_table = tabulate(along_profile, 0.5 * panel.length_m, radius, east.size)
+    across_table = tabulate(across_profile, half_width, radius, east.size)
+    spread = horizontal_factor * radius * largest
+    result = np.empty((3, east.size))
+    for chunk in chunks(east.size):
+        e, n = east[chunk] - panel.east_m, north[chunk] - panel.north_m
+        along = along_table(e * sin + n * cos)
+        across = across_table(e * cos - n * sin - down_dip_m)
+        # Subsidence is positive down, so its gradient points to the middle of the trough, where the ground moves.
+        towards_along = spread * along.slope * across.value
+        towards_across = spread * along.value * across.slope
+        result[0, chunk] = towards_along * sin + towards_across * cos
+        result[1, chunk] = towards_along * cos - towards_across * sin
+        result[2, chunk] = -largest * along.value * across.value
+    return Displacement(*result.reshape(3, *shape))

@@ -20,6 +20,7 @@ import numpy as np
 
 from fringewatch.errors import PhysicsError
 from fringewatch.physics._check import require_between, require_finite, require_positive
+from fringewatch.physics._chunks import chunks
 from fringewatch.physics.displacement import Displacement
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ __all__ = ["okada"]
 _STEEP_COSINE = 0.02
 # Keeps 0 / 0 finite on the trace of a fault that breaks the surface; far below any length in metres.
 _TINY = 1e-100
-# Points at a time: the temporaries of so many fit into the cache, which doubles the speed on whole scenes.
-_CHUNK = 4096
 
 
 class _Dip(NamedTuple):
@@ -163,8 +162,7 @@ def okada(
     shape = east.shape
     east, north, depth_there = east.ravel(), north.ravel(), depth_there.ravel()
     result = np.empty((3, east.size))
-    for start in range(0, east.size, _CHUNK):
-        chunk = slice(start, start + _CHUNK)
+    for chunk in chunks(east.size):
         # Okada's frame: x along strike, y to the left of it, which is up dip.
         x = east[chunk] * sin_strike + north[chunk] * cos_strike
         y = north[chunk] * sin_strike - east[chunk] * cos_strike

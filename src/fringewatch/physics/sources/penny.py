@@ -22,6 +22,8 @@ from scipy.interpolate import CubicSpline
 
 from fringewatch.errors import PhysicsError
 from fringewatch.physics._check import require_between, require_finite, require_positive
+from fringewatch.physics._chunks import chunks
+from fringewatch.physics._cubic import evaluate_cubic
 from fringewatch.physics.displacement import Displacement
 from fringewatch.physics.sources.scaling import SHEAR_MODULUS_PA
 
@@ -120,11 +122,23 @@ def penny_crack(
         message = f"{pressure_pa=} and {volume_change_m3=} do not fit together; give exactly one of them"
         raise PhysicsError(message)
 
-    east = np.asarray(east_m, dtype=np.float64) / radius_m
-    north = np.asarray(north_m, dtype=np.float64) / radius_m
-    distance = np.sqrt(east * east + north * north)
-    radial_over_distance, up = _interpolate_profile(crack, depth, distance)
-    return Displacement(scale_m * radial_over_distance * east, scale_m * radial_over_distance * north, scale_m * up)
+    east, north = np.broadcast_arrays(np.asarray(east_m, dtype=np.float64), np.asarray(north_m, dtype=np.float64))
+    shape = east.shape
+    east, north = east.ravel() / radius_m, north.ravel() / radius_m
+    farthest = float(np.sqrt(np.max(east * east + north * north, initial=0.0)))
+    radial_table, up_table = _tabulate(crack, depth, farthest)
+    result = np.empty((3, east.size))
+    for chunk in chunks(east.size):
+        e, n = east[chunk], north[chunk]
+        distance_squared = e * e + n * n
+        position = np.arcsinh(np.sqrt(distance_squared) / depth) / _PROFILE_STEP
+        reach_squared = distance_squared + depth * depth
+        decay = scale_m / (reach_squared * np.sqrt(reach_squared))
+        radial = decay / reach_squared * evaluate_cubic(radial_table, position)[0]
+        result[0, chunk] = radial * e
+        result[1, chunk] = radial * n
+        result[2, chunk] = decay * evaluate_cubic(up_table, position)[0]
+    return Displacement(*result.reshape(3, *shape))
 
 
 @lru_cache(maxsize=64)
@@ -164,18 +178,19 @@ def _legendre(count: int, end: float) -> tuple[Array, Array]:
     return 0.5 * end * (nodes + 1.0), 0.5 * end * weights
 
 
-def _interpolate_profile(crack: _Crack, depth: float, distance: Array) -> tuple[Array, Array]:
-    """Evaluate the radial profile on few nodes; multiplied with the decay of a deep source it is very smooth."""
-    position = np.arcsinh(distance / depth)
-    nodes = np.arange(0.0, float(position.max(initial=0.0)) + 4.0 * _PROFILE_STEP, _PROFILE_STEP)
-    at = depth * np.sinh(nodes)
+def _tabulate(crack: _Crack, depth: float, farthest: float) -> tuple[Array, Array]:
+    """Tabulate the radial profile as cubics in asinh(r / depth), up to a distance.
+
+    Multiplied with the decay of a deep source, radial displacement over distance and uplift are very smooth.
+    """
+    nodes = np.arange(int(np.arcsinh(farthest / depth) / _PROFILE_STEP) + 4)
+    at = depth * np.sinh(_PROFILE_STEP * nodes)
+    reach_squared = at * at + depth * depth
     radial_over_distance, up = _profile(crack, depth, at)
-    growth = (at * at + depth * depth)[:, np.newaxis] ** (2.5, 1.5)
-    spline = CubicSpline(nodes, np.stack([radial_over_distance, up], axis=1) * growth)
-    shape = spline(position)
-    reach_squared = distance * distance + depth * depth
-    cubed = reach_squared * np.sqrt(reach_squared)
-    return shape[..., 0] / (cubed * reach_squared), shape[..., 1] / cubed
+    return (
+        np.asarray(CubicSpline(nodes, radial_over_distance * reach_squared**2.5).c),
+        np.asarray(CubicSpline(nodes, up * reach_squared**1.5).c),
+    )
 
 
 def _profile(crack: _Crack, depth: float, distance: Array) -> tuple[Array, Array]:

@@ -1,0 +1,453 @@
+"""Write the parts of the documentation that follow from the code.
+
+python docs/make_docs.py            fill the generated blocks of every page
+python docs/make_docs.py --check    change nothing; fail if a page is not what the code says
+
+A page marks a block with ``<!-- generated: NAME -->`` and ``<!-- end -->``, each on a line of its own; what stands
+between them is replaced. Needs the extra [train], since every command is looked at.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+import tempfile
+import types
+import typing
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Union
+
+import numpy as np
+from pydantic_core import PydanticUndefined
+
+from fringewatch import cli, conventions
+from fringewatch.encoding import Encoding
+from fringewatch.errors import ConfigError, require
+from fringewatch.models import Calibration, Card, Thresholds
+from fringewatch.models import bundle as bundles
+from fringewatch.simulate import PRESETS, SceneSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from pydantic import BaseModel
+    from pydantic.fields import FieldInfo
+
+DOCS = Path(__file__).parent
+_MARKED = re.compile(r"(?P<start><!-- generated: (?P<name>[\w-]+) -->\n).*?(?P<end><!-- end -->)", re.DOTALL)
+_NUMBERS: dict[Any, str] = {str: "text", int: "whole number", float: "number", bool: "yes or no", Path: "path"}
+
+
+class SourceRange(NamedTuple):
+    """What the simulator draws a parameter from; a test compares it with what it does draw."""
+
+    source: str
+    parameter: str
+    low: float
+    high: float
+    how: str
+    style: str = ""
+
+
+SOURCE_RANGES = (
+    SourceRange("mogi", "depth_m", 800, 10_000, "log-uniform; at most 0.35 of the scene's shorter side"),
+    SourceRange("mogi", "volume_change_m3", 10**5.0, 10**7.9, "log-uniform, either sign"),
+    SourceRange("dyke", "top_m", 0, 2500, "uniform; a share reaches the surface"),
+    SourceRange("dyke", "width_m", 1000, 6000, "uniform"),
+    SourceRange("dyke", "length_m", 2000, 12_000, "uniform; at most 0.7 of the scene's shorter side"),
+    SourceRange("dyke", "dip_deg", 65, 90, "uniform"),
+    SourceRange("dyke", "opening_m", 0.1, 2.0, "log-uniform, either sign"),
+    SourceRange("sill", "top_m", 800, 6000, "log-uniform; at most 0.3 of the scene's shorter side"),
+    SourceRange("sill", "width_m", 1500, 7000, "uniform"),
+    SourceRange("sill", "length_m", 1500, 7000, "uniform"),
+    SourceRange("sill", "dip_deg", 0, 12, "uniform"),
+    SourceRange("sill", "opening_m", 0.05, 2.0, "log-uniform, either sign"),
+    SourceRange("earthquake", "magnitude", 4.5, 6.8, "uniform; lowered until the rupture fits the scene"),
+    SourceRange("earthquake", "dip_deg", 60, 90, "uniform", "strike-slip"),
+    SourceRange("earthquake", "dip_deg", 15, 60, "uniform", "reverse"),
+    SourceRange("earthquake", "dip_deg", 35, 75, "uniform", "normal"),
+    SourceRange("earthquake", "top_m", 300, 8000, "log-uniform"),
+    SourceRange("earthquake", "slip_over_median", 0.5, 2.0, "log-uniform; slip over that of the scaling law"),
+    SourceRange("longwall", "depth_m", 180, 1210, "log-uniform, with some scatter between the panels of a mine"),
+    SourceRange("longwall", "width_m", 150, 350, "uniform"),
+    SourceRange("longwall", "length_m", 400, 2000, "uniform"),
+    SourceRange("longwall", "tan_beta", 1.5, 2.6, "uniform"),
+    SourceRange("longwall", "advance_m_per_day", 2, 10, "uniform"),
+    SourceRange("longwall", "time_factor_per_day", 0.02, 0.2, "uniform; 0 stands for subsidence at once"),
+    SourceRange("longwall", "subsidence_factor_times_seam_m", 0.1, 3.6, "log-uniform"),
+)
+"""Within them, strengths are drawn so that the scene shows the wanted number of fringes."""
+
+
+def render(page: str) -> str:
+    """Return a page with all of its generated blocks filled anew.
+
+    Raises
+    ------
+    ConfigError
+        If a block has a name that is not in :data:`BLOCKS`.
+    """
+
+    def fill(match: re.Match[str]) -> str:
+        if match["name"] not in BLOCKS:
+            message = f"generated block {match['name']!r}: unknown; expected one of {', '.join(BLOCKS)}"
+            raise ConfigError(message)
+        return f"{match['start']}{BLOCKS[match['name']]()}\n{match['end']}"
+
+    return _MARKED.sub(fill, page)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def flags(model: type[BaseModel]) -> dict[str, str]:
+    """Return the flag of each field of a settings model, as a user types it; fields only for files have none."""
+    found = {}
+    for name, field in model.model_fields.items():
+        flag = "--" + name.replace("_", "-")
+        extra = field.json_schema_extra
+        if isinstance(extra, dict) and extra.get("positional"):
+            found[name] = name.upper() + ("..." if typing.get_origin(field.annotation) is tuple else "")
+        elif typing.get_origin(field.annotation) is not dict:
+            found[name] = f"{flag}, --no-{flag[2:]}" if field.annotation is bool else flag
+    return found
+
+
+def _commands() -> str:
+    require("torch", extra="train")
+    parts = []
+    for name, verb in cli.VERBS.items():
+        model = getattr(importlib.import_module(verb.module), verb.config)
+        typed = flags(model)
+        rows = [
+            (
+                f"`{typed[key]}`" if key in typed else f"`{key}`, in a `--config` file only",
+                _kind(field),
+                _default(field),
+                field.description or "",
+            )
+            for key, field in model.model_fields.items()
+        ]
+        text = " ".join((model.__doc__ or "").split())
+        parts.append(f"## fringewatch {name}\n\n{text}\n\n{table(('flag', 'type', 'default', 'meaning'), rows)}")
+    return "\n\n".join(parts)
+
+
+def _fields(model: type[BaseModel]) -> str:
+    rows = ((f"`{key}`", _kind(field), _default(field), field.description) for key, field in model.model_fields.items())
+    return table(("key", "type", "default", "meaning"), rows)
+
+
+def _card_fields() -> str:
+    names = {Card: "card.json", Encoding: "encoding", Calibration: "calibration, scene_calibration"}
+    names[Thresholds] = "thresholds"
+    return "\n\n".join(f"### `{name}`\n\n{_fields(model)}" for model, name in names.items())
+
+
+def _kind(field: FieldInfo) -> str:
+    return _kind_of(field.annotation) + _bounds(field)
+
+
+def _kind_of(annotation: Any) -> str:
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if annotation in _NUMBERS:
+        return _NUMBERS[annotation]
+    if origin is Literal:
+        return ", ".join(f"`{value}`" for value in arguments)
+    if origin in {Union, types.UnionType}:
+        return " or ".join(_kind_of(argument) for argument in arguments if argument is not type(None))
+    if origin is tuple and arguments[-1] is Ellipsis:
+        return f"any number of: {_kind_of(arguments[0])}"
+    if origin is tuple:
+        return f"{len(arguments)} x {_kind_of(arguments[0])}"
+    if origin is dict or annotation is dict:
+        return "mapping"
+    return f"`{annotation.__name__}`" if isinstance(annotation, type) else "any"
+
+
+def _bounds(field: FieldInfo) -> str:
+    signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+    limits = [
+        f"{sign} {getattr(part, name):g}"
+        for name, sign in signs.items()
+        for part in field.metadata
+        if getattr(part, name, None) is not None
+    ]
+    return f" ({', '.join(limits)})" if limits else ""
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    return _value(field.get_default(call_default_factory=True))
+
+
+def _value(value: Any) -> str:
+    if value is None or value is PydanticUndefined or value in ("", (), {}):
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return " ".join(_value(part) for part in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_value(part)}" for key, part in value.items())
+    if isinstance(value, float):
+        return f"{value:.5g}"
+    if hasattr(value, "model_fields"):
+        return "its own defaults"
+    return f"`{value}`" if isinstance(value, str | Path) else str(value)
+
+
+def _presets() -> str:
+    base = SceneSpec()
+    rows = []
+    for name, spec in PRESETS.items():
+        values = {key: getattr(spec, key) for key in SceneSpec.model_fields}
+        changed = (f"`{key}` = {_value(value)}" for key, value in values.items() if value != getattr(base, key))
+        rows.append((f"`{name}`", "; ".join(changed) or "the defaults below"))
+    return table(("preset", "fields that differ from the defaults"), rows)
+
+
+def _constants() -> str:
+    wavelength_m = conventions.SENTINEL1_WAVELENGTH_M
+    rows = (
+        ("wavelength of Sentinel-1", f"{100 * wavelength_m:.5f} cm"),
+        ("one fringe of LOS motion, half a wavelength", f"{50 * wavelength_m:.4f} cm"),
+        ("one radian of LOS motion", f"{100 * wavelength_m / (4 * np.pi):.4f} cm"),
+        ("most LOS motion between two neighbouring pixels, a quarter of a wavelength", f"{25 * wavelength_m:.4f} cm"),
+    )
+    return table(("quantity", "value"), rows)
+
+
+def _exit_codes() -> str:
+    text = " ".join((cli.main.__doc__ or "").partition("Returns")[2].split())
+    codes = re.findall(r"(\d+): ([^;]+?)[;.]", text)
+    return table(("code", "meaning"), codes)
+
+
+def _source_ranges() -> str:
+    rows = (
+        (
+            f"{row.source}{row.style and f', {row.style}'}",
+            f"`{row.parameter}`",
+            f"{row.low:,.3g}" if row.low < 100 else f"{row.low:,.0f}",
+            f"{row.high:,.3g}" if row.high < 100 else f"{row.high:,.0f}",
+            row.how,
+        )
+        for row in SOURCE_RANGES
+    )
+    return table(("source", "parameter", "from", "to", "how"), rows)
+
+
+def _scaling() -> str:
+    from fringewatch.physics.sources import scaling
+
+    rows = (
+        (law, style, *(f"{number:g}" for pair in sizes for number in pair))
+        for law, styles in scaling._COEFFICIENTS.items()
+        for style, sizes in styles.items()
+    )
+    return table(("law", "style", "length: a", "b", "width: a", "b"), rows)
+
+
+def _network() -> str:
+    torch = require("torch", extra="train")
+    from fringewatch.networks.fringenet import FringeNet, receptive_radius_px
+
+    network = FringeNet().eval()
+    parts = []
+    for name, child in network.named_children():
+        several = isinstance(child, torch.nn.ModuleList)
+        parts += [(f"{name}.{i}", part) for i, part in enumerate(child)] if several else [(name, child)]
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, part in parts:
+        part.register_forward_hook(lambda _module, _in, out, name=name: shapes.update({name: tuple(out.shape)}))
+    side = 4 * network.multiple
+    with torch.inference_mode():
+        network(torch.zeros(1, 3, side, side))
+    rows = []
+    for name, part in parts:
+        shape = shapes[name]
+        stride = str(side // shape[2]) if len(shape) == 4 else "whole scene"
+        rows.append((f"`{name}`", _layers(part, torch), shape[1], stride, f"{_count(part):,}"))
+    widths = network.settings["widths"]
+    said = (
+        f"{_count(network):,} parameters; stem and stages {' '.join(map(str, widths))} channels wide. The sides of the "
+        f"input are multiples of {network.multiple} px, the map has a stride of {network.stride} px, and no input "
+        f"farther than {receptive_radius_px(network)} px from a map pixel can change it."
+    )
+    return f"{table(('part', 'layers', 'channels', 'stride (px)', 'parameters'), rows)}\n\n{said}"
+
+
+def _layers(part: Any, torch: Any) -> str:
+    kinds: Counter[str] = Counter()
+    for module in part.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            kernel, stride = module.kernel_size[0], module.stride[0]
+            kinds[f"convolution {kernel} x {kernel}{f', stride {stride}' if stride > 1 else ''}"] += 1
+        elif isinstance(module, torch.nn.Linear):
+            kinds["linear, on mean and maximum over the scene"] += 1
+    return "; ".join(f"{count} x {kind}" if count > 1 else kind for kind, count in kinds.items())
+
+
+def _count(module: Any) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _default_bundle() -> str:
+    # The one in the package, whatever bundles the user has.
+    folder = Path(bundles.__file__).parent / bundles.DEFAULT_BUNDLE
+    if not (folder / "card.json").is_file():
+        return "The default bundle is not built yet."
+    card = Card.model_validate_json((folder / "card.json").read_text(encoding="utf-8"))
+    sizes = ", ".join(f"{name} {(folder / file).stat().st_size / 1e6:.1f} MB" for name, file in card.files.items())
+    pixels = card.encoding.pixel_size_m
+    limits = card.thresholds
+    rows: list[tuple[str, object]] = [
+        ("name and version", f"{card.name} {card.version}"),
+        ("network", f"{card.architecture}, {card.parameters:,} parameters"),
+        ("files", sizes),
+        ("pixel sizes in training", f"{pixels[0]:g} to {pixels[1]:g} m" if pixels else "any"),
+        ("threshold of the scene's score", f"{limits.scene:.4f}"),
+        ("false alarms at that threshold", f"{limits.false_alarm_rate:.2%} of {limits.false_alarm_set}"),
+        ("detections: peak, edge", f"{limits.region_peak:.4f}, {limits.region_edge:.4f}"),
+        ("training samples", f"{card.training['samples']:,}" if "samples" in card.training else "not said"),
+        ("licence", card.licence),
+        *((f"score: {name}", text) for name, text in _flat(card.scores)),
+    ]
+    return "\n\n".join([text for text in (card.description,) if text] + [table(("", ""), rows)])
+
+
+def _flat(scores: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    found = []
+    for key, value in scores.items():
+        name = f"{prefix}{key}".replace("_", " ")
+        if isinstance(value, dict):
+            found += _flat(value, f"{name}, ")
+        else:
+            found.append((name, f"{value:.4f}" if isinstance(value, float) else str(value)))
+    return found
+
+
+def _reads(product: str) -> Callable[[], str]:
+    """Return what makes the text of reading a small file of a product, written for it."""
+
+    def read() -> str:
+        from fringewatch.products import open_interferogram
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = _WRITERS[product](Path(folder))
+            found = open_interferogram(path)
+        attrs = dict(found.attrs)
+        assumptions = attrs.pop("assumptions")
+        attrs.pop("source")
+        shown = {key: round(value, 4) if isinstance(value, float) else value for key, value in attrs.items()}
+        lines = [f"file: {path.name}", f"variables: {', '.join(map(str, found.data_vars))}", f"crs: {found.rio.crs}"]
+        lines += [f"{key}: {value}" for key, value in shown.items()]
+        lines += ["assumptions:", *(f"- {sentence}" for sentence in assumptions)]
+        return "\n".join(["```text", *lines, "```"])
+
+    return read
+
+
+def _small_phase() -> np.ndarray:
+    rows, columns = np.mgrid[:48, :64].astype(np.float32)
+    return np.asarray(7 * np.exp(-((rows - 24) ** 2 + (columns - 32) ** 2) / 200) - 1, np.float32)
+
+
+def _write_small_licsar(folder: Path) -> Path:
+    from affine import Affine
+
+    from fringewatch.interferogram import make_interferogram
+    from fringewatch.products.licsar import write_licsar
+
+    scene = make_interferogram(
+        conventions.wrap(_small_phase()),
+        wavelength_m=conventions.SENTINEL1_WAVELENGTH_M,
+        transform=Affine(0.001, 0, -30, 0, -0.001, 0),
+        crs="EPSG:4326",
+        companions={"coherence": np.full((48, 64), 0.7)},
+    )
+    return write_licsar(
+        folder, scene, frame="000A_00000_000000", reference_date="2018-06-01", secondary_date="2018-06-13"
+    )
+
+
+def _write_small_tif(path: Path, values: np.ndarray) -> Path:
+    import rasterio
+    from affine import Affine
+
+    grid = {"crs": "EPSG:32633", "transform": Affine(80, 0, 500_000, 0, -80, 4_500_000)}
+    profile = {"driver": "GTiff", "height": values.shape[0], "width": values.shape[1], "count": 1, "dtype": "float32"}
+    with rasterio.open(path, "w", **profile, **grid) as target:
+        target.write(values.astype(np.float32), 1)
+    return path
+
+
+def _write_small_hyp3(folder: Path) -> Path:
+    base = folder / "S1AA_20190610T135156_20190622T135157_VVP012_INT80_G_ueF_F8BF"
+    _write_small_tif(Path(f"{base}_corr.tif"), np.full((48, 64), 0.6))
+    Path(f"{base}.txt").write_text("Reference Granule: S1A_IW_SLC__1SDV_20190610T135156\n", encoding="utf-8")
+    return _write_small_tif(Path(f"{base}_unw_phase.tif"), _small_phase())
+
+
+def _write_small_geotiff(folder: Path) -> Path:
+    values = _small_phase()
+    values[:, :6] = 0
+    return _write_small_tif(folder / "crater_20200101_20200113.tif", values)
+
+
+def _write_small_picture(folder: Path) -> Path:
+    from PIL import Image
+
+    path = folder / "20200101_20200113.png"
+    grey = np.rint((conventions.wrap(_small_phase()) + np.pi) * (255 / (2 * np.pi))).astype(np.uint8)
+    Image.fromarray(grey).save(path)
+    return path
+
+
+_WRITERS: dict[str, Callable[[Path], Path]] = {
+    "licsar": _write_small_licsar,
+    "hyp3": _write_small_hyp3,
+    "geotiff": _write_small_geotiff,
+    "image": _write_small_picture,
+}
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    "cli": _commands,
+    "exit-codes": _exit_codes,
+    "constants": _constants,
+    "presets": _presets,
+    "spec": lambda: _fields(SceneSpec),
+    "source-ranges": _source_ranges,
+    "scaling": _scaling,
+    "network": _network,
+    "card-fields": _card_fields,
+    "default-bundle": _default_bundle,
+    **{f"reads-{product}": _reads(product) for product in _WRITERS},
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Fill the pages, or with ``--check`` compare them; return 1 where one was out of date and is only checked."""
+    check = "--check" in arguments
+    stale = []
+    for path in sorted(DOCS.glob("*.md")):
+        before = path.read_text(encoding="utf-8")
+        after = render(before)
+        if after != before:
+            stale.append(path.name)
+            if not check:
+                path.write_text(after, encoding="utf-8")
+    word = "out of date" if check else "written"
+    sys.stdout.write("".join(f"{word}: docs/{name}\n" for name in stale))
+    return int(check and bool(stale))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

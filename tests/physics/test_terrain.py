@@ -5,7 +5,8 @@ import pytest
 
 from fringewatch.errors import PhysicsError
 from fringewatch.physics.atmosphere import estimate_spectrum, fit_slope
-from fringewatch.physics.terrain import add_caldera, add_cone, add_valley, fractal_terrain, slope_deg
+from fringewatch.physics.geometry import ASCENDING_HEADING_DEG, DESCENDING_HEADING_DEG, look_vector
+from fringewatch.physics.terrain import add_caldera, add_cone, add_valley, fractal_terrain, layover_or_shadow, slope_deg
 
 PLAIN = np.zeros((101, 121), np.float32)
 
@@ -86,3 +87,23 @@ def test_impossible_shapes_are_refused():
         PhysicsError, match=r"crater_radius_m=200 is out of range; allowed: 0 <= crater_radius_m <= 100"
     ):
         add_cone(PLAIN, 50.0, row=0, col=0, summit_m=1.0, radius_m=100.0, crater_radius_m=200.0)
+
+
+@pytest.mark.parametrize(
+    ("slope", "distorted"),
+    [
+        (-1 / np.tan(np.radians(40)) * 1.05, True),  # falls away at 51 degrees: shadow
+        (-1 / np.tan(np.radians(40)) * 0.95, False),
+        (0.0, False),
+        (np.tan(np.radians(38)), False),
+        (np.tan(np.radians(42)), True),  # rises away more steeply than the incidence: layover
+    ],
+)
+@pytest.mark.parametrize("heading", [ASCENDING_HEADING_DEG, DESCENDING_HEADING_DEG, 60.0])
+def test_layover_and_shadow_begin_at_the_incidence_angle(slope, distorted, heading):
+    look = look_vector(heading, 40.0)
+    away = -np.array([look.east, look.north]) / np.hypot(look.east, look.north)
+    rows, columns = np.indices((12, 15)) * 30.0
+    # North up: rows grow to the south.
+    height = (slope * (away[0] * columns - away[1] * rows)).astype(np.float32)
+    assert (layover_or_shadow(height, 30.0, look) == distorted).all()

@@ -218,7 +218,7 @@ def interferometric_phase_std(coherence: float, looks: float) -> float:
     if coherence == 1:
         return 0.0
     # The peak narrows like sqrt(1 - g^2); nodes packed towards zero resolve it.
-    u, weight = np.polynomial.legendre.leggauss(400)
+    u, weight = np.polynomial.legendre.leggauss(100)
     u, weight = 0.5 * (u + 1), 0.5 * weight
     phase, jacobian = math.pi * u**3, 3 * math.pi * u**2
     density = interferometric_phase_pdf(phase, coherence, looks)

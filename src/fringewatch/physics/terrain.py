@@ -13,9 +13,11 @@ from fringewatch.physics._fields import padded_shape, synthesise, wavenumbers
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fringewatch.physics.geometry import LookVector
+
     Height = NDArray[np.float32]
 
-__all__ = ["add_caldera", "add_cone", "add_valley", "fractal_terrain", "slope_deg"]
+__all__ = ["add_caldera", "add_cone", "add_valley", "fractal_terrain", "layover_or_shadow", "slope_deg"]
 
 
 def fractal_terrain(
@@ -215,6 +217,39 @@ def slope_deg(height_m: Height, pixel_m: float) -> Height:
     require_positive("pixel_m", pixel_m)
     d_row, d_column = np.gradient(height_m, np.float32(pixel_m))
     return np.asarray(np.degrees(np.arctan(np.sqrt(d_row * d_row + d_column * d_column))), dtype=np.float32)
+
+
+def layover_or_shadow(height_m: Height, pixel_m: float, look: LookVector) -> NDArray[np.bool_]:
+    """Find where the radar sees no single point of the ground: slopes steeper than its rays, and their far sides.
+
+    Parameters
+    ----------
+    height_m
+        Heights in metres, 2-D, north up; NaN counts as seen.
+    pixel_m
+        Pixel size, metres.
+    look
+        Unit vector from the ground to the satellite, constant over the terrain.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool, True in active layover (the ground rises away from the satellite by at least the incidence angle) and
+        in active shadow (it falls away by at least 90 degrees minus that). What lies beneath either from elsewhere
+        is not traced.
+
+    Notes
+    -----
+    Kropatsch and Strobl (1990), The generation of SAR layover and shadow maps from digital elevation models, IEEE
+    TGRS 28, 98-107.
+    """
+    require_positive("pixel_m", pixel_m)
+    d_row, d_column = np.gradient(height_m, np.float32(pixel_m))
+    # Climb per metre away from the satellite, times sin(incidence); rows grow to the south.
+    climb = d_row * np.float32(look.north) - d_column * np.float32(look.east)
+    sin_squared = np.float32(1.0 - look.up**2)
+    # climb / sin >= tan(incidence), or -climb / sin >= cot(incidence)
+    return np.asarray((climb * np.float32(look.up) >= sin_squared) | (-climb >= np.float32(look.up)))
 
 
 def _distance(shape: tuple[int, ...], pixel_m: float, row: float, col: float) -> Height:

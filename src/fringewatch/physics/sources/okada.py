@@ -232,7 +232,8 @@ def _surface_displacement(
 
     along, across, up = np.zeros(x.shape), np.zeros(x.shape), np.zeros(x.shape)
     if strike_slip:
-        # y / (R + eta) + c R / (R + eta), with y = eta c + q s, is c plus what is left; likewise d = eta s - q c.
+        # With y = eta c + q s, Okada's y / (R (R + eta)) + c / (R + eta) is c / R + s q / (R (R + eta)); and likewise
+        # with d = eta s - q c.
         along -= strike_slip * (q * xi_eta + theta + i.i1 * s)
         across -= strike_slip * (q * (c * one_r + s * q * one_eta) + i.i2 * s)
         up -= strike_slip * (q * (s * one_r - c * q * one_eta) + i.i4 * s)
@@ -252,8 +253,8 @@ def _surface_displacement(
 def _integrals(corners: Sequence[_Corner], q: Array, dip: _Dip, medium: float) -> _Integrals:
     """Sum Okada's integrals over the corners, for any dip."""
     s, c = dip
-    # Of the two equal sums of logarithms, take the one whose R +- eta does not cancel.
-    # The first and the last corner lie on different edges.
+    # Of the two equal sums of logarithms, take the one whose R +- eta does not cancel, by the mean eta of both edges,
+    # on which the first and the last corner lie.
     side = np.where(corners[0].eta + corners[-1].eta < 0.0, -1.0, 1.0)
     log_eta = side * _log_sum(corners, [corner.r + side * corner.eta for corner in corners])
     r_plus_d = [np.maximum(corner.r + corner.d, _TINY) for corner in corners]

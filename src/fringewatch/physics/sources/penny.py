@@ -144,8 +144,8 @@ def penny_crack(
 @lru_cache(maxsize=64)
 def _solve(depth: float) -> _Crack:
     """Solve the Fredholm equations for unit pressure over ``shear modulus / (2 (1 - poisson))``."""
-    t, t_weight = _legendre(_NODES, 1.0)
-    k, k_weight = _legendre(_WAVENUMBERS, _DECAY / (2.0 * depth))
+    t, t_weight = _unit_legendre(_NODES)
+    k, k_weight = (_DECAY / (2.0 * depth) * part for part in _unit_legendre(_WAVENUMBERS))
     kt = np.outer(k, t)
     opening_modes = np.sin(kt)
     slip_modes = np.sin(kt) / kt - np.cos(kt)
@@ -173,9 +173,10 @@ def _solve(depth: float) -> _Crack:
     return _Crack(t, phi * t_weight, psi * t_weight)
 
 
-def _legendre(count: int, end: float) -> tuple[Array, Array]:
+@lru_cache(maxsize=2)
+def _unit_legendre(count: int) -> tuple[Array, Array]:
     nodes, weights = np.polynomial.legendre.leggauss(count)
-    return 0.5 * end * (nodes + 1.0), 0.5 * end * weights
+    return 0.5 * (nodes + 1.0), 0.5 * weights
 
 
 def _tabulate(crack: _Crack, depth: float, farthest: float) -> tuple[Array, Array]:

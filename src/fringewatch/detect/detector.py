@@ -165,7 +165,7 @@ class Detector:
         Parameters
         ----------
         interferogram
-            See :mod:`fringewatch.interferogram`; lazy ones are read tile by tile.
+            See :mod:`fringewatch.interferogram`; lazy ones are read in parts.
         tile_px
             See :func:`fringewatch.scan.scan`.
 

@@ -46,6 +46,7 @@ __all__ = [
 _QUANTUM = 1024
 _IN_MEMORY_PIXELS = 40_000_000
 _STRIP_ROWS = 1024
+_CACHE_MB = 256
 _PNG_LEVEL = 3
 _COG = {"compress": "deflate", "predictor": "3", "level": "2", "blocksize": "512", "overview_resampling": "average"}
 _TIFF = {"driver": "GTiff", "tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "deflate", "zlevel": 1}
@@ -106,7 +107,8 @@ def write_probability(path: Path, examination: Examination) -> None:
         return
     strips = path.with_name(f".{path.stem[:40]}.strips.partial.tif")
     try:
-        with atomic_path(path) as temporary, _explained(path):
+        # GDAL would take a twentieth of the memory for its cache; strips need none.
+        with atomic_path(path) as temporary, _explained(path), rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):
             _fill(str(strips), {**profile, **_TIFF, "bigtiff": "if_safer"}, examination)
             rasterio.shutil.copy(str(strips), str(temporary), driver="COG", bigtiff="if_safer", **_COG)
             _check_written(temporary, height, width)

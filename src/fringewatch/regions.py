@@ -137,11 +137,14 @@ def find_regions(scan: Scan, interferogram: xr.Dataset, card: Card) -> gpd.GeoDa
         pixel_polygons.append(_outline(piece, scan, card))
     order = sorted(range(len(rows)), key=lambda index: (-rows[index]["score"], -rows[index]["max_probability"]))
     located = _georeference([pixel_polygons[index] for index in order], interferogram)
-    table = pd.DataFrame([rows[index] for index in order], columns=list(COLUMNS))
-    table["region"] = np.arange(1, len(order) + 1)
-    for column in ("area_km2", "lon", "lat"):
-        table[column] = getattr(located, column)
-    return gpd.GeoDataFrame(table.astype(COLUMNS), geometry=located.polygons, crs=located.crs)
+    columns: dict[str, Any] = {name: [rows[index].get(name) for index in order] for name in COLUMNS}
+    columns["region"] = range(1, len(order) + 1)
+    columns |= {"area_km2": located.area_km2, "lon": located.lon, "lat": located.lat}
+    table = {
+        name: pd.array(columns[name], dtype=kind) if kind == "str" else np.array(columns[name], dtype=kind)
+        for name, kind in COLUMNS.items()
+    }
+    return gpd.GeoDataFrame(table, geometry=located.polygons, crs=located.crs)
 
 
 def fringes_inside(phase_rad: NDArray[np.float32], inside: NDArray[np.bool_], wavelength_m: float) -> FringeEstimate:

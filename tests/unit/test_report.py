@@ -85,11 +85,11 @@ def test_no_data_has_a_colour_of_its_own():
     colours = phase_colours(values)[0]
     assert tuple(colours[0]) == NO_DATA
     assert tuple(colours[1]) == tuple(phase_scale()[0])
-    assert tuple(colours[2]) == tuple(phase_scale()[128])
-    assert tuple(colours[3]) == tuple(phase_scale()[255])
+    assert tuple(colours[2]) == tuple(phase_scale()[127])
+    assert tuple(colours[3]) == tuple(phase_scale()[254])
     colours = probability_colours(np.array([[np.nan, 0, 1]], np.float32))[0]
     assert tuple(colours[0]) == NO_DATA
-    assert tuple(colours[2]) == tuple(probability_scale()[255])
+    assert tuple(colours[2]) == tuple(probability_scale()[254])
 
 
 # Pictures
@@ -144,7 +144,7 @@ def test_the_outline_and_the_probability_are_where_the_region_is():
     left = picture.width - picture_module._MARGIN - 560
     top = picture_module._MARGIN + picture_module._HEADER
     inside = (left + 14 * scale, top + 10 * scale, left + 28 * scale, top + 22 * scale)
-    dark = probability_scale()[255].astype(int)
+    dark = probability_scale()[254].astype(int)
     assert colour_count(picture, tuple(map(int, inside)), dark) > 500
     elsewhere = (left + 280, top + 100, left + 550, top + 440)
     assert colour_count(picture, elsewhere, dark) == 0
@@ -156,7 +156,7 @@ def test_the_outline_and_the_probability_are_where_the_region_is():
 def test_pixels_are_drawn_with_their_shape_on_the_ground():
     """At 60 degrees north a degree of longitude is half as long as one of latitude."""
     interferogram = scene((200, 200), **GRIDS[1])
-    assert picture_module._pixel_aspect(interferogram) == pytest.approx(0.5, abs=0.01)
+    assert picture_module._Grid.of(interferogram).aspect == pytest.approx(0.5, abs=0.01)
 
 
 def test_axes_are_round_numbers_in_the_right_place():

@@ -141,7 +141,10 @@ class DetectResult:
         done = len(self.rows) - len(self.failed)
         kept = f" ({self.kept} unchanged since an earlier run)" if self.kept else ""
         lines = [f"{done} of {len(self.rows)} scanned{kept}, {len(self.flagged)} flagged, {self.seconds:.1f} s"]
-        lines += [f"  {row.score:.3f}  {row.name}  ({row.detections} detections)" for row in self.flagged[:10]]
+        lines += [
+            f"  {row.score:.3f}  {row.name}  ({row.detections} detection{'' if row.detections == 1 else 's'})"
+            for row in self.flagged[:10]
+        ]
         if len(self.flagged) > 10:
             lines.append(f"  ... and {len(self.flagged) - 10} more")
         if self.failed:

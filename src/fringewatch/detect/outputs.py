@@ -202,11 +202,12 @@ def _check_written(path: Path, height: int, width: int) -> None:
 
 def _geojson(regions: gpd.GeoDataFrame) -> dict[str, Any]:
     collection: dict[str, Any] = {"type": "FeatureCollection"}
-    if regions.crs is not None:
-        digits, located = 7, regions.to_crs("EPSG:4326")
-    else:
-        digits, located = 2, regions
+    digits, located = 7, regions
+    if regions.crs is None:
+        digits = 2
         collection["pixel_grid"] = "pixels: x = column, y = row downwards, whole numbers at pixel centres"
+    elif len(regions):
+        located = regions.to_crs("EPSG:4326")
     properties = [column for column in regions.columns if column != "geometry"]
     collection["features"] = [
         {

@@ -18,7 +18,7 @@ __all__ = ["NO_DATA", "phase_colours", "phase_scale", "probability_colours", "pr
 
 NO_DATA = (222, 226, 230)
 
-_STEPS = 256
+_STEPS = 255
 # Lightness, chroma and hue (degrees) at equal steps of probability: paper, sand, orange, red, wine.
 _PROBABILITY_STOPS = (
     (0.985, 0.005, 100),
@@ -43,7 +43,7 @@ def probability_colours(probability: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 @cache
 def phase_scale() -> NDArray[np.uint8]:
-    """Return (256, 3) RGB once round the circle, from -pi to pi.
+    """Return (255, 3) RGB once round the circle, from -pi to pi.
 
     Hue goes round; lightness swings a little with it, so that fringes survive a grey print and colour blindness.
     """
@@ -53,7 +53,7 @@ def phase_scale() -> NDArray[np.uint8]:
 
 @cache
 def probability_scale() -> NDArray[np.uint8]:
-    """Return (256, 3) RGB from probability 0 to 1."""
+    """Return (255, 3) RGB from probability 0 to 1."""
     stops = np.array(_PROBABILITY_STOPS, float).T
     position = np.linspace(0, stops.shape[1] - 1, _STEPS)
     lightness, chroma, hue = (np.interp(position, np.arange(stops.shape[1]), stop) for stop in stops)
@@ -61,11 +61,11 @@ def probability_scale() -> NDArray[np.uint8]:
 
 
 def _look_up(scale: NDArray[np.uint8], share: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    # The colour of no data is one more entry: a second pass over the picture would cost as much as the first.
+    # No data takes the last of 256 entries: one look-up with an index of one byte is all that is done per pixel.
     table = np.vstack([scale, np.array([NO_DATA], np.uint8)])
-    index = np.clip(share * np.float32(_STEPS), 0, _STEPS - 1).astype(np.intp)
+    index = np.clip(share * np.float32(_STEPS), 0, _STEPS - 1).astype(np.uint8)
     index[~valid] = _STEPS
-    result: NDArray[np.uint8] = table[index]
+    result: NDArray[np.uint8] = table.take(index, axis=0)
     return result
 
 

@@ -9,7 +9,7 @@ import dataclasses
 import importlib.util
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -43,6 +43,26 @@ class _Box(NamedTuple):
     top: int
     width: int
     height: int
+
+
+@dataclasses.dataclass(frozen=True)
+class _Grid:
+    """Where a scene lies; asking xarray for it again and again would take longer than drawing."""
+
+    crs: Any
+    transform: Any
+    size_m: tuple[float, float] | None
+
+    @classmethod
+    def of(cls, interferogram: xr.Dataset) -> _Grid:
+        size = pixel_size_m(interferogram)
+        crs = interferogram.rio.crs
+        return cls(crs, interferogram.rio.transform() if crs is not None else None, size)
+
+    @property
+    def aspect(self) -> float:
+        """Ground width of a pixel over its height; 1 where unknown."""
+        return self.size_m[1] / self.size_m[0] if self.size_m is not None and min(self.size_m) > 0 else 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,10 +100,10 @@ def draw_scene(
         degrees, in km of the projection, or in pixels where there is no CRS.
     """
     height, width = scan.shape
-    aspect = _pixel_aspect(interferogram)
-    scale = _PANEL_PX / max(width * aspect, height)
+    grid = _Grid.of(interferogram)
+    scale = _PANEL_PX / max(width * grid.aspect, height)
     # A strip is stretched to a quarter of its length, or nothing would be seen of it.
-    panel_width = round(max(width * aspect * scale, _PANEL_PX / _LARGEST_RATIO))
+    panel_width = round(max(width * grid.aspect * scale, _PANEL_PX / _LARGEST_RATIO))
     panel_height = round(max(height * scale, _PANEL_PX / _LARGEST_RATIO))
     phase, probability = _preview(interferogram, scan, card, max(panel_width, panel_height))
 
@@ -97,14 +117,14 @@ def draw_scene(
     draw = ImageDraw.Draw(picture)
 
     _header(draw, picture.width, interferogram, card, score=score, flagged=flagged, threshold=threshold)
-    x_axis, y_axis = _axes(interferogram)
+    x_axis, y_axis = _axes(grid)
     for box, pixels in ((first, phase_colours(phase)), (second, probability_colours(probability))):
         panel = Image.fromarray(pixels).resize((box.width, box.height), Image.Resampling.NEAREST)
         picture.paste(panel, (box.left, box.top))
-        _outlines(draw, regions, interferogram, box, scan.shape)
+        _outlines(draw, regions, grid, box, scan.shape)
         draw.rectangle((box.left - 1, box.top - 1, box.left + box.width, box.top + box.height), outline=_FRAME)
         _ticks(draw, box, scan.shape, x_axis, y_axis, with_y=stacked or box is first)
-    _scale_bar(draw, first, interferogram, scan.shape)
+    _scale_bar(draw, first, grid, scan.shape)
     _colour_bar(picture, first, phase_scale(), title="Wrapped phase (rad)", labels=("−π", "0", "π"))
     _colour_bar(picture, second, probability_scale(), title="Probability of deformation", labels=("0", "0.5", "1"))
     return picture
@@ -140,18 +160,11 @@ def _average_phase(phase: NDArray[np.float32], step: int) -> NDArray[np.float32]
     return result
 
 
-def _pixel_aspect(interferogram: xr.Dataset) -> float:
-    """Return the ground width of a pixel over its height, 1 where unknown."""
-    size = pixel_size_m(interferogram)
-    return size[1] / size[0] if size is not None and size[0] > 0 and size[1] > 0 else 1.0
-
-
-def _axes(interferogram: xr.Dataset) -> tuple[_Axis, _Axis]:
-    crs = interferogram.rio.crs
-    if crs is None:
+def _axes(grid: _Grid) -> tuple[_Axis, _Axis]:
+    if grid.crs is None:
         return _Axis(0, 1, " px"), _Axis(0, 1, " px")
-    transform = interferogram.rio.transform()
-    unit, factor = ("°", 1.0) if crs.is_geographic else (" km", float(crs.linear_units_factor[1]) / 1000)
+    transform = grid.transform
+    unit, factor = ("°", 1.0) if grid.crs.is_geographic else (" km", float(grid.crs.linear_units_factor[1]) / 1000)
     return (
         _Axis(transform.c * factor, transform.a * factor, unit),
         _Axis(transform.f * factor, transform.e * factor, unit),
@@ -191,7 +204,7 @@ def _tick_positions(axis: _Axis, size: int, wanted: int) -> list[tuple[str, floa
 def _outlines(
     draw: ImageDraw.ImageDraw,
     regions: gpd.GeoDataFrame,
-    interferogram: xr.Dataset,
+    grid: _Grid,
     box: _Box,
     shape: tuple[int, int],
 ) -> None:
@@ -203,7 +216,7 @@ def _outlines(
             if part.geom_type != "Polygon":
                 continue
             for ring in (part.exterior, *part.interiors):
-                columns, rows = _to_pixels(np.asarray(ring.coords)[:, :2], interferogram)
+                columns, rows = _to_pixels(np.asarray(ring.coords)[:, :2], grid)
                 x = box.left + columns / shape[1] * (box.width - 1)
                 y = box.top + rows / shape[0] * (box.height - 1)
                 line = list(zip(x.tolist(), y.tolist(), strict=True))
@@ -219,11 +232,11 @@ def _outlines(
         draw.text(place, text, font=font, fill="black", anchor="mm", stroke_width=3, stroke_fill="white")
 
 
-def _to_pixels(points: NDArray[np.float64], interferogram: xr.Dataset) -> tuple[NDArray[np.float64], ...]:
+def _to_pixels(points: NDArray[np.float64], grid: _Grid) -> tuple[NDArray[np.float64], ...]:
     """Return columns and rows, counted from the outer edge of the first pixel."""
-    if interferogram.rio.crs is None:
+    if grid.crs is None:
         return points[:, 0] + 0.5, points[:, 1] + 0.5
-    inverse = ~interferogram.rio.transform()
+    inverse = ~grid.transform
     return (
         inverse.a * points[:, 0] + inverse.b * points[:, 1] + inverse.c,
         inverse.d * points[:, 0] + inverse.e * points[:, 1] + inverse.f,
@@ -279,12 +292,11 @@ def _colour_bar(
     draw.text((left + length / 2, top + 32), title, font=_font(13), fill=_INK, anchor="ma")
 
 
-def _scale_bar(draw: ImageDraw.ImageDraw, box: _Box, interferogram: xr.Dataset, shape: tuple[int, int]) -> None:
+def _scale_bar(draw: ImageDraw.ImageDraw, box: _Box, grid: _Grid, shape: tuple[int, int]) -> None:
     """Draw a bar of a round length on the ground in the lower left corner of a panel."""
-    size = pixel_size_m(interferogram)
-    if size is None:
+    if grid.size_m is None:
         return
-    ground_m = size[1] * shape[1]
+    ground_m = grid.size_m[1] * shape[1]
     magnitude = 10 ** np.floor(np.log10(ground_m / 4))
     length_m = float(max(nice * magnitude for nice in (1, 2, 5) if nice * magnitude <= ground_m / 4))
     pixels = length_m / ground_m * box.width

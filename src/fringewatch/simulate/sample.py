@@ -134,15 +134,14 @@ def _draw(rng: np.random.Generator, spec: SceneSpec, kind: Kind, noise: RealNois
         field = np.clip(drawn_background.coherence * gradient_coherence(deformation), 0, 0.999).astype(np.float32)
         looks = log_uniform(rng, *spec.looks)
         parameters["looks"] = looks
-        clean = drawn_background.phase_rad + deformation
-        phase = wrap(clean + coherence_physics.multilook_phase_noise(field, looks, rng))
+        z = _phasor(drawn_background.phase_rad + deformation)
+        z *= coherence_physics.multilook_phasor(field, looks, rng)
         if rng.random() < spec.goldstein_share:
             alpha = float(rng.uniform(*spec.goldstein_alpha))
             parameters["goldstein_alpha"] = alpha
-            filtered = coherence_physics.goldstein(np.exp(1j * phase).astype(np.complex64), alpha)
-            phase = np.angle(filtered).astype(np.float32)
-        offset = np.float32(rng.uniform(-np.pi, np.pi))
-        phase = wrap(phase + offset)
+            z = coherence_physics.goldstein(z, alpha)
+        z *= np.exp(1j * rng.uniform(-np.pi, np.pi)).astype(np.complex64)
+        phase = np.angle(z)
         missing = draw_missing(rng, shape, spec.nodata_share)
         phase = np.where(missing, np.float32(np.nan), phase)
         smooth_background = drawn_background.phase_rad

@@ -24,6 +24,7 @@ __all__ = ["Batch", "SampleData", "loader"]
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 """Encoded phase (N, C, H, W); coverage (N, h, w) in [0, 1]; validity (N, h, w), 0 or 1; label (N,)."""
 
+# Encoded phase (H, W, C), coverage, validity, label.
 Row = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], int]
 
 _TABLE = decode_phase()
@@ -67,11 +68,12 @@ class SampleData(Dataset[Row]):
             if rng.random() < 0.5:
                 codes, coverage = codes[:, ::-1], coverage[:, ::-1]
         # The encoding is applied to the 256 phases a code can stand for, then looked up: the same numbers, far faster.
-        table = self.encoding(_wrapped(phases)[None, :])[:, 0, :]
+        # Channels last, as the network computes, so that nothing is copied again.
+        table = np.ascontiguousarray(self.encoding(_wrapped(phases)[None, :])[:, 0, :].T)
         (height, width), stride = codes.shape, codes.shape[0] // coverage.shape[0]
         valid = (codes > 0).reshape(height // stride, stride, width // stride, stride).any(axis=(1, 3))
         return (
-            table[:, codes],
+            np.take(table, codes, axis=0),
             coverage.astype(np.float32) * np.float32(1 / 255),
             valid.astype(np.float32),
             int(self.samples.label[index]),
@@ -86,7 +88,7 @@ def _wrapped(phases: NDArray[np.float32]) -> NDArray[np.float32]:
 def _collate(rows: list[Row]) -> Batch:
     phase, coverage, valid, label = zip(*rows, strict=True)
     return (
-        torch.from_numpy(np.stack(phase)),
+        torch.from_numpy(np.stack(phase)).permute(0, 3, 1, 2),
         torch.from_numpy(np.stack(coverage)),
         torch.from_numpy(np.stack(valid)),
         torch.tensor(label, dtype=torch.long),

@@ -190,7 +190,8 @@ def _fit(
                 TensorBoardLogger(out, name="", version="tensorboard"),
             ],
             callbacks=[
-                ModelCheckpoint(out / "checkpoints", save_last=True, save_top_k=0, every_n_epochs=1),
+                # Without a monitored score the newest epoch replaces the one before.
+                ModelCheckpoint(out / "checkpoints", filename="last", enable_version_counter=False),
                 EMAWeightAveraging(decay=0.998),
                 _Epochs(data, advance),
             ],

@@ -124,6 +124,10 @@ def test_unknown_model_and_precision(tiny_bundle_folder, tmp_path):
 
 def test_a_scene_that_breaks_the_schema_is_refused(detector):
     scene = rings()
+    with pytest.raises(ProductError, match="got a str, expected an interferogram; open the file"):
+        detector.detect("ifg.tif")
+    with pytest.raises(ProductError, match="got a DataArray"):
+        detector.annotate(scene["phase"])
     with pytest.raises(ProductError, match="has no variable 'phase'"):
         detector.detect(scene.rename(phase="angle"))
     with pytest.raises(ProductError, match="expected wrapped radians"):

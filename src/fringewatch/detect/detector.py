@@ -172,8 +172,14 @@ class Detector:
         Raises
         ------
         ProductError
-            If the interferogram breaks its schema or holds no data.
+            If it is no dataset, breaks the schema or holds no data.
         """
+        if not isinstance(interferogram, xr.Dataset):
+            kind = type(interferogram).__name__
+            message = (
+                f"got a {kind}, expected an interferogram; open the file with fringewatch.open_interferogram first"
+            )
+            raise ProductError(message)
         validate(interferogram)
         result = scan(interferogram, self.bundle, tile_px=tile_px)
         if not result.valid.any():

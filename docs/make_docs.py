@@ -16,11 +16,12 @@ import tempfile
 import types
 import typing
 from collections import Counter
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Union
 
 import numpy as np
-from pydantic_core import PydanticUndefined
+from pydantic import BaseModel
 
 from fringewatch import cli, conventions
 from fringewatch.encoding import Encoding
@@ -32,7 +33,6 @@ from fringewatch.simulate import PRESETS, SceneSpec
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from pydantic import BaseModel
     from pydantic.fields import FieldInfo
 
 DOCS = Path(__file__).parent
@@ -188,7 +188,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def _value(value: Any) -> str:
-    if value is None or value is PydanticUndefined or value in ("", (), {}):
+    if value is None or value in ("", (), {}):
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -198,7 +198,7 @@ def _value(value: Any) -> str:
         return ", ".join(f"{key} {_value(part)}" for key, part in value.items())
     if isinstance(value, float):
         return f"{value:.5g}"
-    if hasattr(value, "model_fields"):
+    if isinstance(value, BaseModel):
         return "its own defaults"
     return f"`{value}`" if isinstance(value, str | Path) else str(value)
 
@@ -252,7 +252,19 @@ def _scaling() -> str:
         for law, styles in scaling._COEFFICIENTS.items()
         for style, sizes in styles.items()
     )
-    return table(("law", "style", "length: a", "b", "width: a", "b"), rows)
+    said = f"Shear modulus: {scaling.SHEAR_MODULUS_PA / 1e9:g} GPa."
+    return f"{table(('law', 'style', 'length: a', 'b', 'width: a', 'b'), rows)}\n\n{said}"
+
+
+def _turbulence() -> str:
+    from fringewatch.physics.atmosphere import THREE_REGIMES
+
+    ends = ["longest", *(f"{length_m:g} m" for length_m in THREE_REGIMES.breaks_m), "shortest"]
+    rows = (
+        (f"{longer} to {shorter}", Fraction(slope).limit_denominator(9))
+        for longer, shorter, slope in zip(ends, ends[1:], THREE_REGIMES.slopes, strict=False)
+    )
+    return table(("wavelengths", "slope of the power spectrum"), rows)
 
 
 def _network() -> str:
@@ -426,6 +438,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "spec": lambda: _fields(SceneSpec),
     "source-ranges": _source_ranges,
     "scaling": _scaling,
+    "turbulence": _turbulence,
     "network": _network,
     "card-fields": _card_fields,
     "default-bundle": _default_bundle,

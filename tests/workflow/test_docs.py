@@ -204,7 +204,8 @@ def test_files_of_a_run_are_described(inside):
     written = {path.name.replace(name, "NAME") for path in (inside / "listed").iterdir()}
     assert result.rows[0].detections
     assert described == written - {".fringewatch-journal.jsonl"}
-    assert cli.main(["detect", "--config", str(result.out / "run.yaml")]) == 0, "a run can be repeated from its settings"
+    # The settings file repeats the run.
+    assert cli.main(["detect", "--config", str(result.out / "run.yaml")]) == 0
 
 
 def test_every_reader_has_its_section():

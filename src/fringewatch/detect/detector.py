@@ -174,8 +174,9 @@ class Detector:
         ProductError
             If it is no dataset, breaks the schema or holds no data.
         """
-        if not isinstance(interferogram, xr.Dataset):
-            kind = type(interferogram).__name__
+        given: object = interferogram
+        if not isinstance(given, xr.Dataset):
+            kind = type(given).__name__
             message = (
                 f"got a {kind}, expected an interferogram; open the file with fringewatch.open_interferogram first"
             )

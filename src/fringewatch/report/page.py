@@ -106,7 +106,7 @@ def render_report(rows: Sequence[SceneRow], card: Card, facts: RunFacts, picture
         histogram=_histogram([row.score for row in scanned if row.score is not None], facts.threshold),
         failures=_failures(failed),
         gallery=_gallery(ordered, pictures, len(flagged), facts),
-        rows="".join(_table_row(row, facts) for row in listed),
+        rows="".join(_table_row(row, facts, linked=row.name in pictures) for row in listed),
         truncated=_note(f"The first {_MOST_ROWS:,} of {len(rows):,} files; all of them are in summary.csv.")
         if len(rows) > len(listed)
         else "",
@@ -189,7 +189,15 @@ def _gallery(ordered: Sequence[SceneRow], pictures: Mapping[str, str], flagged: 
     shown = [row for row in ordered if row.name in pictures]
     if not shown:
         return "" if facts.has_pictures else _note("Pictures were switched off (--no-png).")
-    figures = "".join(_figure(row, pictures[row.name]) for row in shown)
+    hits = "".join(_figure(row, pictures[row.name]) for row in shown if row.flagged)
+    calm = [row for row in shown if not row.flagged]
+    quiet = "".join(_figure(row, pictures[row.name]) for row in calm)
+    if hits and quiet:
+        title = f"{len(calm):,} quiet scene{'' if len(calm) == 1 else 's'} with the highest scores"
+        quiet = f'<details><summary>{title}</summary><div class="gallery">{quiet}</div></details>'
+    elif quiet:
+        quiet = f'<div class="gallery">{quiet}</div>'
+    gallery = (f'<div class="gallery">{hits}</div>' if hits else "") + quiet
     scanned = sum(row.status == "ok" for row in ordered)
     hidden = scanned - len(shown)
     note = ""
@@ -200,7 +208,7 @@ def _gallery(ordered: Sequence[SceneRow], pictures: Mapping[str, str], flagged: 
         if flagged > len(shown):
             which += f" of {flagged:,} flagged"
         note = _note(f"Shown {which}; every scene has its own .png beside this page.")
-    return f'<section><h2>Scenes</h2>{note}<div class="gallery">{figures}</div></section>'
+    return f'<section id="scenes"><h2>Scenes</h2>{note}{gallery}</section>'
 
 
 def _figure(row: SceneRow, uri: str) -> str:
@@ -208,13 +216,13 @@ def _figure(row: SceneRow, uri: str) -> str:
     found = f"{row.detections} detection{'' if row.detections == 1 else 's'}"
     area = f" · {row.area_km2:,.1f} km²" if row.area_km2 else ""
     return (
-        f'<figure id="scene-{html.escape(quote(row.name), quote=True)}"><a href="{_link(row.name, ".png")}">'
+        f'<figure id="{_anchor(row.name)}"><a href="{_link(row.name, ".png")}">'
         f'<img src="{uri}" alt="Phase and probability of {name}" loading="lazy"></a>'
         f"<figcaption><b>{name}</b><span>{found}{area}</span></figcaption></figure>"
     )
 
 
-def _table_row(row: SceneRow, facts: RunFacts) -> str:
+def _table_row(row: SceneRow, facts: RunFacts, *, linked: bool) -> str:
     state = "failed" if row.status != "ok" else "flagged" if row.flagged else "quiet"
     score = "" if row.score is None else f"{row.score:.3f}"
     bar = "" if row.score is None else f'<i style="width:{100 * row.score:.1f}%"></i>'
@@ -226,8 +234,11 @@ def _table_row(row: SceneRow, facts: RunFacts) -> str:
         links = " ".join(f'<a href="{_link(row.name, suffix)}">{label}</a>' for suffix, label in kinds)
     message = html.escape(_without_path(row))
     details = f"<details><summary>notes</summary>{message}</details>" if message else ""
+    name = html.escape(row.name)
+    if linked:
+        name = f'<a href="#{_anchor(row.name)}">{name}</a>'
     cells = (
-        f'<td class="name" title="{html.escape(row.file, quote=True)}">{html.escape(row.name)}</td>',
+        f'<td class="name" title="{html.escape(row.file, quote=True)}">{name}</td>',
         f'<td><span class="state {state}">{state}</span></td>',
         f'<td class="score" data-v="{score or -1}"><span>{score}</span><em>{bar}</em></td>',
         _number_cell(row.max_probability, ".3f"),
@@ -246,6 +257,11 @@ def _number_cell(value: float | None, form: str) -> str:
 
 def _link(name: str, suffix: str) -> str:
     return html.escape(quote(name + suffix), quote=True)
+
+
+def _anchor(name: str) -> str:
+    # Browsers decode the fragment of a link before they look for the id, but not the id.
+    return "scene-" + quote(name, safe="").replace("%", "_")
 
 
 def _note(text: str) -> str:

@@ -332,7 +332,7 @@ def _default_bundle() -> str:
         ("licence", card.licence),
         *((f"score: {name}", text) for name, text in _flat(card.scores)),
     ]
-    return "\n\n".join([text for text in (card.description,) if text] + [table(("", ""), rows)])
+    return "\n\n".join([text for text in (card.description,) if text] + [table(("figure", "value"), rows)])
 
 
 def _flat(scores: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:

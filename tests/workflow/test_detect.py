@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import functools
+import http.server
 import json
 import re
 import shutil
+import threading
 
 import geopandas as gpd
 import numpy as np
@@ -376,3 +379,23 @@ def test_a_result_never_replaces_its_input(detect, tmp_path):
     assert "is where this scene's own result would go (ifg.png); choose another --out" in rows["ifg"]["message"]
     assert (tmp_path / "data" / "ifg.png").read_bytes() == before
     assert detect(tmp_path / "data" / "ifg.png")[0] == 0
+
+
+def test_a_url_is_an_input_like_any_other(detect, write_scene, tmp_path):
+    write_scene("a.tif")
+    handler = functools.partial(QuietHandler, directory=tmp_path / "data")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        code, rows = detect(f"{url}/a.tif", f"{url}/missing.tif")
+        server.shutdown()
+    assert code == 3
+    assert rows["a"]["file"] == f"{url}/a.tif"
+    assert rows["a"]["flagged"] == "true"
+    assert (tmp_path / "results" / "a.detections.geojson").is_file()
+    assert "check the address" in rows["missing"]["message"]
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass

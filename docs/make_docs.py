@@ -326,7 +326,10 @@ def _default_bundle() -> str:
         ("files", sizes),
         ("pixel sizes in training", f"{pixels[0]:g} to {pixels[1]:g} m" if pixels else "any"),
         ("threshold of the scene's score", f"{limits.scene:.4f}"),
-        ("false alarms at that threshold", f"{limits.false_alarm_rate:.2%} of {limits.false_alarm_set}"),
+        (
+            "false alarms at that threshold",
+            f"at most {limits.false_alarm_rate:.2%}: {limits.false_alarm_set or 'not measured'}",
+        ),
         ("detections: peak, edge", f"{limits.region_peak:.4f}, {limits.region_edge:.4f}"),
         ("training samples", f"{card.training['samples']:,}" if "samples" in card.training else "not said"),
         ("licence", card.licence),

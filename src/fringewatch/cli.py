@@ -24,6 +24,8 @@ from fringewatch.errors import ConfigError, FringewatchError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fringewatch.models import Card
+
 __all__ = ["VERBS", "ModelsConfig", "Verb", "main", "run_models"]
 
 
@@ -63,19 +65,35 @@ def run_models(config: ModelsConfig) -> None:
     """
     import yaml
 
-    from fringewatch.models import list_bundles, load_bundle
+    from fringewatch.errors import BundleError
+    from fringewatch.models import list_bundles
 
     if config.model:
-        # Whichever precision it has: only the card is wanted, though the hash is checked on the way.
-        card = load_bundle(config.model, precision="float32").card
+        card = _card(config.model)
         print(yaml.safe_dump(card.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110), end="")
         return
     found = list_bundles()
     if not found:
         print("no model bundles found")
     for name, folder in found.items():
-        card = load_bundle(folder, precision="float32").card
-        print(f"{name:20} {card.version:8} {card.parameters:>12,} parameters  {folder}")
+        try:
+            card = _card(folder)
+        except BundleError as error:
+            print(f"{name:20} unusable: {error}")
+        else:
+            print(f"{name:20} {card.version:8} {card.parameters:>12,} parameters  {folder}")
+
+
+def _card(model: str | Path) -> Card:
+    """Return a bundle's card once the hash of a network it names is right."""
+    from fringewatch.errors import BundleError
+    from fringewatch.models import load_bundle
+
+    try:
+        return load_bundle(model).card
+    except BundleError:
+        # A bundle need not hold both precisions; if it is broken, this says so again.
+        return load_bundle(model, precision="float32").card
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

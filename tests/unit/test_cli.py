@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from pydantic import Field
 from fringewatch import __version__, cli
 from fringewatch.config import Config
 from fringewatch.errors import ProductError
+from fringewatch.models import load_bundle, save_bundle
 
 
 class Settings(Config):
@@ -148,6 +150,21 @@ def test_models_lists_and_prints(tiny_bundle_folder, monkeypatch, capsys):
     assert "halo_px: 24" in text
     assert cli.main(["models", "tinny"]) == 1
     assert "did you mean 'tiny'?" in capsys.readouterr().err
+
+
+def test_models_of_one_precision_and_damaged_ones(tiny_bundle_folder, tmp_path, monkeypatch, capsys):
+    card = load_bundle(tiny_bundle_folder).card
+    for name in ("single", "broken"):
+        folder = shutil.copytree(tiny_bundle_folder, tmp_path / name)
+        save_bundle(folder, card.model_copy(update={"name": name, "files": {"float32": "model.onnx"}}))
+    (tmp_path / "broken" / "model.onnx").write_bytes(b"")
+    monkeypatch.setenv("FRINGEWATCH_MODELS", str(tmp_path))
+    assert cli.main(["models"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert "100 parameters" in lines["single"]
+    assert "unusable:" in lines["broken"]
+    assert "changed or damaged" in lines["broken"]
+    assert cli.main(["models", "broken"]) == 1
 
 
 def test_the_installed_command_runs():

@@ -70,6 +70,7 @@ class NetworkConfig(Config):
     )
     freeze: int | str | None = Field(
         None,
+        union_mode="left_to_right",  # "12" from a command line is a number
         description="Cut in the backbone before which weights stay as they are: a number of Keras layers, or the name "
         "of the last frozen one.",
     )

@@ -43,5 +43,9 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/scan.py
 
+docs: $(VENV)/.dev
+	$(BIN)/python docs/make_docs.py
+	$(BIN)/python docs/make_images.py
+
 clean:
 	rm -rf $(VENV) demo-results

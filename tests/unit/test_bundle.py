@@ -64,6 +64,14 @@ def test_card_with_an_unknown_key_is_refused(folder):
         load_bundle(folder, precision="float32")
 
 
+def test_bundle_of_a_later_version_is_refused(folder):
+    card = json.loads((folder / "card.json").read_text())
+    card["requires"] = ">=99"
+    (folder / "card.json").write_text(json.dumps(card))
+    with pytest.raises(BundleError, match="needs fringewatch >=99"):
+        load_bundle(folder, precision="float32")
+
+
 def test_calibration_is_the_logistic_function():
     logits = np.array([-3.0, 0.0, 2.0, 1e4, -1e4], np.float32)
     wanted = 1 / (1 + np.exp(-np.clip(1.5 * logits.astype(float) - 0.5, -700, 700)))

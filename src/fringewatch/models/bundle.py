@@ -13,8 +13,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from pydantic import ValidationError
 
+from fringewatch._version import __version__
 from fringewatch.config import explain_validation_error
 from fringewatch.errors import BundleError
 from fringewatch.files import ensure_folder, write_text
@@ -145,6 +147,14 @@ def load_bundle(
     except (OSError, UnicodeDecodeError) as error:
         message = f"{path}: cannot be read ({error}); fetch or export the bundle again"
         raise BundleError(message) from error
+    try:
+        fits = SpecifierSet(card.requires).contains(__version__, prereleases=True)
+    except InvalidSpecifier as error:
+        message = f"{path}: requires = {card.requires!r}: expected versions of fringewatch such as '>=0.1'"
+        raise BundleError(message) from error
+    if not fits:
+        message = f"{path}: needs fringewatch {card.requires}, this is {__version__}; install a version that fits"
+        raise BundleError(message)
     if precision not in card.files:
         message = f"{folder}: has no {precision} network, only {', '.join(card.files)}; choose one with --precision"
         raise BundleError(message)

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from fringewatch.config import Config
 from fringewatch.conventions import SENTINEL1_WAVELENGTH_M
+from fringewatch.errors import ConfigError
 from fringewatch.files import atomic_path, ensure_folder, write_text
 from fringewatch.patches import Box, Patch, write_manifest, write_patch
 from fringewatch.progress import track
@@ -56,6 +57,12 @@ class SimulateResult(NamedTuple):
 
 def run(config: SimulateConfig) -> SimulateResult:
     """Simulate and write; what exists already is written again, the same."""
+    if config.form == "licsar" and (config.count > 100_000 or config.seed >= 1_000_000):
+        message = (
+            f"count = {config.count}, seed = {config.seed}: frame names of LiCSAR have room for 100,000 scenes "
+            "and seeds below 1,000,000; use another --out and --seed for the rest, or --form patches"
+        )
+        raise ConfigError(message)
     out = ensure_folder(config.out)
     base = preset(config.preset).model_dump() | config.spec
     if config.size_px is not None:

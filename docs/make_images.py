@@ -1,0 +1,54 @@
+"""Draw docs/images/examples.png: the example scenes, what the default model says of them, and the truth.
+
+python docs/make_images.py
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+import fringewatch as fw
+
+ROOT = Path(__file__).parents[1]
+ORDER = ("volcano", "mine", "earthquake", "quiet", "steep_cone")
+
+
+def main() -> None:
+    """Write the picture."""
+    detector = fw.Detector()
+    figure = Figure(figsize=(15, 6.4), dpi=80, layout="constrained")
+    axes = figure.subplots(2, len(ORDER))
+    for column, name in enumerate(ORDER):
+        path = next((ROOT / "examples" / "scenes" / name).glob("*/*/*.geo.diff_pha.tif"))
+        scene = fw.open_interferogram(path)
+        with np.load(path.parent.parent / "truth.npz") as stored:
+            truth = stored["mask"]
+        found, score = detector.detect(scene), detector.score(scene)
+        extent = (0, truth.shape[1], truth.shape[0], 0)
+        upper, lower = axes[:, column]
+        upper.imshow(scene["phase"], cmap="twilight", vmin=-np.pi, vmax=np.pi, extent=extent, interpolation="nearest")
+        lower.imshow(detector.annotate(scene), cmap="inferno", vmin=0, vmax=1, extent=extent)
+        inverse = ~scene.rio.transform()
+        for polygon in found.geometry:
+            for part in getattr(polygon, "geoms", [polygon]):
+                cols, rows = inverse * np.array(part.exterior.coords.xy)
+                upper.plot(cols, rows, color="#e8102a", linewidth=2.0)
+        if truth.any():
+            lower.contour(
+                np.arange(truth.shape[1]) + 0.5, np.arange(truth.shape[0]) + 0.5, truth, [0.5], colors="#3ad0ff"
+            )
+        upper.set_title(f"{name.replace('_', ' ')}: score {score:.2f}", fontsize=15)
+        for axis in (upper, lower):
+            axis.set(xticks=[], yticks=[], xlim=extent[:2], ylim=extent[2:])
+    axes[0, 0].set_ylabel("phase, detections in red", fontsize=12)
+    axes[1, 0].set_ylabel("probability, truth in blue", fontsize=12)
+    target = Path(__file__).parent / "images" / "examples.png"
+    target.parent.mkdir(exist_ok=True)
+    figure.savefig(target)
+
+
+if __name__ == "__main__":
+    main()

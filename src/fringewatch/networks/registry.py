@@ -28,6 +28,7 @@ __all__ = [
     "NetworkConfig",
     "NetworkName",
     "StudyRow",
+    "build",
     "count_parameters",
     "create",
     "list_networks",

@@ -330,7 +330,7 @@ def _default_bundle() -> str:
             "false alarms at that threshold",
             f"at most {limits.false_alarm_rate:.2%}: {limits.false_alarm_set or 'not measured'}",
         ),
-        ("detections: peak, edge", f"{limits.region_peak:.4f}, {limits.region_edge:.4f}"),
+        ("outline of detections at the probability", f"{limits.region_edge:.4f}"),
         ("training samples", f"{card.training['samples']:,}" if "samples" in card.training else "not said"),
         ("licence", card.licence),
         *((f"score: {name}", text) for name, text in _flat(card.scores)),

@@ -86,7 +86,7 @@ def tiny_bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         stride=TINY_STRIDE,
         multiple=16,
         halo_px=TINY_HALO_PX,
-        thresholds=Thresholds(scene=0.5, region_peak=0.5, region_edge=0.3),
+        thresholds=Thresholds(scene=0.5, region_edge=0.3),
         files={"float32": "model.onnx", "int8": "model.onnx"},
         sha256={},  # filled in by save_bundle
     )

@@ -43,6 +43,9 @@ VERBS = {
     "simulate": Verb("fringewatch.simulate.run", "SimulateConfig", "run", "make interferograms with known deformation"),
     "train": Verb("fringewatch.training.run", "TrainConfig", "run", "train a network and export a model bundle"),
     "evaluate": Verb("fringewatch.evaluate", "EvaluateConfig", "run", "score a model on labelled interferograms"),
+    "networks": Verb(
+        "fringewatch.networks.listing", "NetworksConfig", "run", "list the study's networks with their parameters"
+    ),
     "models": Verb("fringewatch.cli", "ModelsConfig", "run_models", "list the model bundles, or print one's card"),
 }
 

@@ -55,4 +55,4 @@ def say(text: str) -> None:
     """Write one line to standard error, where progress goes."""
     from rich.console import Console
 
-    Console(stderr=True, highlight=False).print(text)
+    Console(stderr=True, highlight=False).print(text, markup=False)

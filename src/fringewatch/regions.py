@@ -1,8 +1,8 @@
 """Probability map to detections: one polygon per place that deforms, with what can be said of it.
 
-A region is a connected area where the calibrated probability is at least ``card.thresholds.region_edge`` and that
-reaches ``card.thresholds.region_peak`` somewhere: hysteresis, as in Canny (1986), so that one level decides whether
-there is something and the other where it ends.
+A region is a connected area where the calibrated probability is at least ``card.thresholds.region_edge`` and whose own
+score reaches the threshold at which a scene is flagged: hysteresis, as in Canny (1986), so that one level decides
+whether there is something and the other where it ends. A scene is flagged exactly where it has a region.
 """
 
 from __future__ import annotations
@@ -74,7 +74,9 @@ class _Piece(NamedTuple):
     left: int
 
 
-def find_regions(scan: Scan, interferogram: xr.Dataset, card: Card) -> gpd.GeoDataFrame:
+def find_regions(
+    scan: Scan, interferogram: xr.Dataset, card: Card, *, threshold: float | None = None
+) -> gpd.GeoDataFrame:
     """Turn a scanned map into a table of detections.
 
     Parameters
@@ -85,6 +87,8 @@ def find_regions(scan: Scan, interferogram: xr.Dataset, card: Card) -> gpd.GeoDa
         Gives the grid, the wrapped phase inside the regions, coherence where it has it, and the attributes.
     card
         The model's card: calibrations, thresholds, name and version.
+    threshold
+        Score that a region reaches, 0 to 1; None takes ``card.thresholds.scene``.
 
     Returns
     -------
@@ -109,24 +113,28 @@ def find_regions(scan: Scan, interferogram: xr.Dataset, card: Card) -> gpd.GeoDa
     import geopandas as gpd
     import pandas as pd
 
+    threshold = card.thresholds.scene if threshold is None else threshold
+    edge = _edge_logit(card, threshold)
     probability = np.where(scan.valid, card.calibration(scan.logits), np.float32(0))
-    labels, _ = ndimage.label(probability >= card.thresholds.region_edge)
-    smooth = smooth_logits(scan.logits, scan.valid)
+    labels, _ = ndimage.label(scan.valid & (scan.logits >= edge))
+    # The best mean of a neighbourhood may lie beside the pixel that carries it, just outside the region.
+    smooth = ndimage.maximum_filter(np.nan_to_num(smooth_logits(scan.logits, scan.valid), nan=-np.inf), 3)
     rows, pixel_polygons = [], []
     for label, box in enumerate(ndimage.find_objects(labels), start=1):
         inside = labels[box] == label
-        chances = np.where(inside, probability[box], np.float32(0))
-        if chances.max() < card.thresholds.region_peak:
+        score = float(card.scene_calibration(smooth[box][inside].max()))
+        if score < threshold:
             continue
-        piece = _cut(scan, labels, label, box, card)
+        chances = np.where(inside, probability[box], np.float32(0))
+        piece = _cut(scan, labels, label, box, edge)
         rows.append(
             {
                 "scene": interferogram.attrs.get("name", ""),
-                "score": float(card.scene_calibration(np.nanmax(smooth[box][inside]))),
+                "score": score,
                 "max_probability": float(chances.max()),
                 "mean_probability": float(chances[inside].mean()),
                 **_peak(chances, box, scan),
-                **_measure(piece, scan, interferogram, card),
+                **_measure(piece, scan, interferogram, edge),
                 "reference_date": interferogram.attrs.get("reference_date", ""),
                 "secondary_date": interferogram.attrs.get("secondary_date", ""),
                 "product": interferogram.attrs.get("product", ""),
@@ -134,7 +142,7 @@ def find_regions(scan: Scan, interferogram: xr.Dataset, card: Card) -> gpd.GeoDa
                 "model_version": card.version,
             }
         )
-        pixel_polygons.append(_outline(piece, scan, card))
+        pixel_polygons.append(_outline(piece, scan, edge))
     order = sorted(range(len(rows)), key=lambda index: (-rows[index]["score"], -rows[index]["max_probability"]))
     located = _georeference([pixel_polygons[index] for index in order], interferogram)
     columns: dict[str, Any] = {name: [rows[index].get(name) for index in order] for name in COLUMNS}
@@ -206,9 +214,8 @@ def _unwrap(wrapped: np.ma.MaskedArray[Any, Any]) -> NDArray[np.float64]:
     return result
 
 
-def _cut(scan: Scan, labels: NDArray[np.int32], label: int, box: tuple[slice, slice], card: Card) -> _Piece:
+def _cut(scan: Scan, labels: NDArray[np.int32], label: int, box: tuple[slice, slice], edge: np.float32) -> _Piece:
     """Cut one region out of the map with the flank that surrounds it, all else set clearly below the edge."""
-    edge = _edge_logit(card)
     grown = np.s_[max(box[0].start - 1, 0) : box[0].stop + 1, max(box[1].start - 1, 0) : box[1].stop + 1]
     own, free = labels[grown] == label, (labels[grown] == 0) & scan.valid[grown]
     # A hair above the edge, so that a region that only just reaches it still has an outline.
@@ -221,10 +228,10 @@ def _cut(scan: Scan, labels: NDArray[np.int32], label: int, box: tuple[slice, sl
     return _Piece(kept.astype(np.float32), box[0].start - 1, box[1].start - 1)
 
 
-def _edge_logit(card: Card) -> np.float32:
-    """Return the logit whose calibrated probability is the edge threshold."""
-    edge = np.clip(card.thresholds.region_edge, 1e-6, 1 - 1e-6)
-    return np.float32((np.log(edge / (1 - edge)) - card.calibration.offset) / card.calibration.slope)
+def _edge_logit(card: Card, threshold: float) -> np.float32:
+    """Return the logit where regions end: at the edge probability, or at the threshold where that is lower still."""
+    edge = card.calibration.inverse(card.thresholds.region_edge)
+    return np.float32(min(edge, card.scene_calibration.inverse(threshold)))
 
 
 def _peak(chances: NDArray[np.float32], box: tuple[slice, slice], scan: Scan) -> dict[str, int]:
@@ -236,11 +243,11 @@ def _peak(chances: NDArray[np.float32], box: tuple[slice, slice], scan: Scan) ->
     }
 
 
-def _measure(piece: _Piece, scan: Scan, interferogram: xr.Dataset, card: Card) -> dict[str, float | int]:
+def _measure(piece: _Piece, scan: Scan, interferogram: xr.Dataset, edge: np.float32) -> dict[str, float | int]:
     """Return bounds, area, fringes and coherence of a region, on the scene's own grid."""
     top, left = piece.top * scan.stride, piece.left * scan.stride
     height, width = (size * scan.stride for size in piece.logits.shape)
-    inside = upsample_logits(piece.logits, scan.stride, slice(0, height), slice(0, width)) >= _edge_logit(card)
+    inside = upsample_logits(piece.logits, scan.stride, slice(0, height), slice(0, width)) >= edge
     if not inside.any():
         # A single map pixel that just reaches the edge: no scene pixel's centre falls on its centre.
         inside[scan.stride : 2 * scan.stride, scan.stride : 2 * scan.stride] = True
@@ -269,13 +276,13 @@ def _measure(piece: _Piece, scan: Scan, interferogram: xr.Dataset, card: Card) -
     }
 
 
-def _outline(piece: _Piece, scan: Scan, card: Card) -> shapely.Polygon:
+def _outline(piece: _Piece, scan: Scan, edge: np.float32) -> shapely.Polygon:
     """Return the line where the probability falls to the edge, in scene pixels (x, y), centres at whole numbers."""
     import shapely
     from skimage.measure import find_contours
 
     # "low": areas that touch at a corner only are two regions, as in the labelling. scikit-image ships no types.
-    contours = find_contours(piece.logits, _edge_logit(card), fully_connected="low")  # type: ignore[no-untyped-call]
+    contours = find_contours(piece.logits, edge, fully_connected="low")  # type: ignore[no-untyped-call]
     rings = [
         ((ring + (piece.top, piece.left) + 0.5) * scan.stride - 0.5)[:, ::-1] for ring in contours if len(ring) > 3
     ]

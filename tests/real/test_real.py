@@ -1,6 +1,7 @@
 """The default bundle on real interferograms, which are not published.
 
-Looked for in ``$FRINGEWATCH_REAL_DATA`` or in ``../shared/data/real`` beside the repository; skipped where they are absent.
+Looked for in ``$FRINGEWATCH_REAL_DATA``, or in ``../shared/data/real`` beside the repository; skipped where there are
+none.
 """
 
 import os

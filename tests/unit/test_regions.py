@@ -23,7 +23,7 @@ CARD = Card(
     halo_px=0,
     calibration=Calibration(slope=0.5, offset=0.25),
     scene_calibration=Calibration(slope=2.0, offset=-1.0),
-    thresholds=Thresholds(region_peak=0.8, region_edge=0.3),
+    thresholds=Thresholds(scene=0.8, region_edge=0.3),
     files={"float32": "none"},
     sha256={},
 )
@@ -97,15 +97,15 @@ def test_area_does_not_depend_on_the_crs():
 
 
 def test_hysteresis():
-    """A hill below the peak level is no region; one above it grows down to the edge level."""
+    """A hill below the threshold is no region; one above it grows down to the edge level."""
     shape = (200, 400)
-    peak_gap = (np.log(0.8 / 0.2) - np.log(0.3 / 0.7)) / CARD.calibration.slope / 0.3  # in pixels of radius
-    scan = made_scan(bumps(shape, (100, 100, peak_gap - 4), (100, 300, peak_gap + 4)))
+    peak_gap = (CARD.scene_calibration.inverse(0.8) - edge_logit()) / 0.3  # in pixels of radius
+    scan = made_scan(bumps(shape, (100, 100, peak_gap - 4), (100, 300, peak_gap + 9)))
     found = find_regions(scan, made_interferogram(shape), CARD)
     assert len(found) == 1
     assert abs(found["col"].iloc[0] - 300) <= STRIDE
-    assert found["area_px"].iloc[0] == pytest.approx(np.pi * (peak_gap + 4) ** 2, rel=0.08)
-    assert found["max_probability"].iloc[0] >= 0.8
+    assert found["area_px"].iloc[0] == pytest.approx(np.pi * (peak_gap + 9) ** 2, rel=0.08)
+    assert found["score"].iloc[0] >= 0.8
     assert 0.3 <= found["mean_probability"].iloc[0] < found["max_probability"].iloc[0]
 
 
@@ -186,9 +186,23 @@ def test_regions_that_touch_at_a_corner_are_two():
     assert not found.geometry.iloc[0].overlaps(found.geometry.iloc[1])
 
 
+def test_a_scene_is_flagged_exactly_where_it_has_a_region():
+    """The best mean of a neighbourhood counts, wherever in the neighbourhood its logits lie."""
+    rng = np.random.default_rng(3)
+    for _ in range(40):
+        logits = rng.normal(0.0, 3.0, (16, 16)).astype(np.float32)
+        scan = made_scan(logits, rng.random((16, 16)) < 0.8)
+        score = float(CARD.scene_calibration(np.float32(scan.scene_logit)))
+        for threshold in (0.5 * score, min(1.0, 1.001 * score)):
+            found = find_regions(scan, made_interferogram((64, 64)), CARD, threshold=threshold)
+            assert (len(found) > 0) == (score >= threshold)
+            if len(found):
+                assert found["score"].iloc[0] == pytest.approx(score)
+
+
 def test_a_single_map_pixel_is_a_region_too():
     logits = np.full((20, 20), -12, np.float32)
-    logits[6, 9] = (np.log(4) - 0.25) / 0.5 + 1e-3  # just reaches the peak level
+    logits[6, 9] = 120  # high enough to lift the mean of its neighbourhood over the threshold
     region = find_regions(made_scan(logits), made_interferogram((80, 80)), CARD).iloc[0]
     assert region.geometry.area > 0
     assert region["area_px"] >= 1

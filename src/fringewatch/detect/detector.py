@@ -69,7 +69,7 @@ class Examination:
     @cached_property
     def regions(self) -> gpd.GeoDataFrame:
         """Detections, best first; see :func:`fringewatch.regions.find_regions`."""
-        return find_regions(self.scan, self.interferogram, self.card)
+        return find_regions(self.scan, self.interferogram, self.card, threshold=self.threshold)
 
     @cached_property
     def notes(self) -> list[str]:

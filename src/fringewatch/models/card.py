@@ -22,8 +22,7 @@ class Thresholds(Config):
     """Decision levels on calibrated scores, and what they cost in false alarms."""
 
     scene: float = Field(0.5, ge=0, le=1, description="A scene whose calibrated score reaches this is flagged.")
-    region_peak: float = Field(0.5, ge=0, le=1, description="A detection's calibrated peak probability reaches this.")
-    region_edge: float = Field(0.3, ge=0, le=1, description="A detection grows to where the probability falls to this.")
+    region_edge: float = Field(0.5, ge=0, le=1, description="A detection grows to where the probability falls to this.")
     false_alarm_rate: float = Field(
         0.05, ge=0, le=1, description="Share of quiet scenes flagged at `scene`, on the set named in the next field."
     )
@@ -43,6 +42,11 @@ class Calibration(Config):
         # tanh form: no overflow at either end.
         result: NDArray[np.float32] = np.float32(0.5) * (np.float32(1) + np.tanh(np.float32(0.5) * scaled))
         return result
+
+    def inverse(self, probability: float) -> float:
+        """Return the logit of a probability; 0 and 1 count as a millionth from there."""
+        inside = min(max(probability, 1e-6), 1 - 1e-6)
+        return float((np.log(inside / (1 - inside)) - self.offset) / self.slope)
 
 
 class Card(Config):

@@ -279,7 +279,7 @@ def _model(card: Card, facts: RunFacts) -> str:
         "About": card.description,
         "Flagged from": level,
         "False alarms": f"{thresholds.false_alarm_rate:.1%} of quiet scenes at {thresholds.scene:.3f}{measured}",
-        "Detections": f"peak probability from {thresholds.region_peak:.2f}, outlined at {thresholds.region_edge:.2f}",
+        "Detections": f"score from {facts.threshold:.3f}, outlined at a probability of {thresholds.region_edge:.2f}",
         "Pixel size": f"trained on {pixel[0]:g} to {pixel[1]:g} m" if pixel else "",
         "Licence": card.licence,
         "Citation": card.citation,

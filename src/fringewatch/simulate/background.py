@@ -70,8 +70,8 @@ def draw_background(rng: np.random.Generator, spec: SceneSpec, pixel_m: float) -
 
     mean = float(rng.uniform(*spec.coherence))
     # Steep ground decorrelates where it is rough or wooded, not where it is bare.
-    slope = terrain.slope_deg(height, pixel_m) if rng.random() < 0.5 else None
-    field = coherence.coherence_field(shape, pixel_m, rng, mean=mean, slope_deg=slope)
+    slope_deg = terrain.slope_deg(height, pixel_m) if rng.random() < 0.5 else None
+    field = coherence.coherence_field(shape, pixel_m, rng, mean=mean, slope_deg=slope_deg)
     water = rng.random() < spec.water_share
     if water:
         # Water lies low: everything under a random quantile of the terrain.

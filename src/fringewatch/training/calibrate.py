@@ -98,13 +98,8 @@ def calibrate(
             scores[f"recall_{name}_background"] = float(np.mean(score[group & label] >= scene))
         if (group & ~label).any():
             scores[f"false_alarm_rate_{name}_background"] = float(np.mean(score[group & ~label] >= scene))
-    # The region threshold is the map probability at which a scene is flagged, so that a flagged scene has a polygon.
-    logit = (np.log(scene / (1 - scene)) if 0 < scene < 1 else 0.0) - scene_calibration.offset
-    peak = float(map_calibration(np.array([logit / scene_calibration.slope], np.float32))[0])
     thresholds = Thresholds(
         scene=scene,
-        region_peak=peak,
-        region_edge=min(0.5, peak),
         false_alarm_rate=false_alarm_rate,
         false_alarm_set=(
             f"held-out quiet scenes of {samples.phase.shape[1]} x {samples.phase.shape[2]} px, on neither more than "

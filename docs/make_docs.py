@@ -257,14 +257,16 @@ def _scaling() -> str:
 
 
 def _turbulence() -> str:
-    from fringewatch.physics.atmosphere import THREE_REGIMES
+    from fringewatch.physics.atmosphere import SMOOTH, THREE_REGIMES
 
-    ends = ["longest", *(f"{length_m:g} m" for length_m in THREE_REGIMES.breaks_m), "shortest"]
-    rows = (
-        (f"{longer} to {shorter}", Fraction(slope).limit_denominator(9))
-        for longer, shorter, slope in zip(ends, ends[1:], THREE_REGIMES.slopes, strict=False)
-    )
-    return table(("wavelengths", "slope of the power spectrum"), rows)
+    rows = []
+    for name, law in (("three regimes", THREE_REGIMES), ("smooth", SMOOTH)):
+        ends = ["longest", *(f"{length_m:g} m" for length_m in law.breaks_m), "shortest"]
+        rows += [
+            (name, f"{longer} to {shorter}", Fraction(slope).limit_denominator(9))
+            for longer, shorter, slope in zip(ends, ends[1:], law.slopes, strict=False)
+        ]
+    return table(("law", "wavelengths", "slope of the power spectrum"), rows)
 
 
 def _network() -> str:

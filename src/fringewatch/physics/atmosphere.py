@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Delay = NDArray[np.float32]
 
 __all__ = [
+    "SMOOTH",
     "THREE_REGIMES",
     "PowerLaw",
     "RadialSpectrum",
@@ -57,6 +58,12 @@ THREE_REGIMES = PowerLaw(slopes=(-8 / 3, -11 / 3, -5 / 3), breaks_m=(2e3, 500.0)
 At wavelengths beyond the thickness of the turbulent layer, about 2 km, turbulence is two-dimensional and rough; below
 that it is three-dimensional and smoother (Treuhaft and Lanyi 1987); below 0.5 km small-scale moisture and noise take
 over.
+"""
+
+SMOOTH = PowerLaw(slopes=(-11 / 3, -8 / 3), breaks_m=(1.5e3,))
+"""Three-dimensional turbulence at all long wavelengths, as where the wet layer is thick, and rougher below 1.5 km.
+
+Kolmogorov's 8/3 along a profile, the law of most simulators; real pairs lie between it and :data:`THREE_REGIMES`.
 """
 
 

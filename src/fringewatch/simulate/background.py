@@ -47,11 +47,14 @@ def draw_background(rng: np.random.Generator, spec: SceneSpec, pixel_m: float) -
 
     # Turbulence grows with distance roughly as the 5/3 power of its structure function: half of that for the std.
     turbulence_m = log_uniform(rng, *spec.turbulence_m) * scale ** (5 / 6)
+    smooth = rng.random() < spec.smooth_turbulence_share
+    power_law = atmosphere.SMOOTH if smooth else atmosphere.THREE_REGIMES
     los_m = atmosphere.turbulence(
         shape,
         pixel_m,
         rng,
         std_m=turbulence_m,
+        power_law=power_law,
         anisotropy=float(rng.uniform(1.0, 2.0)),
         azimuth_deg=float(rng.uniform(0, 180)),
     )
@@ -84,6 +87,7 @@ def draw_background(rng: np.random.Generator, spec: SceneSpec, pixel_m: float) -
         {
             "relief_m": relief_m,
             "turbulence_std_m": turbulence_m,
+            "smooth_turbulence": int(smooth),
             "stratified_m_per_km": coefficient * 1000,
             "ramp_fringes": ramp_fringes,
             "mean_coherence": mean,

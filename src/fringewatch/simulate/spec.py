@@ -56,6 +56,13 @@ class SceneSpec(Config):
     turbulence_m: Range = Field(
         (0.001, 0.018), description="Standard deviation of turbulent delay over 20 km, log-uniform (m LOS)."
     )
+    smooth_turbulence_share: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of scenes with smooth turbulence (2-D slope -11/3 at long wavelengths); the others have "
+        "Hanssen's three regimes.",
+    )
     stratified_std_m_per_km: float = Field(
         0.014, ge=0, description="Standard deviation of the stratified delay coefficient (m LOS per km of height)."
     )

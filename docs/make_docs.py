@@ -64,7 +64,7 @@ SOURCE_RANGES = (
     SourceRange("sill", "length_m", 1500, 7000, "uniform"),
     SourceRange("sill", "dip_deg", 0, 12, "uniform"),
     SourceRange("sill", "opening_m", 0.05, 2.0, "log-uniform, either sign"),
-    SourceRange("earthquake", "magnitude", 4.5, 6.8, "uniform; lowered until the rupture fits the scene"),
+    SourceRange("earthquake", "magnitude", 4.5, 7.0, "uniform; lowered until the rupture fits the scene"),
     SourceRange("earthquake", "dip_deg", 60, 90, "uniform", "strike-slip"),
     SourceRange("earthquake", "dip_deg", 15, 60, "uniform", "reverse"),
     SourceRange("earthquake", "dip_deg", 35, 75, "uniform", "normal"),

@@ -91,7 +91,9 @@ def _draw_source(
     fringe_m = spec.wavelength_m / 2
     for _ in range(_MAX_DRAWS):
         source = _draw_rupture(rng, extent_m) if kind == "earthquake" else _draw_magmatic(rng, extent_m)
-        row, col = (float(rng.uniform(-0.05, 1.05) * size) for size in shape)
+        # Ruptures are longer than scenes: many a patch holds one flank of the fringes and not their centre.
+        margin = 0.25 if kind == "earthquake" else 0.08
+        row, col = (float(rng.uniform(-margin, 1 + margin) * size) for size in shape)
         unit = _probe(source.field, shape, row, col, pixel_m, look)
         low = max(source.strength[0], spec.fringes[0] * fringe_m / unit)
         high = min(source.strength[1], spec.fringes[1] * fringe_m / unit)
@@ -187,9 +189,9 @@ def _draw_magmatic(rng: np.random.Generator, extent_m: float) -> _Source:
 def _draw_rupture(rng: np.random.Generator, extent_m: float) -> _Source:
     """Draw an earthquake of a magnitude whose rupture fits the scene."""
     style = str(rng.choice(["strike-slip", "reverse", "normal"]))
-    magnitude = float(rng.uniform(4.5, 6.8))
+    magnitude = float(rng.uniform(4.5, 7.0))
     size = earthquake_dimensions(magnitude, style=style)  # type: ignore[arg-type]  # drawn from the allowed names
-    while size.length_m > 1.2 * extent_m and magnitude > 4.5:
+    while size.length_m > 2.0 * extent_m and magnitude > 4.5:
         magnitude -= 0.2
         size = earthquake_dimensions(magnitude, style=style)  # type: ignore[arg-type]
     dip = float(rng.uniform(*{"strike-slip": (60, 90), "reverse": (15, 60), "normal": (35, 75)}[style]))

@@ -24,7 +24,7 @@ __all__ = ["Sample", "local_coherence", "phase_gradient_rad", "simulate", "visib
 
 _MAX_DRAWS = 12
 _MIN_VISIBLE_PX = 40
-_MIN_LOCAL_COHERENCE = 0.35
+_MIN_LOCAL_COHERENCE = 0.4
 _WINDOW = 5
 
 

@@ -36,7 +36,7 @@ class SceneSpec(Config):
     height_px: int = Field(224, ge=32, le=4096, description="Rows.")
     width_px: int = Field(224, ge=32, le=4096, description="Columns.")
     kinds: dict[Kind, float] = Field(
-        {"volcano": 0.25, "earthquake": 0.1, "mining": 0.15, "quiet": 0.5},
+        {"volcano": 0.25, "earthquake": 0.13, "mining": 0.15, "quiet": 0.47},
         description="Weight of each kind of scene; quiet scenes have no deformation.",
     )
     wavelength_m: float = Field(SENTINEL1_WAVELENGTH_M, gt=0.005, lt=2, description="Radar wavelength (m).")
@@ -46,7 +46,7 @@ class SceneSpec(Config):
         0.25, ge=0, le=1, description="Share of quiet scenes at mining pixel sizes, so that size tells no class."
     )
     incidence_deg: Range = Field((29.0, 46.0), description="Incidence angle at the scene.")
-    fringes: Range = Field((0.6, 15.0), description="Peak-to-peak deformation in fringes, drawn log-uniformly.")
+    fringes: Range = Field((0.6, 20.0), description="Peak-to-peak deformation in fringes, drawn log-uniformly.")
     sources: tuple[int, int] = Field((1, 2), description="Fewest and most volcanic sources in a scene.")
     panels: tuple[int, int] = Field((1, 6), description="Fewest and most mining panels in a scene.")
     interval_days: tuple[int, int] = Field((6, 48), description="Days between the two acquisitions.")
@@ -81,7 +81,7 @@ class SceneSpec(Config):
         0.5, ge=0, le=1, description="Share of scenes on real quiet phase, where a folder of it is given."
     )
     min_visibility: float = Field(
-        0.7,
+        1.0,
         ge=0,
         description="Deformation scenes are drawn again until the deformation's phase gradient is at least this many "
         "times the background's, both as RMS inside the visible area; 0 keeps everything.",

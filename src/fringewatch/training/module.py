@@ -89,7 +89,7 @@ class MapModule(lightning.LightningModule):
     def training_step(self, batch: Batch, _index: int) -> Tensor:
         """One step; logs each part of the loss."""
         losses, _ = self._losses(batch)
-        total = 2 * losses["map"] + 0.5 * losses["peak"] + 0.25 * losses["scene"]
+        total = 2 * losses["map"] + losses["peak"] + 0.25 * losses["scene"]
         self.log_dict({f"train_{name}_loss": value for name, value in losses.items()}, on_epoch=True, on_step=False)
         self.log("train_loss", total, on_epoch=True, on_step=False, prog_bar=True)
         return total

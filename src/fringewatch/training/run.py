@@ -216,7 +216,7 @@ def _checkpoint_to_resume(config: TrainConfig, out: Path) -> Path | None:
     changed = [
         f"{name}: {getattr(before, name)} -> {getattr(config, name)}"
         for name in TrainConfig.model_fields
-        if name not in {"resume", "workers", "cache", "out"} and getattr(before, name) != getattr(config, name)
+        if name not in {"resume", "workers", "cache", "out", "false_alarm_rate"} and getattr(before, name) != getattr(config, name)
     ]
     if changed:
         message = f"{out}: the checkpoint was made with other settings ({'; '.join(changed)}); use another --out"

@@ -43,6 +43,7 @@ COLUMNS: dict[str, str] = {
     "fringe_count": "float64",
     "peak_to_peak_los_cm": "float64",
     "mean_coherence": "float64",
+    "phase_height_correlation": "float64",
     "reference_date": "str",
     "secondary_date": "str",
     "product": "str",
@@ -60,10 +61,11 @@ _MOST_PIXELS = 250_000
 
 
 class FringeEstimate(NamedTuple):
-    """Size of the phase signal inside a region; NaN where it cannot be told."""
+    """The phase signal inside a region; NaN where it cannot be told."""
 
     fringe_count: float
     peak_to_peak_los_cm: float
+    phase_height_correlation: float
 
 
 class _Piece(NamedTuple):
@@ -108,6 +110,8 @@ def find_regions(
         ``fringe_count``          see :func:`fringes_inside`
         ``peak_to_peak_los_cm``   see :func:`fringes_inside`
         ``mean_coherence``        mean over the region; NaN where the product gives none
+        ``phase_height_correlation``  of unwrapped phase and terrain height, -1 to 1; near either end the region may be
+                                  stratified delay; NaN where the product gives no height
         ========================= ==================================================================================
     """
     import geopandas as gpd
@@ -155,8 +159,13 @@ def find_regions(
     return gpd.GeoDataFrame(table, geometry=located.polygons, crs=located.crs)
 
 
-def fringes_inside(phase_rad: NDArray[np.float32], inside: NDArray[np.bool_], wavelength_m: float) -> FringeEstimate:
-    """Estimate how many fringes a region holds, and the LOS motion they stand for.
+def fringes_inside(
+    phase_rad: NDArray[np.float32],
+    inside: NDArray[np.bool_],
+    wavelength_m: float,
+    height_m: NDArray[np.float32] | None = None,
+) -> FringeEstimate:
+    """Estimate how many fringes a region holds, the LOS motion they stand for, and whether they follow the terrain.
 
     The wrapped phase is smoothed as a complex number (Gaussian, 1 pixel), unwrapped over the largest connected part
     where neighbouring pixels agree (Herraez et al. 2002), and the range between the 1st and 99th percentile is taken.
@@ -169,11 +178,14 @@ def fringes_inside(phase_rad: NDArray[np.float32], inside: NDArray[np.bool_], wa
         (H, W) bool, the region.
     wavelength_m
         Radar wavelength in metres.
+    height_m
+        (H, W) terrain height, NaN = unknown.
 
     Returns
     -------
     FringeEstimate
         Fringes (range / 2 pi) and peak-to-peak LOS motion in cm (both >= 0); NaN where fewer than 16 pixels agree.
+        Pearson's correlation of unwrapped phase and height over the same pixels; NaN without height or relief.
 
     Notes
     -----
@@ -181,7 +193,7 @@ def fringes_inside(phase_rad: NDArray[np.float32], inside: NDArray[np.bool_], wa
     outside the polygon and what decorrelated; fringes denser than about one in four pixels are lost, so that the
     fast core of a mining trough or an earthquake is underestimated. It says nothing of the sign.
     """
-    nothing = FringeEstimate(float("nan"), float("nan"))
+    nothing = FringeEstimate(float("nan"), float("nan"), float("nan"))
     usable = inside & np.isfinite(phase_rad)
     if usable.sum() < _LEAST_PIXELS:
         return nothing
@@ -199,9 +211,18 @@ def fringes_inside(phase_rad: NDArray[np.float32], inside: NDArray[np.bool_], wa
     if sizes.max() < _LEAST_PIXELS:
         return nothing
     wrapped = np.ma.masked_array(np.angle(smooth[::step, ::step]), ~largest)
-    low, high = np.percentile(_unwrap(wrapped), [1, 99])
+    unwrapped = _unwrap(wrapped)
+    low, high = np.percentile(unwrapped, [1, 99])
     span = float(high - low)
-    return FringeEstimate(span / (2 * np.pi), 100 * span * wavelength_m / (4 * np.pi))
+    correlation = float("nan") if height_m is None else _correlation(unwrapped, height_m[::step, ::step][largest])
+    return FringeEstimate(span / (2 * np.pi), 100 * span * wavelength_m / (4 * np.pi), correlation)
+
+
+def _correlation(phase: NDArray[np.float64], height: NDArray[np.float32]) -> float:
+    known = np.isfinite(height)
+    if known.sum() < _LEAST_PIXELS or np.ptp(height[known]) == 0 or np.ptp(phase[known]) == 0:
+        return float("nan")
+    return float(np.corrcoef(phase[known], height[known])[0, 1])
 
 
 def _unwrap(wrapped: np.ma.MaskedArray[Any, Any]) -> NDArray[np.float64]:
@@ -260,7 +281,10 @@ def _measure(piece: _Piece, scan: Scan, interferogram: xr.Dataset, edge: np.floa
     columns = slice(columns.start + column_box.start, columns.start + column_box.stop)
     inside = inside[row_box, column_box]
     phase = np.asarray(interferogram["phase"][rows, columns].values, np.float32)
-    fringes = fringes_inside(phase, inside, interferogram.attrs["wavelength_m"])
+    height_m = None
+    if "height" in interferogram:
+        height_m = np.asarray(interferogram["height"][rows, columns].values, np.float32)
+    fringes = fringes_inside(phase, inside, interferogram.attrs["wavelength_m"], height_m)
     coherence = float("nan")
     if "coherence" in interferogram:
         values = np.asarray(interferogram["coherence"][rows, columns].values, np.float32)[inside]

@@ -8,7 +8,7 @@ import pytest
 import shapely
 from affine import Affine
 
-from fringewatch.conventions import SENTINEL1_WAVELENGTH_M
+from fringewatch.conventions import SENTINEL1_WAVELENGTH_M, wrap
 from fringewatch.interferogram import make_interferogram
 from fringewatch.models import Calibration, Card, Thresholds
 from fringewatch.regions import COLUMNS, find_regions, fringes_inside
@@ -198,6 +198,18 @@ def test_a_scene_is_flagged_exactly_where_it_has_a_region():
             assert (len(found) > 0) == (score >= threshold)
             if len(found):
                 assert found["score"].iloc[0] == pytest.approx(score)
+
+
+def test_phase_that_follows_the_terrain_is_told_from_phase_that_does_not():
+    rows, cols = np.mgrid[:80, :80].astype(np.float32)
+    hill = 2000 * np.exp(-((rows - 40) ** 2 + (cols - 40) ** 2) / 600)
+    inside = np.ones(hill.shape, bool)
+    along = fringes_inside(wrap((-0.008 * hill).astype(np.float32)), inside, 0.0555, hill)
+    assert along.phase_height_correlation == pytest.approx(-1, abs=0.02)
+    across = fringes_inside(wrap((0.2 * cols).astype(np.float32)), inside, 0.0555, hill)
+    assert abs(across.phase_height_correlation) < 0.1
+    flat = fringes_inside(wrap((0.2 * cols).astype(np.float32)), inside, 0.0555, np.zeros_like(hill))
+    assert np.isnan(flat.phase_height_correlation)
 
 
 def test_a_single_map_pixel_is_a_region_too():

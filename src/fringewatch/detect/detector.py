@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Detector", "Examination"]
 
+_TERRAIN_CORRELATION = 0.9
+"""Magnitude of the phase-height correlation from which a detection is called terrain-like."""
+
 
 class Examination:
     """One scene after one pass of the network; what is asked of it is computed once.
@@ -73,8 +76,12 @@ class Examination:
 
     @cached_property
     def notes(self) -> list[str]:
-        """Sentences on what the reader assumed and what lies outside the model's training."""
-        return [*self.interferogram.attrs.get("assumptions", ()), *_outside_training(self.interferogram, self.card)]
+        """Sentences on what the reader assumed, what lies outside the training and what may be no deformation."""
+        return [
+            *self.interferogram.attrs.get("assumptions", ()),
+            *_outside_training(self.interferogram, self.card),
+            *_terrain_like(self.regions),
+        ]
 
     def probability_window(self, rows: slice, columns: slice) -> NDArray[np.float32]:
         """Return calibrated probability in a window of the scene (explicit bounds); NaN where there is no data."""
@@ -200,6 +207,15 @@ class Detector:
     def score(self, interferogram: xr.Dataset) -> float:
         """Return the calibrated probability that the scene shows deformation."""
         return self.examine(interferogram).score
+
+
+def _terrain_like(regions: gpd.GeoDataFrame) -> list[str]:
+    """Warn of detections whose phase follows the terrain, as stratified delay over a cone does."""
+    return [
+        f"detection {region}: phase follows the terrain (correlation {correlation:+.2f}); it may be stratified delay"
+        for region, correlation in zip(regions["region"], regions["phase_height_correlation"], strict=True)
+        if abs(correlation) >= _TERRAIN_CORRELATION
+    ]
 
 
 def _outside_training(interferogram: xr.Dataset, card: Card) -> list[str]:

@@ -205,6 +205,10 @@ def _fit(
     return module
 
 
+_HARMLESS = {"resume", "workers", "cache", "out", "false_alarm_rate"}
+"""Settings that do not change the weights; a finished run can be resumed with another false-alarm rate."""
+
+
 def _checkpoint_to_resume(config: TrainConfig, out: Path) -> Path | None:
     checkpoint = out / "checkpoints" / "last.ckpt"
     if not config.resume:
@@ -216,7 +220,7 @@ def _checkpoint_to_resume(config: TrainConfig, out: Path) -> Path | None:
     changed = [
         f"{name}: {getattr(before, name)} -> {getattr(config, name)}"
         for name in TrainConfig.model_fields
-        if name not in {"resume", "workers", "cache", "out", "false_alarm_rate"} and getattr(before, name) != getattr(config, name)
+        if name not in _HARMLESS and getattr(before, name) != getattr(config, name)
     ]
     if changed:
         message = f"{out}: the checkpoint was made with other settings ({'; '.join(changed)}); use another --out"

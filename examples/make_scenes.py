@@ -34,8 +34,8 @@ SCENES: dict[str, tuple[int, dict[str, object]]] = {
     "steep_cone": (
         70010,
         COMMON
-        | {"kinds": {"quiet": 1.0}, "quiet_mining_share": 0.0, "cones": (1, 1), "relief_m": (3000, 3400)}
-        | {"stratified_std_m_per_km": 0.02, "stratified_tail": 1.0, "ramp_fringes": (0, 0.5)},
+        | {"kinds": {"quiet": 1.0}, "quiet_mining_share": 0.0, "cones": (1, 1), "relief_m": (2400, 3000)}
+        | {"stratified_std_m_per_km": 0.03, "stratified_tail": 0.0, "ramp_fringes": (0, 0.5)},
     ),
 }
 

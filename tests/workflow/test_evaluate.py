@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from fringewatch.errors import ConfigError, ProductError
 from fringewatch.evaluate import EvaluateConfig, Evaluation, FileScore, Summary, run
 from fringewatch.metrics import auroc, wilson_interval
+from fringewatch.models import load_bundle
 from fringewatch.patches import Box, Patch, write_manifest, write_patch
 
 if TYPE_CHECKING:
@@ -89,6 +91,15 @@ def test_results_are_written_and_read_back(data: Path, tiny_bundle_folder: Path,
     assert (
         auroc([int(row["label"]) for row in rows], [float(row["score"]) for row in rows]) == result.scores.auroc.value
     )
+
+
+def test_scores_can_be_noted_in_the_card(data: Path, tiny_bundle_folder: Path, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(tiny_bundle_folder, bundle)
+    result = evaluate(bundle, tmp_path / "out", data, note_in_card="made-up")
+    noted = load_bundle(bundle, precision="float32").card.scores["made-up"]
+    assert noted["recall"] == {"value": 1.0, "low": result.scores.recall.low, "high": result.scores.recall.high}
+    assert (noted["positives"], noted["threshold"]) == (6, 0.5)
 
 
 def test_threshold_given_replaces_the_cards(data: Path, tiny_bundle_folder: Path, tmp_path: Path) -> None:

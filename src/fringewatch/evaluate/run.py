@@ -19,6 +19,7 @@ from fringewatch.evaluate.records import Evaluation, FileScore
 from fringewatch.evaluate.statistics import Summary
 from fringewatch.files import ensure_folder, write_text
 from fringewatch.metrics import mean_local_coherence
+from fringewatch.models import save_bundle
 from fringewatch.models.bundle import DEFAULT_BUNDLE
 from fringewatch.patches import Box, open_patches, select
 from fringewatch.products import open_interferogram
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from geopandas import GeoDataFrame
 
+    from fringewatch.models import Card
     from fringewatch.patches import Patch
 
 __all__ = ["EvaluateConfig", "run"]
@@ -73,6 +75,9 @@ class EvaluateConfig(Config):
     resamples: int = Field(1000, ge=100, description="Bootstrap resamples.")
     seed: int = Field(0, ge=0, description="Seed of the bootstrap.")
     threads: int | None = Field(None, ge=1, description="Threads of the network; all cores if not given.")
+    note_in_card: str = Field(
+        "", description="Also note the scores in the model's own card, under this name of the data set."
+    )
 
 
 def run(config: EvaluateConfig) -> Evaluation:
@@ -135,7 +140,22 @@ def run(config: EvaluateConfig) -> Evaluation:
         settings=config.model_dump(mode="json"),
     )
     write_text(out / "evaluation.json", evaluation.model_dump_json(indent=2) + "\n")
+    if config.note_in_card:
+        _note_in_card(detector.bundle.folder, detector.card, config.note_in_card, evaluation)
     return evaluation
+
+
+def _note_in_card(folder: Path, card: Card, name: str, evaluation: Evaluation) -> None:
+    """Write the main scores, with intervals, among the scores of a bundle's card."""
+    noted: dict[str, object] = {
+        key: getattr(evaluation, key) for key in ("precision", "threshold", "positives", "negatives", "groups", "sites")
+    }
+    # The arithmetic is called precision, too: the share of flags that are right needs another name here.
+    names = {"auroc": "auroc", "accuracy": "accuracy", "precision_of_flags": "precision", "recall": "recall"}
+    for key, source in (names | {"false_alarm_rate": "false_alarm_rate"}).items():
+        estimate = getattr(evaluation.scores, source)
+        noted[key] = {part: getattr(estimate, part) for part in ("value", "low", "high")}
+    save_bundle(folder, card.model_copy(update={"scores": card.scores | {name: noted}}))
 
 
 def _patches(config: EvaluateConfig) -> list[Patch]:

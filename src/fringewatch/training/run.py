@@ -41,6 +41,13 @@ class TrainConfig(Config):
 
     out: Path = Field(Path("runs/train"), description="Folder for checkpoints, history and the bundle.")
     name: str = Field("fringenet", description="Name of the bundle.")
+    description: str = Field(
+        "Finds ground deformation in wrapped interferograms of any provider by the look of its fringes. Its examples of "
+        "deformation are all simulated: volcanoes, earthquakes, mines. It sees one interferogram and no terrain, so "
+        "stratified delay over a steep cone can look to it like inflation (compare phase_height_correlation). "
+        "Deformation under half a fringe, or in phase that is decorrelated throughout, stays unseen.",
+        description="What the model is, for its card.",
+    )
     preset: Literal["mixed", "volcano", "mining", "earthquake"] = Field("mixed", description="Simulated population.")
     simulation: dict[str, Any] = Field(
         default_factory=dict, description="Fields of SceneSpec that differ from the preset (in a --config file)."
@@ -205,7 +212,7 @@ def _fit(
     return module
 
 
-_HARMLESS = {"resume", "workers", "cache", "out", "false_alarm_rate"}
+_HARMLESS = {"resume", "workers", "cache", "out", "description", "false_alarm_rate"}
 """Settings that do not change the weights; a finished run can be resumed with another false-alarm rate."""
 
 
@@ -252,6 +259,8 @@ def _write_bundle(
     card = Card(
         name=config.name,
         version=__version__,
+        description=config.description,
+        citation=f"fringewatch {__version__}, model {config.name}",
         architecture="fringenet",
         architecture_settings=network.settings,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
@@ -293,7 +302,9 @@ def _write_bundle(
 
 def _describe_training(config: TrainConfig, samples: Samples) -> dict[str, Any]:
     return {
-        "settings": config.model_dump(mode="json", exclude={"out", "cache", "noise_from", "workers", "resume"}),
+        "settings": config.model_dump(
+            mode="json", exclude={"out", "cache", "noise_from", "workers", "resume", "description"}
+        ),
         "samples": len(samples.label),
         "samples_by_kind": {str(k): int(n) for k, n in zip(*np.unique(samples.kind, return_counts=True), strict=True)},
         "samples_on_real_noise": int(samples.real.sum()),

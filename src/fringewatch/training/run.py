@@ -42,8 +42,8 @@ class TrainConfig(Config):
     out: Path = Field(Path("runs/train"), description="Folder for checkpoints, history and the bundle.")
     name: str = Field("fringenet", description="Name of the bundle.")
     description: str = Field(
-        "Finds ground deformation in wrapped interferograms of any provider by the look of its fringes. Its examples of "
-        "deformation are all simulated: volcanoes, earthquakes, mines. It sees one interferogram and no terrain, so "
+        "Finds ground deformation in wrapped interferograms of any provider by the look of its fringes. Its examples "
+        "of deformation are all simulated: volcanoes, earthquakes, mines. It sees one interferogram and no terrain, so "
         "stratified delay over a steep cone can look to it like inflation (compare phase_height_correlation). "
         "Deformation under half a fringe, or in phase that is decorrelated throughout, stays unseen.",
         description="What the model is, for its card.",

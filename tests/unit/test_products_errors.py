@@ -261,3 +261,56 @@ def test_the_bundled_example(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     monkeypatch.setattr("fringewatch.products.EXAMPLE_FOLDER", tmp_path)
     with pytest.raises(ProductError, match=r"the bundled example is missing.*reinstall"):
         fw.open_interferogram()
+
+
+HYP3 = "S1AA_20180601T135156_20180613T135157_VVP012_INT80_G_ueF_F8BF"
+NAMES = [f"{PAIR}.geo.diff_pha.tif", f"{PAIR}.geo.unw.tif", f"{HYP3}_wrapped_phase.tif", f"{HYP3}_unw_phase.tif"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kind": "complex"}, r"kind='complex' was asked for, but the file is \w+ (un)?wrapped phase .*leave kind out"),
+        ({"kind": "picture"}, r"kind='picture' was asked for, but .*expected 'wrapped' or 'unwrapped'"),
+        ({"band": 7}, "has no band 7, expected 1 to 1; leave band out or correct it"),
+        ({"wavelength_m": 5.6}, "wavelength_m = 5.6, expected metres"),
+    ],
+)
+def test_a_provider_s_file_refuses_what_it_is_not(
+    tmp_path: Path, name: str, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ProductError, match=message):
+        fw.open_interferogram(write(tmp_path / name, ramp()), **options)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_provider_s_file_takes_what_the_user_knows_better(tmp_path: Path, name: str) -> None:
+    other = np.flip(ramp(), 0)
+    path = write(tmp_path / name, ramp(), np.ascontiguousarray(other))
+    plain = fw.open_interferogram(path)["phase"].values
+    kind = "unwrapped" if "unw" in name else "wrapped"
+    np.testing.assert_array_equal(fw.open_interferogram(path, kind=kind, band=1)["phase"].values, plain)
+    np.testing.assert_array_equal(fw.open_interferogram(path, band=2)["phase"].values, np.flip(plain, 0))
+    np.testing.assert_array_equal(fw.open_interferogram(path, phase_sign="range decrease")["phase"].values, -plain)
+    without = fw.open_interferogram(path, nodata=float(plain[5, 5]))["phase"].values
+    assert np.argwhere(np.isnan(without)).tolist() == [[5, 5]]
+    # A renamed file: the user's word stands against the name's.
+    steep = fw.open_interferogram(write(path, ramp() * 10), kind="unwrapped")
+    assert steep.attrs["unwrapped_range_rad"] == pytest.approx(60, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["pair.tif", f"{PAIR}.geo.diff_pha.tif", f"{HYP3}_wrapped_phase.tif"])
+def test_complex_numbers_are_not_radians(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / name, np.exp(1j * ramp()).astype(np.complex64))
+    with pytest.raises(ProductError, match=r"complex.*leave kind out"):
+        fw.open_interferogram(path, kind="wrapped")
+    np.testing.assert_allclose(fw.open_interferogram(path, kind="complex")["phase"].values, ramp(), atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{"kind": "unwrapped"}, {"kind": "complex"}, {"band": 1}])
+def test_a_picture_is_read_whole_and_as_grey(tmp_path: Path, options: dict[str, Any]) -> None:
+    path = tmp_path / "patch.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40), np.uint8)).save(path)
+    with pytest.raises(ProductError, match=r"patch\.png: (kind|band)=.* was asked for, but .*; leave (kind|band) out"):
+        fw.open_interferogram(path, **options)

@@ -145,6 +145,9 @@ def _check_type(info: RasterInfo, options: ReadOptions, dtype: np.dtype[Any], *,
     if options.kind == "complex" and dtype.kind != "c":
         message = f"{info.path}: holds {dtype}, expected complex numbers for kind='complex'; leave kind out"
         raise ProductError(message)
+    if options.kind in {"wrapped", "unwrapped"} and dtype.kind == "c":
+        message = f"{info.path}: holds {dtype}, expected real radians for kind={options.kind!r}; leave kind out"
+        raise ProductError(message)
     if dtype.kind in "iu" and not scaled and options.kind == "auto":
         message = (
             f"{info.path}: holds {dtype} without a declared scale, expected floating-point radians, complex numbers or "

@@ -29,9 +29,9 @@ from fringewatch.errors import ProductError
 from fringewatch.interferogram import make_interferogram
 from fringewatch.products import raster
 from fringewatch.products.companions import Companions, decode_coherence, decode_values
-from fringewatch.products.decode import PhaseDecoder, value_range
-from fringewatch.products.describe import SAMPLED_RANGE, grid_assumptions
+from fringewatch.products.describe import grid_assumptions
 from fringewatch.products.names import dates
+from fringewatch.products.radians import read_radians
 from fringewatch.products.reference import Reader, Reference, file_name, is_remote, join, parent, stem
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
-    from fringewatch.products.reference import ReadOptions
+    from fringewatch.products.reference import Kind, ReadOptions
 
 __all__ = ["READER"]
 
@@ -85,21 +85,9 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
             "*_unw_phase.tif; name that one"
         )
         raise ProductError(message)
-    if np.dtype(info.dtypes[0]).kind != "f":
-        message = f"{path}: holds {info.dtypes[0]}, expected float32 radians as HyP3 writes them; fetch it again"
-        raise ProductError(message)
-    assumptions: list[str] = []
-    kind = "wrapped" if match["kind"] == "wrapped_phase" else "unwrapped"
-    raw = raster.read(info, chunks=options.chunks)
-    nodata = options.nodata if options.nodata is not None else info.nodata[0]
-    extent = None
-    if kind == "unwrapped":
-        extent = value_range(raster.sample(info, raw), nodata, zero_is_nodata=True)
-        if not isinstance(raw, np.ndarray):
-            assumptions.append(SAMPLED_RANGE)
-    decoder = PhaseDecoder(
-        source=path, kind=kind, nodata=nodata, zero_is_nodata=True, negate=options.phase_sign == "range decrease"
-    )
+    kind: Kind = "wrapped" if match["kind"] == "wrapped_phase" else "unwrapped"
+    radians = read_radians(info, options, kind=kind, provider="HyP3")
+    assumptions = list(radians.assumptions)
     base, cut = join(parent(path), match["base"]), match["cut"]
     parameters = _parameters(f"{base}.txt")
     reference_date, secondary_date = dates(match["base"])
@@ -123,14 +111,14 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
         found["los_north"] = np.cos(theta) * np.sin(phi)
         found["los_up"] = np.sin(theta)
     return make_interferogram(
-        raster.convert(raw, decoder),
+        radians.phase,
         wavelength_m=wavelength_m,
         source=path,
         product=READER.name,
         name=reference.name or _name(reference.path),
         reference_date=reference_date,
         secondary_date=secondary_date,
-        unwrapped_range_rad=extent[1] - extent[0] if extent else None,
+        unwrapped_range_rad=radians.unwrapped_range_rad,
         transform=info.transform,
         crs=info.crs,
         assumptions=[*assumptions, *grid_assumptions(info), *companions.sentences()],

@@ -58,12 +58,25 @@ def is_picture(info: RasterInfo, options: ReadOptions) -> bool:
 
 
 def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
-    return read_picture(reference, raster.inspect(reference.path), options)
+    info = raster.inspect(reference.path)
+    if options.kind not in {"auto", "picture"}:
+        message = (
+            f"{info.path}: kind={options.kind!r} was asked for, but {info.driver} files hold grey values or colours, "
+            "expected kind='picture'; leave kind out, or give the phase as a GeoTIFF of radians"
+        )
+        raise ProductError(message)
+    return read_picture(reference, info, options)
 
 
 def read_picture(reference: Reference, info: RasterInfo, options: ReadOptions) -> xr.Dataset:
     """Read a picture whose header has been looked at."""
     count = len(info.dtypes)
+    if options.band is not None:
+        message = (
+            f"{info.path}: band={options.band} was asked for, but all bands of a picture are read together, as grey or "
+            "colour with alpha; leave band out"
+        )
+        raise ProductError(message)
     if info.pixels > _MAX_PIXELS and info.driver in {"PNG", "JPEG"}:
         message = (
             f"{info.path}: is a picture of {info.shape[0]} x {info.shape[1]} pixels, expected at most "

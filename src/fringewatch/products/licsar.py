@@ -35,9 +35,9 @@ from fringewatch.files import ensure_folder
 from fringewatch.interferogram import make_interferogram
 from fringewatch.products import raster
 from fringewatch.products.companions import Companions, decode_coherence, decode_values
-from fringewatch.products.decode import PhaseDecoder, value_range
-from fringewatch.products.describe import SAMPLED_RANGE, grid_assumptions
+from fringewatch.products.describe import grid_assumptions
 from fringewatch.products.names import dates
+from fringewatch.products.radians import read_radians
 from fringewatch.products.reference import Reader, Reference, file_name, is_remote, join, parent, stem
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
-    from fringewatch.products.reference import ReadOptions
+    from fringewatch.products.reference import Kind, ReadOptions
 
 __all__ = ["FRAME", "READER", "frame_id", "write_licsar"]
 
@@ -103,27 +103,9 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
             f"{', '.join(f'.geo.{kind}.tif' for kind in _PHASE_KINDS)}; name that one"
         )
         raise ProductError(message)
-    dtype = np.dtype(info.dtypes[0])
-    assumptions: list[str] = []
-    kind = "unwrapped" if match["kind"] == "unw" else "wrapped"
-    if dtype.kind == "c":
-        kind = "complex"
-        assumptions.append("the file holds complex numbers where LiCSAR writes phase; their angle is the phase")
-    elif dtype.kind != "f":
-        message = f"{path}: holds {dtype}, expected float32 radians as LiCSAR writes them; fetch it again"
-        raise ProductError(message)
-    elif options.kind in {"wrapped", "unwrapped"}:
-        kind = options.kind
-    raw = raster.read(info, chunks=options.chunks)
-    nodata = options.nodata if options.nodata is not None else info.nodata[0]
-    extent = None
-    if kind == "unwrapped":
-        extent = value_range(raster.sample(info, raw), nodata, zero_is_nodata=True)
-        if not isinstance(raw, np.ndarray):
-            assumptions.append(SAMPLED_RANGE)
-    decoder = PhaseDecoder(
-        source=path, kind=kind, nodata=nodata, zero_is_nodata=True, negate=options.phase_sign == "range decrease"
-    )
+    kind: Kind = "unwrapped" if match["kind"] == "unw" else "wrapped"
+    radians = read_radians(info, options, kind=kind, provider="LiCSAR")
+    assumptions = list(radians.assumptions)
     companions = Companions(info, options.chunks, reference.companions)
     found = {"coherence": companions.read("coherence", _coherence_paths(path, match), decode_coherence)}
     for variable in _GEOMETRY:
@@ -137,14 +119,14 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
         assumptions += grid_assumptions(info)
     reference_date, secondary_date = dates(match["pair"])
     return make_interferogram(
-        raster.convert(raw, decoder),
+        radians.phase,
         wavelength_m=options.wavelength_m or SENTINEL1_WAVELENGTH_M,
         source=path,
         product=READER.name,
         name=reference.name or _name(path),
         reference_date=reference_date,
         secondary_date=secondary_date,
-        unwrapped_range_rad=extent[1] - extent[0] if extent else None,
+        unwrapped_range_rad=radians.unwrapped_range_rad,
         transform=info.transform,
         crs=crs,
         assumptions=[*assumptions, *companions.sentences()],

@@ -1,0 +1,104 @@
+"""The phase band of a provider that says what its files hold: decoded, with what the user said honoured or refused.
+
+Readers of such providers know kind, no data and sign from the name of a file. What the user says on top is either
+possible, and then done, or contradicts the file, and then an error: never dropped in silence.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fringewatch.errors import ProductError
+from fringewatch.products import raster
+from fringewatch.products.decode import PhaseDecoder, value_range
+from fringewatch.products.describe import SAMPLED_RANGE
+
+if TYPE_CHECKING:
+    from fringewatch.products.raster import Array, RasterInfo
+    from fringewatch.products.reference import Kind, ReadOptions
+
+__all__ = ["Radians", "read_radians"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Radians:
+    """A decoded band.
+
+    Parameters
+    ----------
+    phase
+        (H, W) float32, wrapped radians in (-pi, pi], NaN = no data, growing with range.
+    unwrapped_range_rad
+        Largest less smallest value of an unwrapped source, in radians; None for the others.
+    assumptions
+        What was judged rather than known.
+    """
+
+    phase: Array
+    unwrapped_range_rad: float | None
+    assumptions: list[str]
+
+
+def read_radians(info: RasterInfo, options: ReadOptions, *, kind: Kind, provider: str) -> Radians:
+    """Read and decode a provider's phase; exactly 0 and the declared value are no data.
+
+    Parameters
+    ----------
+    info
+        Header of the file.
+    options
+        What the user said. ``band`` and ``nodata`` are taken; so are ``"wrapped"`` and ``"unwrapped"`` for real
+        numbers, against the file's name too, since files get renamed; ``phase_sign`` turns the phase round.
+    kind
+        What the name of the file says it holds: ``"wrapped"`` or ``"unwrapped"``.
+    provider
+        As errors and notes call it.
+
+    Raises
+    ------
+    ProductError
+        If the file has no such band, or holds neither radians nor complex numbers, or not the kind that was asked for.
+    """
+    count = len(info.dtypes)
+    band = 1 if options.band is None else options.band
+    if not 1 <= band <= count:
+        message = f"{info.path}: has no band {band}, expected 1 to {count}; leave band out or correct it"
+        raise ProductError(message)
+    dtype = np.dtype(info.dtypes[band - 1])
+    if dtype.kind not in "cf":
+        message = f"{info.path}: holds {dtype}, expected float32 radians as {provider} writes them; fetch it again"
+        raise ProductError(message)
+    _check_kind(info, options.kind, dtype, kind, provider)
+    assumptions: list[str] = []
+    if dtype.kind == "c":
+        kind = "complex"
+        assumptions.append(f"the file holds complex numbers where {provider} writes phase; their angle is the phase")
+    elif options.kind != "auto":
+        kind = options.kind
+    raw = raster.read(info, bands=(band,), chunks=options.chunks)
+    nodata = options.nodata if options.nodata is not None else info.nodata[band - 1]
+    extent = None
+    if kind == "unwrapped":
+        extent = value_range(raster.sample(info, raw, band=band), nodata, zero_is_nodata=True)
+        if not isinstance(raw, np.ndarray):
+            assumptions.append(SAMPLED_RANGE)
+    decoder = PhaseDecoder(
+        source=info.path, kind=kind, nodata=nodata, zero_is_nodata=True, negate=options.phase_sign == "range decrease"
+    )
+    return Radians(raster.convert(raw, decoder), extent[1] - extent[0] if extent else None, assumptions)
+
+
+def _check_kind(info: RasterInfo, asked: Kind, dtype: np.dtype[Any], kind: Kind, provider: str) -> None:
+    if dtype.kind == "c":
+        allowed, holds = ("complex",), "complex numbers"
+    else:
+        allowed, holds = ("wrapped", "unwrapped"), f"{kind} phase in radians"
+    if asked not in {"auto", *allowed}:
+        message = (
+            f"{info.path}: kind={asked!r} was asked for, but the file is {provider} {holds} ({dtype}), expected "
+            f"{' or '.join(repr(name) for name in allowed)}; leave kind out, or rename the file if it is not {provider}"
+        )
+        raise ProductError(message)

@@ -92,10 +92,9 @@ def read_radians(info: RasterInfo, options: ReadOptions, *, kind: Kind, provider
 
 
 def _check_kind(info: RasterInfo, asked: Kind, dtype: np.dtype[Any], kind: Kind, provider: str) -> None:
-    if dtype.kind == "c":
-        allowed, holds = ("complex",), "complex numbers"
-    else:
-        allowed, holds = ("wrapped", "unwrapped"), f"{kind} phase in radians"
+    is_complex = dtype.kind == "c"
+    allowed = ["complex"] if is_complex else ["wrapped", "unwrapped"]
+    holds = "complex numbers" if is_complex else f"{kind} phase in radians"
     if asked not in {"auto", *allowed}:
         message = (
             f"{info.path}: kind={asked!r} was asked for, but the file is {provider} {holds} ({dtype}), expected "

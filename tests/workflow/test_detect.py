@@ -21,6 +21,7 @@ from fringewatch import cli
 from fringewatch.detect import DetectConfig, batch, outputs, run
 from fringewatch.detect.journal import JOURNAL_NAME
 from fringewatch.errors import ConfigError, OutputError
+from fringewatch.models import load_bundle, save_bundle
 
 
 @pytest.fixture
@@ -187,6 +188,21 @@ def test_a_bundle_with_the_wrong_hash(write_scene, tiny_bundle_folder, tmp_path,
     assert not (tmp_path / "results" / "summary.csv").exists()
 
 
+def test_a_network_that_cannot_be_loaded_is_one_error(write_scene, tiny_bundle_folder, tmp_path, capsys):
+    """Its hash is right, its content is not."""
+    bundle = shutil.copytree(tiny_bundle_folder, tmp_path / "bundle")
+    (bundle / "model.onnx").write_bytes(b"not a network")
+    save_bundle(bundle, load_bundle(tiny_bundle_folder).card)
+    for name in ("a.tif", "b.tif", "c.tif"):
+        write_scene(name)
+    out = tmp_path / "results"
+    code = cli.main(["detect", str(tmp_path / "data"), "--out", str(out), "--model", str(bundle), "--workers", "2"])
+    assert code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "model.onnx: ONNX Runtime cannot load it" in line
+    assert not files(out)
+
+
 def test_a_disk_that_fills_up_in_the_middle(detect, write_scene, tmp_path, monkeypatch):
     """The scene that does not fit fails with the reason; those before and after it are complete."""
     for name in ("a.tif", "b.tif", "c.tif"):
@@ -267,6 +283,44 @@ def test_what_makes_a_scene_be_done_again(detect, write_scene, tmp_path, capsys,
     assert rows["a"]["flagged"] == ("false" if change in {"input", "setting"} else "true")
     assert (tmp_path / "results" / "a.detections.geojson").is_file()
     assert (tmp_path / "results" / "a.png").is_file()
+
+
+def test_a_scene_that_fails_now_leaves_no_old_results(detect, write_scene, tmp_path):
+    scene = write_scene("a.tif")
+    write_scene("b.tif")
+    detect(tmp_path / "data")
+    scene.write_bytes(scene.read_bytes()[:5000])
+    code, rows = detect(tmp_path / "data")
+    assert code == 3
+    assert rows["a"]["status"] == "failed"
+    assert not list((tmp_path / "results").glob("a.*"))
+    assert len(list((tmp_path / "results").glob("b.*"))) == 3
+    assert len(gpd.read_file(tmp_path / "results" / "detections.gpkg")) == 1
+
+
+def test_a_scene_that_fails_takes_no_file_of_the_user_along(detect, write_scene, tmp_path):
+    """A quicklook of the same name, results beside the data; then a picture that is itself an input."""
+    data = tmp_path / "data"
+    write_scene("a.tif").write_text("damaged")
+    (data / "a.png").write_bytes(b"a quicklook")
+    assert detect(data / "a.tif", out="data")[0] == 1
+    assert (data / "a.png").read_bytes() == b"a quicklook"
+    (data / "a.probability.tif").write_bytes(b"of an earlier run")
+    code, rows = detect(data / "a.tif", data / "a.png", out="data")
+    assert code == 1
+    assert len(rows) == 2
+    assert (data / "a.png").read_bytes() == b"a quicklook"
+    assert not (data / "a.probability.tif").exists()
+
+
+def test_old_results_that_cannot_be_removed_are_named(detect, write_scene, tmp_path):
+    write_scene("a.tif").write_text("damaged")
+    (tmp_path / "results" / "a.probability.tif").mkdir(parents=True)
+    _, rows = detect(tmp_path / "data" / "a.tif")
+    assert re.search(
+        r"a\.probability\.tif: is of an earlier run and cannot be removed \(.*\); remove it by hand",
+        rows["a"]["message"],
+    )
 
 
 def test_same_names_in_different_folders_do_not_collide(detect, write_scene, tmp_path):

@@ -6,6 +6,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import datetime as dt
+import functools
 import hashlib
 import itertools
 import json
@@ -24,10 +25,17 @@ from fringewatch._version import __version__
 from fringewatch.config import Config
 from fringewatch.detect.detector import Detector
 from fringewatch.detect.journal import Journal, file_state
-from fringewatch.detect.outputs import output_paths, quiet_about_grids, write_all_detections, write_outputs
-from fringewatch.errors import ConfigError, FringewatchError
+from fringewatch.detect.outputs import (
+    output_paths,
+    quiet_about_grids,
+    remove_outputs,
+    write_all_detections,
+    write_outputs,
+)
+from fringewatch.errors import ConfigError, FringewatchError, OutputError
 from fringewatch.files import ensure_folder, write_text
 from fringewatch.products import discover, open_interferogram
+from fringewatch.products.reference import is_remote
 from fringewatch.report import RunFacts, SceneRow, embed_picture, render_report, report_order, write_summary
 
 if TYPE_CHECKING:
@@ -204,10 +212,12 @@ class _Batch:
         self.settings = _settings_digest(config, detector)
         self.kept = 0
         self.interrupted = False
+        self._paths: Sequence[str] = ()
         self._large = threading.BoundedSemaphore(_LARGE_AT_ONCE)
 
     def work(self, references: Sequence[Reference], workers: int) -> list[SceneRow]:
         """Return one row per reference that was dealt with, in their order."""
+        self._paths = [reference.path for reference in references]
         rows: dict[str, SceneRow] = {}
         todo = []
         for reference in references:
@@ -217,6 +227,9 @@ class _Batch:
             else:
                 rows[reference.name] = kept
         self.kept = len(rows)
+        if todo:
+            # Before there are threads: a network that cannot be loaded is one error, and it is loaded once.
+            _ = self.detector.bundle.session
         with (
             quiet_about_grids(),
             _progress(len(references), self.kept) as report,
@@ -273,6 +286,7 @@ class _Batch:
             message = _one_line(f"{reference.path}: unexpected {type(error).__name__}: {error}; please report it")
         else:
             return row
+        message += self._discard(reference)
         return SceneRow(
             file=reference.path,
             name=reference.name,
@@ -282,6 +296,23 @@ class _Batch:
             seconds=time.perf_counter() - started,
             message=message,
         )
+
+    def _discard(self, reference: Reference) -> str:
+        """Remove what this run or an earlier one wrote for a scene that failed; say so where that is impossible."""
+        known = self.journal.forget(reference.name)
+        paths = output_paths(self.folder, reference.name, picture=False)
+        if not known and not any(path.exists() for path in paths):
+            # Nothing of ours: a picture of that name is the user's own.
+            return ""
+        try:
+            remove_outputs(self.folder, reference.name, spare=self._inputs)
+        except OutputError as error:
+            return f"; {_one_line(str(error))}"
+        return ""
+
+    @functools.cached_property
+    def _inputs(self) -> frozenset[Path]:
+        return frozenset(Path(path).resolve() for path in self._paths if not is_remote(path))
 
     def _examine(self, reference: Reference) -> Examination:
         config = self.config

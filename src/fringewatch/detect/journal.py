@@ -89,6 +89,11 @@ class Journal:
                 message = f"{self._path}: cannot be written ({error.strerror}); free some space or choose another --out"
                 raise OutputError(message) from error
 
+    def forget(self, name: str) -> bool:
+        """Drop a scene whose results are no longer good; tell whether it was known."""
+        with self._lock:
+            return self.entries.pop(name, None) is not None
+
     def compact(self) -> None:
         """Rewrite the journal with one line per scene."""
         write_text(self._path, "".join(_line(entry) for entry in self.entries.values()))

@@ -25,7 +25,7 @@ from fringewatch.regions import COLUMNS
 from fringewatch.report import draw_scene
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     import geopandas as gpd
     from numpy.typing import NDArray
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "output_paths",
     "quiet_about_grids",
+    "remove_outputs",
     "write_all_detections",
     "write_detections",
     "write_outputs",
@@ -90,6 +91,30 @@ def write_outputs(folder: Path, name: str, examination: Examination, *, picture:
     write_detections(paths[1], examination.regions)
     if picture:
         write_picture(paths[2], examination)
+
+
+def remove_outputs(folder: Path, name: str, *, spare: Collection[Path] = ()) -> None:
+    """Remove the files of a scene that has failed, so that no older map passes for the answer.
+
+    Parameters
+    ----------
+    folder, name
+        As for :func:`write_outputs`.
+    spare
+        Resolved paths that stay, whatever their name: the inputs of the run.
+
+    Raises
+    ------
+    OutputError
+        If one cannot be removed.
+    """
+    for path in output_paths(folder, name, picture=True):
+        try:
+            if path.resolve() not in spare:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            message = f"{path}: is of an earlier run and cannot be removed ({error.strerror}); remove it by hand"
+            raise OutputError(message) from error
 
 
 def write_probability(path: Path, examination: Examination) -> None:

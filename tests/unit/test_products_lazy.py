@@ -5,7 +5,9 @@ from __future__ import annotations
 import pickle
 import threading
 import tracemalloc
+import warnings
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,10 +18,12 @@ import dask.array as da
 import numpy as np
 import pytest
 import rasterio
+from PIL import Image
 from rasterio.transform import from_origin
 from rasterio.windows import Window
 
 import fringewatch as fw
+from fringewatch.errors import ProductError
 from fringewatch.products import raster
 from fringewatch.products.decode import PhaseDecoder
 
@@ -193,3 +197,40 @@ def test_over_http(tmp_path: Path, server: str) -> None:
     assert remote.attrs["source"].startswith("http://")
     with pytest.raises(fw.products.ProductError, match=r"cannot be opened \(.*404"):
         fw.open_interferogram(f"{server}/missing.tif")
+
+
+def test_a_server_that_does_not_answer_holds_up_nobody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "pair.tif", phase())
+    asked, answered = threading.Event(), threading.Event()
+    original = rasterio.open
+
+    def opened(name: str, *arguments: Any, **settings: Any) -> Any:
+        if name.startswith("/vsicurl/"):
+            asked.set()
+            assert answered.wait(30)
+            raise rasterio.errors.RasterioIOError("no answer")
+        return original(name, *arguments, **settings)
+
+    monkeypatch.setattr(rasterio, "open", opened)
+    with ThreadPoolExecutor(2) as pool:
+        remote = pool.submit(raster.inspect, "http://127.0.0.1:9/pair.tif")
+        assert asked.wait(30)
+        try:
+            local = pool.submit(raster.inspect, str(path))
+            assert local.result(timeout=10).shape == (300, 400)
+            assert not remote.done()
+        finally:
+            answered.set()
+        with pytest.raises(ProductError, match="cannot be opened"):
+            remote.result(timeout=10)
+
+
+def test_filters_of_warnings_are_as_before_after_opening_in_threads(tmp_path: Path) -> None:
+    """Pictures have no grid, of which rasterio warns; warnings are errors here."""
+    path = tmp_path / "picture.png"
+    Image.fromarray(np.zeros((40, 40), np.uint8)).save(path)
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        shapes = {info.shape for info in pool.map(raster.inspect, [str(path)] * 200)}
+    assert shapes == {(40, 40)}
+    assert warnings.filters == before

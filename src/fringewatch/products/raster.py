@@ -66,9 +66,6 @@ _SAMPLE_SIDE = 256
 # the one line that fringewatch itself gives. A user who configures logging still gets them.
 logging.getLogger("rasterio").addHandler(logging.NullHandler())
 
-# `warnings.catch_warnings` is global state: dask's threads take turns while they open files.
-_open_lock = threading.Lock()
-
 _LOCAL_OPTIONS = {
     # Listing the folder on every open is quadratic in an archive folder; sidecars are still probed by name.
     "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
@@ -145,14 +142,43 @@ def gdal_path(path: str) -> str:
     return path
 
 
+class _Quiet:
+    """Silences rasterio's warning that a raster has no grid while any thread is inside.
+
+    Filters of warnings are global: threads that set and restore them on their own would undo each other's work. The
+    first to come sets them and the last to go restores them; nobody waits for another's file, least of all for a
+    server that does not answer.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._saved = contextlib.ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._saved.enter_context(warnings.catch_warnings())
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._saved.close()
+
+
+_quiet = _Quiet()
+
+
 @contextlib.contextmanager
 def _opened(path: str, warp: str = "") -> Iterator[Any]:
     """Open a raster for reading; every failure of GDAL inside the block becomes a ProductError."""
     options = _REMOTE_OPTIONS if is_remote(path) else _LOCAL_OPTIONS
     try:
         with rasterio.Env(**options), contextlib.ExitStack() as stack:
-            with _open_lock, warnings.catch_warnings():
-                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with _quiet:
                 source = stack.enter_context(rasterio.open(gdal_path(path)))
                 if warp:
                     source = stack.enter_context(_north_up(source, warp))

@@ -17,7 +17,13 @@ from rasterio.windows import Window
 
 from fringewatch import Detector, open_interferogram
 from fringewatch.detect import outputs
-from fringewatch.detect.outputs import output_paths, write_all_detections, write_detections, write_outputs
+from fringewatch.detect.outputs import (
+    output_paths,
+    read_detections,
+    write_all_detections,
+    write_detections,
+    write_outputs,
+)
 from fringewatch.errors import OutputError
 
 UTM = {"crs": "EPSG:32633", "transform": rasterio.Affine(80, 0, 400_000, 0, -80, 4_500_000)}
@@ -148,7 +154,7 @@ def test_geopackage_gathers_what_has_coordinates(examine, tmp_path):
     flat = examine(name="c.tif", phase=phase, crs=None)
     write_detections(tmp_path / "c.geojson", flat.regions)
     target = tmp_path / "all.gpkg"
-    write_all_detections(target, [tmp_path / f"{name}.geojson" for name in "abc"])
+    write_all_detections(target, [read_detections(tmp_path / f"{name}.geojson") for name in "abc"])
     table = gpd.read_file(target, layer="detections")
     assert table.crs == "EPSG:4326"
     assert table["scene"].tolist() == ["20200101_20200113", "b"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import functools
 import http.server
@@ -323,6 +324,69 @@ def test_old_results_that_cannot_be_removed_are_named(detect, write_scene, tmp_p
     )
 
 
+@pytest.mark.parametrize(
+    ("suffix", "damage"),
+    [
+        (".png", lambda content: content[: len(content) // 2]),
+        (".png", lambda content: b"no picture"),
+        (".png", lambda content: content[:100] + bytes(len(content) - 100)),
+        (".detections.geojson", lambda content: content[: len(content) // 2]),
+        (".detections.geojson", lambda content: b"[]"),
+        (".detections.geojson", lambda content: b'{"features": [{"geometry": null, "properties": {}}]}'),
+        (".detections.geojson", lambda content: b"\xff"),
+    ],
+)
+def test_a_kept_file_that_was_damaged_costs_only_itself(detect, write_scene, tmp_path, capsys, suffix, damage):
+    write_scene("a.tif")
+    write_scene("b.tif", seed=2)
+    detect(tmp_path / "data")
+    out = tmp_path / "results"
+    kept = out / f"a{suffix}"
+    kept.write_bytes(damage(kept.read_bytes()))
+    for name in ("report.html", "run.yaml", "detections.gpkg"):
+        (out / name).unlink()
+    capsys.readouterr()
+    code, rows = detect(tmp_path / "data")
+    assert code == 0
+    assert set(rows) == {"a", "b"}
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(rf"{re.escape(str(kept))}: is damaged \(.+\); it was left out, and the next run .* again", line)
+    assert (out / "run.yaml").is_file()
+    assert len(gpd.read_file(out / "detections.gpkg")) == (2 if suffix == ".png" else 1)
+    assert (out / "report.html").read_text().count("data:image/webp") == (1 if suffix == ".png" else 2)
+    # As announced.
+    detect(tmp_path / "data")
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert "1 unchanged" in printed.out
+    assert len(gpd.read_file(out / "detections.gpkg")) == 2
+
+
+def test_a_companion_that_changes_makes_its_scene_be_done_again(detect, write_scene, tmp_path, capsys):
+    pair = write_scene("20200101_20200113.geo.diff_pha.tif")
+    write_scene("20200113_20200125.geo.diff_pha.tif")
+    flat = np.full((160, 200), 200, np.uint8)
+
+    def kept():
+        capsys.readouterr()
+        assert detect(tmp_path / "data")[0] == 0
+        found = re.search(r"\((\d) unchanged", capsys.readouterr().out)
+        return int(found[1]) if found else 0
+
+    assert kept() == 0
+    assert kept() == 2
+    write_coherence = functools.partial(write_scene, "20200101_20200113.geo.cc.tif", nodata=0)
+    write_coherence(phase=flat)  # one that comes
+    assert kept() == 1
+    assert kept() == 2
+    write_coherence(phase=flat // 2)  # one that changes
+    assert kept() == 1
+    pair.with_name("20200101_20200113.geo.cc.tif").unlink()  # one that goes
+    assert kept() == 1
+    write_scene("128D_09016_110500.geo.hgt.tif", phase=np.ones((160, 200), np.float32))  # one for all
+    assert kept() == 0
+
+
 def test_same_names_in_different_folders_do_not_collide(detect, write_scene, tmp_path):
     write_scene("east/ifg.tif")
     write_scene("west/ifg.tif", deforming=False)
@@ -337,13 +401,15 @@ def test_same_names_in_different_folders_do_not_collide(detect, write_scene, tmp
 def test_ctrl_c_keeps_what_was_done(detect, write_scene, tmp_path, monkeypatch, capsys):
     for index in range(12):
         write_scene(f"s{index:02}.tif", shape=(40, 40), deforming=False, seed=index)
-    original = batch._Report.advance
 
-    def stop(self, row):
-        original(self, row)
-        raise KeyboardInterrupt
+    @contextlib.contextmanager
+    def stopped(*arguments, **settings):
+        def advance(steps, *, text):
+            raise KeyboardInterrupt
 
-    monkeypatch.setattr(batch._Report, "advance", stop)
+        yield advance
+
+    monkeypatch.setattr(batch, "track", stopped)
     code, rows = detect(tmp_path / "data")
     assert code == 130
     assert 1 <= len(rows) < 12

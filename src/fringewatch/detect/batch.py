@@ -5,20 +5,16 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import dataclasses
-import datetime as dt
 import functools
 import hashlib
 import itertools
 import json
 import os
-import platform
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
-import numpy as np
-import yaml
 from pydantic import Field
 
 from fringewatch._version import __version__
@@ -29,19 +25,20 @@ from fringewatch.detect.outputs import (
     output_paths,
     quiet_about_grids,
     remove_outputs,
-    write_all_detections,
     write_outputs,
 )
+from fringewatch.detect.run_files import write_run
 from fringewatch.errors import ConfigError, FringewatchError, OutputError
-from fringewatch.files import ensure_folder, write_text
-from fringewatch.products import discover, open_interferogram
-from fringewatch.products.reference import is_remote
-from fringewatch.report import RunFacts, SceneRow, embed_picture, render_report, report_order, write_summary
+from fringewatch.files import ensure_folder
+from fringewatch.models.bundle import DEFAULT_BUNDLE
+from fringewatch.models.card import Precision
+from fringewatch.products import companions_of, discover, open_interferogram
+from fringewatch.products.reference import Kind, Sign, is_remote
+from fringewatch.progress import say, track
+from fringewatch.report import SceneRow, report_order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from rich.console import Console
+    from collections.abc import Sequence
 
     from fringewatch.detect.detector import Examination
     from fringewatch.products import Reference
@@ -62,20 +59,16 @@ class DetectConfig(Config):
         json_schema_extra={"positional": True},
     )
     out: Path = Field(Path("results"), description="Folder for the results; made if missing.")
-    model: str = Field("fringenet", description="Name or folder of a model bundle; see `fringewatch models`.")
-    precision: Literal["int8", "float32"] = Field("int8", description="Arithmetic of the network; int8 is faster.")
+    model: str = Field(DEFAULT_BUNDLE, description="Name or folder of a model bundle; see `fringewatch models`.")
+    precision: Precision = Field("int8", description="Arithmetic of the network; int8 is faster.")
     threshold: float | None = Field(
         None, ge=0, le=1, description="Flag scenes whose score reaches this; the model's own threshold if not given."
     )
-    kind: Literal["auto", "wrapped", "unwrapped", "complex", "picture"] = Field(
-        "auto", description="What the files hold; judged from name and content if not given."
-    )
+    kind: Kind = Field("auto", description="What the files hold; judged from name and content if not given.")
     wavelength_m: float | None = Field(
         None, gt=0.005, lt=2, description="Radar wavelength in metres, for files that do not say (else Sentinel-1's)."
     )
-    phase_sign: Literal["range increase", "range decrease"] | None = Field(
-        None, description="What phase grows with, for files that do not say."
-    )
+    phase_sign: Sign | None = Field(None, description="What phase grows with, for files that do not say.")
     band: int | None = Field(None, ge=1, description="Band that holds the phase, for files with several.")
     nodata: float | None = Field(None, description="Value that means no data, for files that do not say.")
     png: bool = Field(True, description="Draw a picture of every scene.")
@@ -196,7 +189,9 @@ def run(config: DetectConfig) -> DetectResult:
     batch = _Batch(config, folder, detector)
     rows = batch.work(references, workers)
     result = DetectResult(folder, tuple(rows), batch.kept, batch.interrupted, time.perf_counter() - started)
-    _write_run(config, result, detector)
+    for name, problem in write_run(config, result, detector, workers=min(_cores(), _MOST_WORKERS)).items():
+        batch.journal.forget(name)
+        say(f"{problem}; it was left out, and the next run does the scene again")
     batch.journal.compact()
     return dataclasses.replace(result, seconds=time.perf_counter() - started)
 
@@ -232,12 +227,13 @@ class _Batch:
             _ = self.detector.bundle.session
         with (
             quiet_about_grids(),
-            _progress(len(references), self.kept) as report,
+            track("scanning", total=len(references), done=self.kept, text="0 flagged") as advance,
             concurrent.futures.ThreadPoolExecutor(workers) as pool,
         ):
-            self._announce(report.console, todo)
+            self._announce(todo)
             pending: dict[concurrent.futures.Future[SceneRow], Reference] = {}
             queue = iter(todo)
+            flagged = 0
             try:
                 while True:
                     # Twice as many as can run: no thread waits for the next, and nothing piles up.
@@ -248,7 +244,10 @@ class _Batch:
                     done, _ = concurrent.futures.wait(pending, return_when=concurrent.futures.FIRST_COMPLETED)
                     for future in done:
                         rows[pending.pop(future).name] = row = future.result()
-                        report.advance(row)
+                        flagged += bool(row.flagged)
+                        advance(1, text=f"{flagged} flagged")
+                        if row.status == "failed":
+                            say(f"failed: {row.message}")
             except KeyboardInterrupt:
                 self.interrupted = True
                 pool.shutdown(wait=True, cancel_futures=True)
@@ -258,10 +257,13 @@ class _Batch:
         return [rows[reference.name] for reference in references if reference.name in rows]
 
     def _kept(self, reference: Reference) -> SceneRow | None:
+        if reference.name not in self.journal.entries:
+            return None
         outputs = output_paths(self.folder, reference.name, picture=self.config.png)
-        return self.journal.find(reference.name, reference.path, self.settings, outputs)
+        state = file_state(reference.path, companions_of(reference))
+        return self.journal.find(reference.name, reference.path, state, self.settings, outputs)
 
-    def _announce(self, console: Console, todo: Sequence[Reference]) -> None:
+    def _announce(self, todo: Sequence[Reference]) -> None:
         changed = [
             reference
             for reference in todo
@@ -269,13 +271,13 @@ class _Batch:
         ]
         if changed and not self.config.overwrite:
             count = f"{len(changed)} scene{'' if len(changed) == 1 else 's'}"
-            _say(console, f"model or settings changed since the last run: {count} will be done again")
+            say(f"model or settings changed since the last run: {count} will be done again")
 
     def _one(self, reference: Reference) -> SceneRow:
         """Read, scan and write one scene; whatever goes wrong with it becomes its row."""
         started = time.perf_counter()
-        state = file_state(reference.path)
         try:
+            state = file_state(reference.path, companions_of(reference))
             examination = self._examine(reference)
             write_outputs(self.folder, reference.name, examination, picture=self.config.png)
             row = _row_of(reference, examination, time.perf_counter() - started)
@@ -355,89 +357,6 @@ def _settings_digest(config: DetectConfig, detector: Detector) -> str:
     used = config.model_dump(mode="json", include={"kind", "wavelength_m", "phase_sign", "band", "nodata", "precision"})
     used |= {"threshold": detector.threshold, "card": detector.card.model_dump(mode="json"), "version": __version__}
     return hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()
-
-
-def _write_run(config: DetectConfig, result: DetectResult, detector: Detector) -> None:
-    finished = dt.datetime.now(dt.UTC).replace(microsecond=0)
-    write_summary(result.summary, result.rows)
-    found = [result.out / f"{row.name}.detections.geojson" for row in result.rows if row.detections]
-    write_all_detections(result.out / "detections.gpkg", found)
-    facts = RunFacts(
-        threshold=detector.threshold,
-        precision=config.precision,
-        version=__version__,
-        finished=finished.strftime("%Y-%m-%d %H:%M UTC"),
-        seconds=result.seconds,
-        kept=result.kept,
-        interrupted=result.interrupted,
-        has_pictures=config.png,
-    )
-    write_text(result.report, render_report(result.rows, detector.card, facts, _pictures(config, result)))
-    provenance = {
-        "finished": finished.isoformat(),
-        "seconds": round(result.seconds, 1),
-        "threshold": detector.threshold,
-        "model": {
-            "name": detector.card.name,
-            "version": detector.card.version,
-            "folder": str(detector.bundle.folder),
-            "sha256": detector.card.sha256[detector.card.files[config.precision]],
-        },
-        "versions": {"fringewatch": __version__, "python": platform.python_version(), "numpy": np.__version__},
-    }
-    # As comments, so that the file is a settings file: `fringewatch detect --config run.yaml` repeats the run.
-    said = yaml.safe_dump(provenance, sort_keys=False, allow_unicode=True)
-    comments = "".join(f"# {line}\n" for line in said.splitlines())
-    write_text(result.out / "run.yaml", f"{config.to_yaml()}\n# What made these results:\n{comments}")
-
-
-def _pictures(config: DetectConfig, result: DetectResult) -> dict[str, str]:
-    if not config.png:
-        return {}
-    best = [row for row in report_order(result.rows) if row.status == "ok"][: config.report_pictures]
-    with concurrent.futures.ThreadPoolExecutor(min(_cores(), _MOST_WORKERS)) as pool:
-        uris = pool.map(embed_picture, (result.out / f"{row.name}.png" for row in best))
-        return {row.name: uri for row, uri in zip(best, uris, strict=True)}
-
-
-class _Report:
-    """Progress on a terminal; on anything else only the failures, one line each."""
-
-    def __init__(self, console: Console, advance: Any) -> None:
-        self.console = console
-        self._advance = advance
-        self._flagged = 0
-
-    def advance(self, row: SceneRow) -> None:
-        self._flagged += bool(row.flagged)
-        self._advance(self._flagged)
-        if row.status == "failed":
-            _say(self.console, f"failed: {row.message}")
-
-
-@contextlib.contextmanager
-def _progress(total: int, done: int) -> Iterator[_Report]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield _Report(console, lambda _: None)
-        return
-    columns = (
-        TextColumn("scanning"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[flagged]} flagged"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("scan", total=total, completed=done, flagged=0)
-        yield _Report(console, lambda flagged: bar.update(task, advance=1, flagged=flagged))
-
-
-def _say(console: Console, line: str) -> None:
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _one_line(text: str) -> str:

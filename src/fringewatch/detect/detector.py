@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -11,6 +11,7 @@ import xarray as xr
 from fringewatch.errors import ConfigError, ProductError
 from fringewatch.interferogram import pixel_size_m, validate
 from fringewatch.models import load_bundle
+from fringewatch.models.bundle import DEFAULT_BUNDLE
 from fringewatch.regions import find_regions
 from fringewatch.scan import scan
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fringewatch.models import Bundle, Card
+    from fringewatch.models.card import Precision
     from fringewatch.scan import Scan
 
 __all__ = ["Detector", "Examination"]
@@ -146,9 +148,9 @@ class Detector:
 
     def __init__(
         self,
-        model: str | Path = "fringenet",
+        model: str | Path = DEFAULT_BUNDLE,
         *,
-        precision: Literal["float32", "int8"] = "int8",
+        precision: Precision = "int8",
         threads: int | None = None,
         threshold: float | None = None,
     ) -> None:

@@ -33,8 +33,20 @@ class Entry:
     settings: str
 
 
-def file_state(path: str) -> str:
-    """Return where a local file lies, its size and modification time; of a URL the address, since no more is known."""
+def file_state(path: str, companions: Iterable[str] = ()) -> str:
+    """Return where a scene's local files lie, their sizes and modification times; of a URL the address alone.
+
+    Parameters
+    ----------
+    path
+        The phase.
+    companions
+        What is read along with it. One that goes, comes or changes changes the state.
+    """
+    return "|".join(_one_state(file) for file in (path, *companions))
+
+
+def _one_state(path: str) -> str:
     try:
         status = Path(path).stat()
     except OSError:
@@ -55,16 +67,19 @@ class Journal:
         self._path = folder / JOURNAL_NAME
         self._lock = threading.Lock()
         self.entries: dict[str, Entry] = {}
+        self._torn = False
         if self._path.is_file():
-            for line in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
+            text = self._path.read_text(encoding="utf-8", errors="replace")
+            self._torn = not text.endswith("\n")
+            for line in text.splitlines():
                 entry = _parse(line)
                 if entry is not None:
                     self.entries[entry.row.name] = entry
 
-    def find(self, name: str, file: str, settings: str, outputs: Iterable[Path]) -> SceneRow | None:
+    def find(self, name: str, file: str, state: str, settings: str, outputs: Iterable[Path]) -> SceneRow | None:
         """Return the row of a scene that need not be done again, or None."""
         entry = self.entries.get(name)
-        if entry is None or entry.settings != settings or entry.state != file_state(file):
+        if entry is None or entry.settings != settings or entry.state != state:
             return None
         if not all(path.is_file() and path.stat().st_size for path in outputs):
             return None
@@ -81,13 +96,16 @@ class Journal:
         """
         entry = Entry(row, state, settings)
         with self._lock:
-            self.entries[row.name] = entry
             try:
                 with self._path.open("a", encoding="utf-8") as handle:
-                    handle.write(_line(entry))
+                    # A line that a full disk or a power cut left unfinished must not swallow this one.
+                    handle.write("\n" * self._torn + _line(entry))
             except OSError as error:
+                self._torn = True
                 message = f"{self._path}: cannot be written ({error.strerror}); free some space or choose another --out"
                 raise OutputError(message) from error
+            self._torn = False
+            self.entries[row.name] = entry
 
     def forget(self, name: str) -> bool:
         """Drop a scene whose results are no longer good; tell whether it was known."""

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "output_paths",
     "quiet_about_grids",
+    "read_detections",
     "remove_outputs",
     "write_all_detections",
     "write_detections",
@@ -266,19 +267,44 @@ def _json_value(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def write_all_detections(path: Path, found: Sequence[Path]) -> None:
+def read_detections(path: Path) -> dict[str, Any]:
+    """Read what :func:`write_detections` wrote, as a GeoJSON feature collection.
+
+    Raises
+    ------
+    OutputError
+        If the file is gone, damaged or something else.
+    """
+    from shapely.errors import ShapelyError
+    from shapely.geometry import shape
+
+    try:
+        collection: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        for feature in collection["features"]:
+            shape(feature["geometry"])
+            # The first column that is missing is the reason given.
+            _ = [feature["properties"][column] for column in COLUMNS]
+    except OSError as error:
+        message = f"{path}: cannot be read ({error.strerror})"
+        raise OutputError(message) from error
+    except (ValueError, TypeError, KeyError, AttributeError, ShapelyError) as error:
+        message = f"{path}: is damaged ({type(error).__name__}: {' '.join(str(error).split())})"
+        raise OutputError(message) from error
+    return collection
+
+
+def write_all_detections(path: Path, collections: Sequence[dict[str, Any]]) -> None:
     """Gather the detections of a run in one GeoPackage, longitude and latitude; those in pixels are left out.
 
     Parameters
     ----------
     path
         The GeoPackage; an older one is removed where there is nothing to gather.
-    found
-        GeoJSON files that :func:`write_detections` wrote.
+    collections
+        From :func:`read_detections`.
     """
     import geopandas as gpd
 
-    collections = (json.loads(file.read_text(encoding="utf-8")) for file in found)
     features = [feature for part in collections if "pixel_grid" not in part for feature in part["features"]]
     if not features:
         path.unlink(missing_ok=True)

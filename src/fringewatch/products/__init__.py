@@ -23,7 +23,15 @@ if TYPE_CHECKING:
 
     from fringewatch.products.reference import Chunks, Kind, Sign
 
-__all__ = ["EXAMPLE_FOLDER", "EXAMPLE_PATTERN", "READERS", "Reference", "discover", "open_interferogram"]
+__all__ = [
+    "EXAMPLE_FOLDER",
+    "EXAMPLE_PATTERN",
+    "READERS",
+    "Reference",
+    "companions_of",
+    "discover",
+    "open_interferogram",
+]
 
 READERS: tuple[Reader, ...] = (licsar.READER, hyp3.READER, geotiff.READER, image.READER)
 """In the order in which they are asked."""
@@ -108,11 +116,20 @@ def open_interferogram(
         reference = _example()
     if not isinstance(reference, Reference):
         reference = _resolve(os.fspath(reference))
+    return _reader(reference).read(reference, options)
+
+
+def companions_of(reference: Reference) -> list[str]:
+    """Return the paths that reading a reference takes along: those it names, and local ones found beside it."""
+    return [*reference.companions.values(), *_reader(reference).beside(reference)]
+
+
+def _reader(reference: Reference) -> Reader:
     for reader in READERS:
         if reader.name == reference.product or (not reference.product and reader.claims(reference.path)):
-            return reader.read(reference, options)
+            return reader
     # An unknown suffix: GDAL knows more formats than we have names for.
-    return geotiff.READER.read(reference, options)
+    return geotiff.READER
 
 
 def _resolve(path: str) -> Reference:

@@ -32,7 +32,7 @@ from fringewatch.products.companions import Companions, decode_coherence, decode
 from fringewatch.products.describe import grid_assumptions
 from fringewatch.products.names import dates
 from fringewatch.products.radians import read_radians
-from fringewatch.products.reference import Reader, Reference, file_name, is_remote, join, parent, stem
+from fringewatch.products.reference import Reader, Reference, file_name, first_file, is_remote, join, parent, stem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,6 +126,16 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
     )
 
 
+def _beside(reference: Reference) -> list[str]:
+    match = _PHASE.search(file_name(reference.path))
+    if match is None or is_remote(reference.path):
+        # A zip brings its companions itself.
+        return []
+    base, cut = join(parent(reference.path), match["base"]), match["cut"]
+    names = [f"{base}_{ending}{cut}.tif" for ending in ("corr", "dem", "lv_theta", "lv_phi")]
+    return [name for path in (f"{base}.txt", *names) for name in first_file([path])]
+
+
 def _unzip(path: str) -> str:
     """Return the phase inside a zip as a GDAL path; any other path as it is."""
     zipped = _ZIP.search(file_name(path))
@@ -175,4 +185,4 @@ def _parameters(path: str) -> dict[str, str]:
     return {key.strip().lower(): value.strip() for key, colon, value in lines if colon}
 
 
-READER = Reader("hyp3", _claims, _collect, _read)
+READER = Reader("hyp3", _claims, _collect, _read, _beside)

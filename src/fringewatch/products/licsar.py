@@ -38,10 +38,10 @@ from fringewatch.products.companions import Companions, decode_coherence, decode
 from fringewatch.products.describe import grid_assumptions
 from fringewatch.products.names import dates
 from fringewatch.products.radians import read_radians
-from fringewatch.products.reference import Reader, Reference, file_name, is_remote, join, parent, stem
+from fringewatch.products.reference import Reader, Reference, file_name, first_file, is_remote, join, parent, stem
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import xarray as xr
 
@@ -146,7 +146,18 @@ def _coherence_paths(path: str, match: re.Match[str]) -> list[str]:
     return [join(parent(path), f"{before}.geo.cc{match['cut']}.tif")]
 
 
-def _geometry_paths(path: str, variable: str, cut: str) -> list[str]:
+def _beside(reference: Reference) -> list[str]:
+    path = reference.path
+    match = _PHASE.search(file_name(path))
+    if match is None or is_remote(path):
+        return []
+    found = first_file(_coherence_paths(path, match))
+    for variable in _GEOMETRY:
+        found += first_file(_geometry_paths(path, variable, match["cut"]))
+    return found
+
+
+def _geometry_paths(path: str, variable: str, cut: str) -> Iterator[str]:
     """Return where a frame's geometry may be: beside the pair, in the frame's folder, in its metadata folder."""
     ending = f".geo.{_GEOMETRY[variable]}{cut}.tif"
     frame = frame_id(path)
@@ -154,11 +165,15 @@ def _geometry_paths(path: str, variable: str, cut: str) -> list[str]:
     above = parent(parent(folder))
     if is_remote(path):
         # A listing is not to be had: the portal's own place is the only one worth a request.
-        return [join(above, "metadata", frame + ending)] if frame else []
+        if frame:
+            yield join(above, "metadata", frame + ending)
+        return
     places = [Path(place) for base in (folder, parent(folder), above) for place in (base, join(base, "metadata"))]
-    named = [str(place / (frame + ending)) for place in places] if frame else []
+    if frame:
+        yield from (str(place / (frame + ending)) for place in places)
     # A file of another frame would be on another grid, and is then left out with a note.
-    return named + [str(other) for place in places for other in sorted(place.glob(f"*{ending}"))]
+    for place in places:
+        yield from (str(other) for other in sorted(place.glob(f"*{ending}")))
 
 
 def write_licsar(
@@ -242,4 +257,4 @@ def _filled(values: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(values), values, 0).astype(np.float32)
 
 
-READER = Reader("licsar", _claims, _collect, _read)
+READER = Reader("licsar", _claims, _collect, _read, _beside)

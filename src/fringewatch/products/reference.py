@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from fringewatch.errors import ProductError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import xarray as xr
 
@@ -24,6 +24,7 @@ __all__ = [
     "Reference",
     "Sign",
     "file_name",
+    "first_file",
     "is_remote",
     "join",
     "parent",
@@ -108,17 +109,25 @@ class Reader:
         From the paths of one folder that are claimed, the references among them: one per interferogram.
     read
         Reference and options to a valid interferogram.
+    beside
+        The local files, other than those the reference names, that reading it takes along; existing ones only.
     """
 
     name: str
     claims: Callable[[str], bool]
     collect: Callable[[Sequence[str]], list[Reference]]
     read: Callable[[Reference, ReadOptions], xr.Dataset]
+    beside: Callable[[Reference], list[str]] = lambda _: []
 
 
 def is_remote(path: str) -> bool:
     """Tell whether a path is a URL or a GDAL virtual path rather than a local file."""
     return _REMOTE.match(path) is not None
+
+
+def first_file(paths: Iterable[str]) -> list[str]:
+    """Return the first of `paths` that is a local file, as a list of one or none; the rest is not looked at."""
+    return next(([path] for path in paths if not is_remote(path) and Path(path).is_file()), [])
 
 
 def file_name(path: str) -> str:

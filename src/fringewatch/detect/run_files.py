@@ -1,0 +1,117 @@
+"""The files of a whole run: the table, the detections of all scenes, the report, and what made them."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import datetime as dt
+import platform
+import struct
+from typing import TYPE_CHECKING
+
+import numpy as np
+import yaml
+
+from fringewatch._version import __version__
+from fringewatch.detect.outputs import read_detections, write_all_detections
+from fringewatch.errors import OutputError
+from fringewatch.files import write_text
+from fringewatch.report import RunFacts, embed_picture, render_report, report_order, write_summary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import Any
+
+    from fringewatch.detect.batch import DetectConfig, DetectResult
+    from fringewatch.detect.detector import Detector
+
+__all__ = ["write_run"]
+
+
+def write_run(config: DetectConfig, result: DetectResult, detector: Detector, *, workers: int) -> dict[str, str]:
+    """Write ``summary.csv``, ``detections.gpkg``, ``report.html`` and ``run.yaml``.
+
+    Parameters
+    ----------
+    config, result, detector
+        Of the run.
+    workers
+        Pictures prepared at once for the report.
+
+    Returns
+    -------
+    dict
+        By name, the scenes with a file that was damaged since an earlier run wrote it, and what is wrong with it. Such
+        a file is left out of the run's.
+
+    Raises
+    ------
+    OutputError
+        If one cannot be written.
+    """
+    damaged: dict[str, str] = {}
+    finished = dt.datetime.now(dt.UTC).replace(microsecond=0)
+    write_summary(result.summary, result.rows)
+    write_all_detections(result.out / "detections.gpkg", list(_detections(result, damaged)))
+    facts = RunFacts(
+        threshold=detector.threshold,
+        precision=config.precision,
+        version=__version__,
+        finished=finished.strftime("%Y-%m-%d %H:%M UTC"),
+        seconds=result.seconds,
+        kept=result.kept,
+        interrupted=result.interrupted,
+        has_pictures=config.png,
+    )
+    pictures = dict(_pictures(config, result, damaged, workers))
+    write_text(result.report, render_report(result.rows, detector.card, facts, pictures))
+    provenance = {
+        "finished": finished.isoformat(),
+        "seconds": round(result.seconds, 1),
+        "threshold": detector.threshold,
+        "model": {
+            "name": detector.card.name,
+            "version": detector.card.version,
+            "folder": str(detector.bundle.folder),
+            "sha256": detector.card.sha256[detector.card.files[config.precision]],
+        },
+        "versions": {"fringewatch": __version__, "python": platform.python_version(), "numpy": np.__version__},
+    }
+    # As comments, so that the file is a settings file: `fringewatch detect --config run.yaml` repeats the run.
+    said = yaml.safe_dump(provenance, sort_keys=False, allow_unicode=True)
+    comments = "".join(f"# {line}\n" for line in said.splitlines())
+    write_text(result.out / "run.yaml", f"{config.to_yaml()}\n# What made these results:\n{comments}")
+    return damaged
+
+
+def _detections(result: DetectResult, damaged: dict[str, str]) -> Iterator[dict[str, Any]]:
+    for row in result.rows:
+        if row.detections:
+            try:
+                yield read_detections(result.out / f"{row.name}.detections.geojson")
+            except OutputError as error:
+                damaged[row.name] = str(error)
+
+
+def _pictures(
+    config: DetectConfig, result: DetectResult, damaged: dict[str, str], workers: int
+) -> Iterator[tuple[str, str]]:
+    if not config.png:
+        return
+    best = [row for row in report_order(result.rows) if row.status == "ok"][: config.report_pictures]
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        found = pool.map(_embed, (result.out / f"{row.name}.png" for row in best))
+        for row, (uri, problem) in zip(best, found, strict=True):
+            if problem:
+                damaged[row.name] = problem
+            else:
+                yield row.name, uri
+
+
+def _embed(path: Path) -> tuple[str, str]:
+    """Return a picture as a data URI, or what is wrong with it."""
+    try:
+        return embed_picture(path), ""
+    except (OSError, SyntaxError, ValueError, struct.error) as error:
+        # Pillow has no error of its own for a damaged picture: each of these occurs.
+        return "", f"{path}: is damaged ({' '.join(str(error).split())})"

@@ -9,6 +9,8 @@ import http.server
 import json
 import re
 import shutil
+import subprocess
+import sys
 import threading
 
 import geopandas as gpd
@@ -225,6 +227,99 @@ def test_a_disk_that_fills_up_in_the_middle(detect, write_scene, tmp_path, monke
     code, rows = detect(tmp_path / "data")
     assert code == 0
     assert rows["b"]["status"] == "ok"
+
+
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+from fringewatch import cli
+sys.exit(cli.main(sys.argv[2:]))
+"""
+
+
+@pytest.fixture
+def detect_with_little_space(tiny_bundle_folder, tmp_path):
+    """Run the command in a process that may write files of at most `limit` bytes."""
+    pytest.importorskip("resource", reason="limits of a process are a thing of POSIX")
+
+    def command(limit, *arguments):
+        given = ["detect", tmp_path / "data", "--out", tmp_path / "results", "--model", tiny_bundle_folder, *arguments]
+        return subprocess.run(
+            [sys.executable, "-c", LIMITED, str(limit), *map(str, given)], capture_output=True, text=True, check=False
+        )
+
+    return command
+
+
+def test_a_map_that_the_disk_does_not_take(detect_with_little_space, write_scene, tmp_path):
+    """For real, all the way down; the small scenes before and after are complete, and nothing partial stays."""
+    write_scene("a.tif", shape=(60, 60), deforming=False)
+    write_scene("b.tif", shape=(600, 600))
+    write_scene("c.tif", shape=(120, 160))
+    done = detect_with_little_space(120_000)
+    assert done.returncode == 3
+    out = tmp_path / "results"
+    rows = summary(out)
+    message = rows["b"]["message"]
+    expected = f"{out / 'b.probability.tif'}: cannot be written (File too large); choose another --out, free some space"
+    assert message.startswith(expected)
+    assert done.stderr.splitlines() == [f"failed: {message}"]
+    assert "2 of 3 scanned, 1 flagged" in done.stdout
+    assert [rows[name]["status"] for name in "abc"] == ["ok", "failed", "ok"]
+    assert sorted(path.name for path in out.iterdir()) == sorted(
+        [JOURNAL_NAME, "detections.gpkg", "report.html", "run.yaml", "summary.csv"]
+        + [f"{name}{suffix}" for name in "ac" for suffix in (".detections.geojson", ".png", ".probability.tif")]
+    )
+    with rasterio.open(out / "c.probability.tif") as file:
+        assert file.read(1).max() > 0.9
+    assert len(gpd.read_file(out / "detections.gpkg")) == 1
+    # With space again, only what failed is done.
+    done = detect_with_little_space(10**9)
+    assert done.returncode == 0
+    assert "3 of 3 scanned (2 unchanged since an earlier run), 2 flagged" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("limit", "deforming", "file"),
+    [(8_000, False, "report.html"), (40_000, True, "detections.gpkg"), (100, False, "summary.csv")],
+)
+def test_a_file_of_the_run_that_the_disk_does_not_take(
+    detect_with_little_space, write_scene, tmp_path, limit, deforming, file
+):
+    write_scene("a.tif", shape=(120, 160) if deforming else (60, 60), deforming=deforming)
+    done = detect_with_little_space(limit, "--no-png")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    *failures, line = done.stderr.splitlines()
+    path = re.escape(str(tmp_path / "results" / file))
+    assert re.fullmatch(rf"fringewatch: {path}: cannot be written \(File too large\); choose another --out, .*", line)
+    assert all(other.startswith("failed: ") for other in failures)
+    assert bool(failures) == (file == "summary.csv")
+    assert not list((tmp_path / "results").glob("*.partial*"))
+    assert not list((tmp_path / "results").glob(".*.partial*"))
+    assert not (tmp_path / "results" / file).exists()
+
+
+def test_what_is_missing_beside_a_scene_is_said_and_no_error(detect, write_scene, tmp_path, capsys):
+    """No coherence, no line of sight; the next pair has a coherence that is damaged, the last one a good one."""
+    for pair in ("20200101_20200113", "20200113_20200125", "20200125_20200206"):
+        write_scene(f"{pair}.geo.diff_pha.tif")
+    (tmp_path / "data" / "20200113_20200125.geo.cc.tif").write_bytes(b"II*\0" + bytes(100))
+    write_scene("20200125_20200206.geo.cc.tif", phase=np.full((160, 200), 200, np.uint8), nodata=0)
+    code, rows = detect(tmp_path / "data")
+    assert code == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert "3 of 3 scanned, 3 flagged" in printed.out
+    assert {row["status"] for row in rows.values()} == {"ok"}
+    geometry = "los_east, los_north, los_up, height"
+    missing, damaged, good = (row["message"] for row in rows.values())
+    assert missing == f"not found beside the interferogram: coherence, {geometry}"
+    assert re.match(
+        r"coherence was left out: .*20200113_20200125\.geo\.cc\.tif: is in no known raster format or damaged", damaged
+    )
+    assert damaged.endswith(f"; not found beside the interferogram: {geometry}")
+    assert good == f"not found beside the interferogram: {geometry}"
 
 
 def test_an_error_nobody_foresaw_is_a_row_too(detect, write_scene, tmp_path, monkeypatch):

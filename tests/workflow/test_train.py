@@ -2,12 +2,13 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
 import xarray as xr
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 pytest.importorskip("lightning")
 
 from fringewatch.encoding import Encoding
@@ -17,7 +18,8 @@ from fringewatch.scan import scan, scene_logit
 from fringewatch.simulate import preset, simulate
 from fringewatch.training.cache import build_cache, decode_phase, encode_phase
 from fringewatch.training.data import SampleData, loader
-from fringewatch.training.module import peak_logit
+from fringewatch.training.fit import check_resume, clear
+from fringewatch.training.module import MapModule, peak_logit
 from fringewatch.training.run import TrainConfig, run
 
 pytestmark = pytest.mark.train
@@ -83,6 +85,69 @@ def test_resume_refuses_other_settings_and_lists_them(trained):
     config, _ = trained
     with pytest.raises(TrainingError, match=r"other settings \(learning_rate: 0\.003 -> 0\.1\)"):
         run(config.model_copy(update={"resume": True, "learning_rate": 0.1}))
+
+
+@pytest.mark.slow
+def test_interrupted_and_resumed_run_ends_like_an_uninterrupted_one(trained, tmp_path, monkeypatch):
+    config = trained[0].model_copy(update={"epochs": 2})
+    whole = run(config.model_copy(update={"out": tmp_path / "whole"}))
+
+    halved = config.model_copy(update={"out": tmp_path / "halved"})
+    steps = MapModule.training_step
+
+    def stop_in_the_second_epoch(module, batch, index):
+        if module.current_epoch == 1 and index == 2:
+            raise KeyboardInterrupt
+        return steps(module, batch, index)
+
+    monkeypatch.setattr(MapModule, "training_step", stop_in_the_second_epoch)
+    with pytest.raises(KeyboardInterrupt):
+        run(halved)
+    monkeypatch.undo()
+    resumed = run(halved.model_copy(update={"resume": True}))
+
+    first, second = (torch.load(result.history.parent / "weights.pt", weights_only=True) for result in (whole, resumed))
+    for name, value in first.items():
+        torch.testing.assert_close(value, second[name], rtol=1e-4, atol=1e-5, msg=name)
+    assert resumed.history.read_text().count("\n") == 3
+    assert whole.history.read_text().splitlines()[1] == resumed.history.read_text().splitlines()[1]
+
+
+@pytest.mark.slow
+def test_finished_run_can_be_calibrated_anew_without_changing_the_network(trained, tmp_path):
+    config, result = trained
+    out = tmp_path / "copy"
+    shutil.copytree(config.out, out)
+    again = run(config.model_copy(update={"out": out, "resume": True, "false_alarm_rate": 0.2}))
+    before, after = (json.loads((bundle / "card.json").read_text()) for bundle in (result.bundle, again.bundle))
+    assert before["sha256"]["model.onnx"] == after["sha256"]["model.onnx"]
+    assert after["thresholds"]["false_alarm_rate"] == 0.2
+
+
+def test_fresh_run_never_takes_an_old_checkpoint(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").write_bytes(b"of another run")
+    clear(tmp_path)
+    with pytest.raises(ConfigError, match="no checkpoint to resume from"):
+        check_resume(TrainConfig(out=tmp_path, resume=True), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"simulation": {"kinds": {"volcano": 1.0}}}, "training needs quiet scenes and others"),
+        ({"simulation": {"deth_m": 3}}, "unknown key 'deth_m'"),
+    ],
+)
+def test_population_that_cannot_be_trained_on_is_refused_before_any_work(tmp_path, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        run(TrainConfig(out=tmp_path / "none", **settings))
+    assert not (tmp_path / "none").exists()
+
+
+def test_batch_larger_than_the_set():
+    with pytest.raises(ConfigError, match="no step would be made"):
+        TrainConfig.build({"samples": 64, "batch_size": 65})
 
 
 def test_resume_without_a_checkpoint(tmp_path):

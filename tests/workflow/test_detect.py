@@ -305,7 +305,7 @@ def test_what_is_missing_beside_a_scene_is_said_and_no_error(detect, write_scene
     for pair in ("20200101_20200113", "20200113_20200125", "20200125_20200206"):
         write_scene(f"{pair}.geo.diff_pha.tif")
     (tmp_path / "data" / "20200113_20200125.geo.cc.tif").write_bytes(b"II*\0" + bytes(100))
-    write_scene("20200125_20200206.geo.cc.tif", phase=np.full((160, 200), 200, np.uint8), nodata=0)
+    write_scene("20200125_20200206.geo.cc.tif", phase=np.full((160, 200), 0.8, np.float32))
     code, rows = detect(tmp_path / "data")
     assert code == 0
     printed = capsys.readouterr()
@@ -460,7 +460,7 @@ def test_a_kept_file_that_was_damaged_costs_only_itself(detect, write_scene, tmp
 def test_a_companion_that_changes_makes_its_scene_be_done_again(detect, write_scene, tmp_path, capsys):
     pair = write_scene("20200101_20200113.geo.diff_pha.tif")
     write_scene("20200113_20200125.geo.diff_pha.tif")
-    flat = np.full((160, 200), 200, np.uint8)
+    flat = np.full((160, 200), 0.8, np.float32)
 
     def kept():
         capsys.readouterr()
@@ -470,11 +470,11 @@ def test_a_companion_that_changes_makes_its_scene_be_done_again(detect, write_sc
 
     assert kept() == 0
     assert kept() == 2
-    write_coherence = functools.partial(write_scene, "20200101_20200113.geo.cc.tif", nodata=0)
+    write_coherence = functools.partial(write_scene, "20200101_20200113.geo.cc.tif")
     write_coherence(phase=flat)  # one that comes
     assert kept() == 1
     assert kept() == 2
-    write_coherence(phase=flat // 2)  # one that changes
+    write_coherence(phase=flat / 2)  # one that changes
     assert kept() == 1
     pair.with_name("20200101_20200113.geo.cc.tif").unlink()  # one that goes
     assert kept() == 1

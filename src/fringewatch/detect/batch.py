@@ -222,18 +222,18 @@ class _Batch:
             else:
                 rows[reference.name] = kept
         self.kept = len(rows)
+        flagged = sum(bool(row.flagged) for row in rows.values())
         if todo:
             # Before there are threads: a network that cannot be loaded is one error, and it is loaded once.
             _ = self.detector.bundle.session
         with (
             quiet_about_grids(),
-            track("scanning", total=len(references), done=self.kept, text="0 flagged") as advance,
+            track("scanning", total=len(references), done=self.kept, text=f"{flagged} flagged") as advance,
             concurrent.futures.ThreadPoolExecutor(workers) as pool,
         ):
             self._announce(todo)
             pending: dict[concurrent.futures.Future[SceneRow], Reference] = {}
             queue = iter(todo)
-            flagged = 0
             try:
                 while True:
                     # Twice as many as can run: no thread waits for the next, and nothing piles up.
@@ -307,14 +307,14 @@ class _Batch:
             # Nothing of ours: a picture of that name is the user's own.
             return ""
         try:
-            remove_outputs(self.folder, reference.name, spare=self._inputs)
+            remove_outputs(self.folder, reference.name, picture=self.config.png, spare=self._inputs)
         except OutputError as error:
             return f"; {_one_line(str(error))}"
         return ""
 
     @functools.cached_property
     def _inputs(self) -> frozenset[Path]:
-        return frozenset(Path(path).resolve() for path in self._paths if not is_remote(path))
+        return frozenset(Path(path).resolve() for path in self._paths if not is_remote(path) and "\0" not in path)
 
     def _examine(self, reference: Reference) -> Examination:
         config = self.config

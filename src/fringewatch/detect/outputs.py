@@ -94,12 +94,12 @@ def write_outputs(folder: Path, name: str, examination: Examination, *, picture:
         write_picture(paths[2], examination)
 
 
-def remove_outputs(folder: Path, name: str, *, spare: Collection[Path] = ()) -> None:
+def remove_outputs(folder: Path, name: str, *, picture: bool, spare: Collection[Path] = ()) -> None:
     """Remove the files of a scene that has failed, so that no older map passes for the answer.
 
     Parameters
     ----------
-    folder, name
+    folder, name, picture
         As for :func:`write_outputs`.
     spare
         Resolved paths that stay, whatever their name: the inputs of the run.
@@ -109,7 +109,7 @@ def remove_outputs(folder: Path, name: str, *, spare: Collection[Path] = ()) -> 
     OutputError
         If one cannot be removed.
     """
-    for path in output_paths(folder, name, picture=True):
+    for path in output_paths(folder, name, picture=picture):
         try:
             if path.resolve() not in spare:
                 path.unlink(missing_ok=True)

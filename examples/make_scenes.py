@@ -2,8 +2,8 @@
 
 python examples/make_scenes.py
 
-The volcano also becomes the example inside the package, which ``open_interferogram()`` opens. Training uses other seeds.
-The scenes are simulated and lie in the open Atlantic on purpose: nobody should take them for a real place.
+The volcano also becomes the example inside the package, which ``open_interferogram()`` opens. No training uses these
+seeds. The scenes are simulated and lie in the open Atlantic on purpose: nobody should take them for a real place.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from fringewatch._version import __version__
 from fringewatch.config import Config
-from fringewatch.errors import ConfigError, FringewatchError
+from fringewatch.errors import ConfigError, FringewatchError, require
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,15 +36,25 @@ class Verb(NamedTuple):
     config: str
     run: str
     summary: str
+    needs: tuple[str, str] | None = None
+    """A package that the light install lacks, and the extra that brings it."""
 
+
+_TORCH = ("torch", "train")
 
 VERBS = {
     "detect": Verb("fringewatch.detect", "DetectConfig", "run", "find deformation in interferograms"),
     "simulate": Verb("fringewatch.simulate.run", "SimulateConfig", "run", "make interferograms with known deformation"),
-    "train": Verb("fringewatch.training.run", "TrainConfig", "run", "train a network and export a model bundle"),
+    "train": Verb(
+        "fringewatch.training.run", "TrainConfig", "run", "train a network and export a model bundle", _TORCH
+    ),
     "evaluate": Verb("fringewatch.evaluate", "EvaluateConfig", "run", "score a model on labelled interferograms"),
     "networks": Verb(
-        "fringewatch.networks.listing", "NetworksConfig", "run", "list the study's networks with their parameters"
+        "fringewatch.networks.listing",
+        "NetworksConfig",
+        "run",
+        "list the study's networks with their parameters",
+        _TORCH,
     ),
     "models": Verb("fringewatch.cli", "ModelsConfig", "run_models", "list the model bundles, or print one's card"),
 }
@@ -149,6 +159,8 @@ def _dispatch(given: list[str]) -> int:
 
 
 def _run(name: str, verb: Verb, arguments: Sequence[str]) -> int:
+    if verb.needs is not None:
+        require(verb.needs[0], extra=verb.needs[1])
     module = importlib.import_module(verb.module)
     config = _parse(name, getattr(module, verb.config), arguments)
     result = getattr(module, verb.run)(config)

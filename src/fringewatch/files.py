@@ -39,9 +39,7 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         # mkstemp makes files private; results are shared like any other file of the user.
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
+        temporary.chmod(0o666 & ~_UMASK)
         temporary.replace(target)
     except OSError as error:
         if isinstance(error, OutputError):
@@ -67,6 +65,16 @@ def ensure_folder(folder: str | Path) -> Path:
     except OSError as error:
         raise OutputError(_explain(folder, error)) from error
     return folder
+
+
+def _read_umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+# The umask can only be read by setting it, which is no business of threads: once, on import.
+_UMASK = _read_umask()
 
 
 def _explain(target: Path, error: OSError) -> str:

@@ -5,7 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from fringewatch.networks.fringenet import FringeNet, receptive_radius_px  # noqa: E402
+from fringewatch.networks.fringenet import FringeNet, receptive_radius_px
 
 pytestmark = pytest.mark.train
 

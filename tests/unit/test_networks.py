@@ -8,11 +8,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from fringewatch.errors import ConfigError  # noqa: E402
-from fringewatch.networks.layers import BatchNorm2d  # noqa: E402
-from fringewatch.networks.listing import NetworksConfig, NetworksListing, count_study, run  # noqa: E402
-from fringewatch.networks.registry import STUDY, build, count_parameters, create, list_networks  # noqa: E402
-from fringewatch.networks.tops import PoolingTop  # noqa: E402
+from fringewatch.errors import ConfigError
+from fringewatch.networks.layers import BatchNorm2d
+from fringewatch.networks.listing import NetworksConfig, NetworksListing, count_study, run
+from fringewatch.networks.registry import STUDY, build, count_parameters, create, list_networks
+from fringewatch.networks.tops import PoolingTop
 
 pytestmark = pytest.mark.train
 

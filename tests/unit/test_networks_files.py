@@ -8,12 +8,12 @@ import pytest
 torch = pytest.importorskip("torch")
 h5py = pytest.importorskip("h5py")
 
-from fringewatch.errors import BundleError, OutputError  # noqa: E402
-from fringewatch.networks.classifier import Classifier  # noqa: E402
-from fringewatch.networks.graph import INPUT, LayerGraph  # noqa: E402
-from fringewatch.networks.keras_weights import load_keras_weights, save_keras_weights  # noqa: E402
-from fringewatch.networks.layers import Add, BatchNorm2d, Conv2d  # noqa: E402
-from fringewatch.networks.tops import PoolingTop  # noqa: E402
+from fringewatch.errors import BundleError, OutputError
+from fringewatch.networks.classifier import Classifier
+from fringewatch.networks.graph import INPUT, LayerGraph
+from fringewatch.networks.keras_weights import load_keras_weights, save_keras_weights
+from fringewatch.networks.layers import Add, BatchNorm2d, Conv2d
+from fringewatch.networks.tops import PoolingTop
 
 pytestmark = pytest.mark.train
 

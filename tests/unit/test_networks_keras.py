@@ -6,8 +6,8 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("h5py")
 
-from fringewatch.networks.keras_weights import load_keras_weights, save_keras_weights  # noqa: E402
-from fringewatch.networks.registry import count_parameters, create  # noqa: E402
+from fringewatch.networks.keras_weights import load_keras_weights, save_keras_weights
+from fringewatch.networks.registry import count_parameters, create
 
 pytestmark = [
     pytest.mark.train,

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["CHUNK", "Samples", "build_cache", "decode_phase", "encode_phase"]
 
 CHUNK = 256
+FORMAT = 1
+"""Raised whenever the simulator or the coding changes, so that stale samples are not taken for new ones."""
 _STEPS = 254
 
 
@@ -86,7 +88,7 @@ def build_cache(
     progress
         Called with the number of samples of each finished chunk.
     """
-    key = {"spec": spec.model_dump(mode="json"), "seed": seed, "stride": stride, "fold": fold, "format": 1}
+    key = {"spec": spec.model_dump(mode="json"), "seed": seed, "stride": stride, "fold": fold, "format": FORMAT}
     key["noise"] = _fingerprint(noise_folder)
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     folder = ensure_folder(Path(folder) / f"{fold}-{digest}")
@@ -119,8 +121,11 @@ def build_cache(
 def _fingerprint(noise_folder: str | Path | None) -> str:
     if noise_folder is None:
         return ""
-    names = "\n".join(sorted(f"{path.name}:{path.stat().st_size}" for path in Path(noise_folder).glob("*.png")))
-    return hashlib.sha256(names.encode()).hexdigest()[:16]
+    digest = hashlib.sha256()
+    for path in sorted([*Path(noise_folder).glob("*.png"), Path(noise_folder) / "manifest.csv"]):
+        if path.is_file():
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def _load(folder: Path, chunks: list[tuple[int, int]]) -> Samples:
@@ -158,7 +163,7 @@ def _make_chunk(job: tuple[Path, SceneSpec, int, int, int, int, str | Path | Non
             phase=np.stack(phase),
             coverage=np.stack(coverage_all),
             label=np.array(label, np.uint8),
-            kind=np.array(kind, "U10"),
+            kind=np.array(kind, np.str_),
             real=np.array(real, bool),
         )
     return size

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
+from fringewatch.conventions import wrap
 from fringewatch.training.cache import decode_phase
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class SampleData(Dataset[Row]):
                 codes, coverage = codes[:, ::-1], coverage[:, ::-1]
         # The encoding is applied to the 256 phases a code can stand for, then looked up: the same numbers, far faster.
         # Channels last, as the network computes, so that nothing is copied again.
-        table = np.ascontiguousarray(self.encoding(_wrapped(phases)[None, :])[:, 0, :].T)
+        table = np.ascontiguousarray(self.encoding(wrap(phases)[None, :])[:, 0, :].T)
         (height, width), stride = codes.shape, codes.shape[0] // coverage.shape[0]
         valid = (codes > 0).reshape(height // stride, stride, width // stride, stride).any(axis=(1, 3))
         return (
@@ -78,11 +79,6 @@ class SampleData(Dataset[Row]):
             valid.astype(np.float32),
             int(self.samples.label[index]),
         )
-
-
-def _wrapped(phases: NDArray[np.float32]) -> NDArray[np.float32]:
-    wrapped: NDArray[np.float32] = np.remainder(phases + np.float32(np.pi), np.float32(2 * np.pi)) - np.float32(np.pi)
-    return wrapped
 
 
 def _collate(rows: list[Row]) -> Batch:

@@ -122,7 +122,10 @@ def quantise(source: str | Path, target: str | Path, inputs: Iterable[NDArray[np
         def get_next(self) -> dict[str, Any] | None:
             return next(self.batches, None)
 
-    logging.getLogger().setLevel(logging.ERROR)
+    root = logging.getLogger()
+    level = root.level
+    # The quantiser advises through the root logger; its advice has been followed.
+    root.setLevel(logging.ERROR)
     with atomic_path(target) as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         prepared = temporary.with_suffix(".prepared.onnx")
@@ -144,3 +147,4 @@ def quantise(source: str | Path, target: str | Path, inputs: Iterable[NDArray[np
             )
         finally:
             prepared.unlink(missing_ok=True)
+            root.setLevel(level)

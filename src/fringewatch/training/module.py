@@ -38,9 +38,9 @@ def peak_logit(map_logits: Tensor, valid: Tensor) -> Tensor:
 class MapModule(lightning.LightningModule):
     """Train a network with map and scene outputs.
 
-    The loss is the sum of three parts: binary cross-entropy of the map, each pixel weighted so that deformation and
-    background count alike; binary cross-entropy of the scene logit that detection will use (the map's smoothed peak);
-    cross-entropy of the scene head.
+    The loss is the sum of three parts: binary cross-entropy of the map, deforming pixels weighted by `positive_weight`;
+    binary cross-entropy of the scene logit that detection will use (the map's smoothed peak); cross-entropy of the
+    scene head.
 
     Parameters
     ----------

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import fringewatch as fw
 from fringewatch.errors import ProductError
-from fringewatch.products import Reference
+from fringewatch.products import Reference, companions_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -194,3 +194,39 @@ def test_a_folder_with_several_must_be_narrowed(tmp_path: Path) -> None:
     touch(tmp_path, "a.tif", "b.tif")
     with pytest.raises(ProductError, match=r"several interferograms \(a, b, ...\)"):
         fw.open_interferogram(tmp_path)
+
+
+def test_a_folder_of_many_pairs_is_listed_once_for_its_geometry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All pairs flat in one folder; and what is added later is seen."""
+    folder = tmp_path / "flat"
+    names = [f"2018{month:02}01_20190101.geo.diff_pha.tif" for month in range(1, 13)]
+    touch(folder, *names, f"{FRAME}.geo.E.tif")
+    os.utime(folder, (1e9, 1e9))
+    listed: list[str] = []
+    original = os.scandir
+
+    def scandir(place: str) -> Any:
+        listed.append(place)
+        return original(place)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+
+    def companions() -> set[tuple[str, ...]]:
+        references = [Reference(str(folder / name), "licsar") for name in names]
+        return {tuple(path.rpartition(os.sep)[2] for path in companions_of(reference)) for reference in references}
+
+    assert companions() == {(f"{FRAME}.geo.E.tif",)}
+    assert listed.count(str(folder)) == 1
+    touch(folder, f"{FRAME}.geo.hgt.tif")
+    assert companions() == {(f"{FRAME}.geo.E.tif", f"{FRAME}.geo.hgt.tif")}
+
+
+def test_companions_of_hyp3_and_of_references_that_name_theirs(tmp_path: Path) -> None:
+    endings = ("wrapped_phase.tif", "corr.tif", "lv_phi.tif", "amp.tif")
+    phase, corr, phi, _, text = touch(tmp_path, *(f"{HYP3}_{ending}" for ending in endings), f"{HYP3}.txt")
+    assert companions_of(Reference(str(phase))) == [str(text), str(corr), str(phi)]
+    assert companions_of(Reference(str(phase), companions={"height": "dem.tif"}))[0] == "dem.tif"
+    assert companions_of(Reference(f"https://example.org/{HYP3}_wrapped_phase.tif")) == []
+    assert companions_of(Reference("etna.tif", companions={"height": "dem.tif"})) == ["dem.tif"]

@@ -314,3 +314,26 @@ def test_a_picture_is_read_whole_and_as_grey(tmp_path: Path, options: dict[str, 
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40), np.uint8)).save(path)
     with pytest.raises(ProductError, match=r"patch\.png: (kind|band)=.* was asked for, but .*; leave (kind|band) out"):
         fw.open_interferogram(path, **options)
+
+
+@pytest.mark.parametrize("palette", [False, True])
+def test_no_single_value_of_a_colour_is_no_data(tmp_path: Path, palette: bool) -> None:
+    hue = np.tile(np.arange(250, dtype=np.uint8), (40, 1))
+    full = np.full_like(hue, 255)
+    colours = Image.fromarray(np.stack([hue, full, full], -1), "HSV").convert("RGB")
+    path = tmp_path / "quicklook.png"
+    (colours.quantize(250) if palette else colours).save(path)
+    fw.open_interferogram(path)
+    with pytest.raises(ProductError, match=r"nodata=0 was asked for, but a colour has no single value.*leave nodata"):
+        fw.open_interferogram(path, nodata=0)
+
+
+def test_a_value_of_a_grey_palette_is_no_data(tmp_path: Path) -> None:
+    grey = np.tile(np.arange(200, dtype=np.uint8), (40, 1))
+    picture = Image.fromarray(grey, "P")
+    picture.putpalette([value for value in range(256) for _ in range(3)])
+    path = tmp_path / "patch.png"
+    picture.save(path)
+    phase = fw.open_interferogram(path, nodata=7)["phase"].values
+    assert np.flatnonzero(np.isnan(phase).all(axis=0)).tolist() == [7]
+    assert np.isnan(phase).sum() == 40

@@ -107,7 +107,10 @@ def _choose_decoder(
         for value, color in info.colormap.items():
             table[value] = color
         if len(info.dtypes) == 1 and (table[:, 0] == table[:, 1]).all() and (table[:, 1] == table[:, 2]).all():
-            return _Palette(table, _Grey(255.0)), ["grey was taken as phase: black -pi, white pi"]
+            return _Palette(table, _Grey(255.0, nodata=options.nodata)), [
+                "grey was taken as phase: black -pi, white pi"
+            ]
+        _refuse_nodata(info, options)
         return _Palette(table, _Hue()), _judge_colors(info, _expand(table, _first_block(info, raw)))
     nodata = options.nodata if options.nodata is not None else info.nodata[0]
     white = 65535.0 if info.dtypes[0] == "uint16" else 255.0
@@ -115,12 +118,22 @@ def _choose_decoder(
     if colored:
         block = _first_block(info, raw)
         if not (np.array_equal(block[0], block[1]) and np.array_equal(block[1], block[2])):
+            _refuse_nodata(info, options)
             return _Hue(white), _judge_colors(info, block)
     grey = _Grey(white, nodata=nodata, alpha=len(info.dtypes) in {2, 4} or raw.shape[0] > len(info.dtypes))
     notes = ["grey was taken as phase: black -pi, white pi"]
     if not grey.alpha and nodata is None:
         notes.append("the picture has no alpha: every pixel was taken as valid")
     return grey, notes
+
+
+def _refuse_nodata(info: RasterInfo, options: ReadOptions) -> None:
+    if options.nodata is not None:
+        message = (
+            f"{info.path}: nodata={options.nodata:g} was asked for, but a colour has no single value, and pixels "
+            "without colour are no data as it is; leave nodata out, or make the others transparent"
+        )
+        raise ProductError(message)
 
 
 def _first_block(info: RasterInfo, raw: Array) -> np.ndarray:

@@ -23,7 +23,10 @@ integrated with the LiCSAR automated Sentinel-1 InSAR processor, Remote Sensing 
 
 from __future__ import annotations
 
+import functools
+import os
 import re
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,6 +66,8 @@ _OTHER = re.compile(
     r"|\.geo\.(?:diff|diff_unfiltered|unw|cc|mag_cc)(?:_blk|_small)?\.(?:png|kmz)$"
 )
 _GEOMETRY = {"los_east": "E", "los_north": "N", "los_up": "U", "height": "hgt"}
+_GEOMETRY_NAME = re.compile(rf"\.geo\.(?:{'|'.join(_GEOMETRY.values())}){_CUT}\.tif$")
+_SETTLED_NS = 2_000_000_000
 
 
 def frame_id(path: str) -> str:
@@ -173,7 +178,29 @@ def _geometry_paths(path: str, variable: str, cut: str) -> Iterator[str]:
         yield from (str(place / (frame + ending)) for place in places)
     # A file of another frame would be on another grid, and is then left out with a note.
     for place in places:
-        yield from (str(other) for other in sorted(place.glob(f"*{ending}")))
+        yield from (other for other in _geometry_in(place) if other.endswith(ending))
+
+
+def _geometry_in(place: Path) -> tuple[str, ...]:
+    """Return the geometry files of a folder, sorted; none where there is no such folder."""
+    try:
+        changed_ns = place.stat().st_mtime_ns
+        # Asked for every scene of an archive, whose folder may hold all of them: one listing each would be quadratic.
+        # A folder that has just changed may do so again before the clock of its file system ticks.
+        settled = time.time_ns() - changed_ns > _SETTLED_NS
+        return _cached_listing(str(place), changed_ns) if settled else _listing(str(place))
+    except OSError:
+        return ()
+
+
+def _listing(place: str) -> tuple[str, ...]:
+    with os.scandir(place) as entries:
+        return tuple(sorted(entry.path for entry in entries if _GEOMETRY_NAME.search(entry.name)))
+
+
+@functools.lru_cache(maxsize=256)
+def _cached_listing(place: str, _changed_ns: int) -> tuple[str, ...]:
+    return _listing(place)
 
 
 def write_licsar(

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 __all__ = ["Scored", "calibrate", "score_samples"]
 
 
+_OTHER_RATES_PERCENT = (1, 2, 5, 10)
+"""Rates for which the card also gives the threshold, for those who want fewer false alarms or miss less."""
+
+
 class Scored(NamedTuple):
     """What a bundle says of held-out samples."""
 
@@ -83,21 +87,19 @@ def calibrate(
     score = scene_calibration(scored.scene_logit.astype(np.float32)).astype(float)
 
     groups = {"simulated": ~samples.real, "real": samples.real}
-    levels, counts, scores = [], [], {}
+    quiet = {name: score[group & ~label] for name, group in groups.items() if (group & ~label).any()}
+    counts = [f"{len(scores_of)} {name}" for name, scores_of in quiet.items()]
+    if real_quiet and "real" in quiet:
+        counts[-1] += f" ({real_quiet})"
+    scene = _threshold(quiet, false_alarm_rate)
+    scores = {}
     for name, group in groups.items():
-        quiet = group & ~label
-        if not quiet.any():
-            continue
-        levels.append(threshold_for_false_alarm_rate(score[quiet], false_alarm_rate))
-        counts.append(f"{int(quiet.sum())} {name}" + (f" ({real_quiet})" if name == "real" and real_quiet else ""))
-        if (group & label).any():
+        if (group & label).any() and name in quiet:
             scores[f"auroc_{name}_background"] = auroc(label[group], score[group])
-    scene = float(np.clip(max(levels), 0.0, 1.0))
-    for name, group in groups.items():
-        if (group & label).any():
             scores[f"recall_{name}_background"] = float(np.mean(score[group & label] >= scene))
-        if (group & ~label).any():
-            scores[f"false_alarm_rate_{name}_background"] = float(np.mean(score[group & ~label] >= scene))
+            scores[f"false_alarm_rate_{name}_background"] = float(np.mean(quiet[name] >= scene))
+    for percent in _OTHER_RATES_PERCENT:
+        scores[f"threshold_for_{percent}_percent_false_alarms"] = _threshold(quiet, percent / 100)
     thresholds = Thresholds(
         scene=scene,
         false_alarm_rate=false_alarm_rate,
@@ -107,6 +109,11 @@ def calibrate(
         ),
     )
     return map_calibration, scene_calibration, thresholds, scores
+
+
+def _threshold(quiet: dict[str, NDArray[np.float64]], rate: float) -> float:
+    """Return the score that no set of quiet scenes reaches more often than at `rate`."""
+    return float(np.clip(max(threshold_for_false_alarm_rate(scores, rate) for scores in quiet.values()), 0.0, 1.0))
 
 
 def _fit(logits: NDArray[np.float64], truth: NDArray[np.bool_], fitted_on: str) -> Calibration:

@@ -47,7 +47,7 @@ class TrainConfig(Config):
     precision: Literal["bf16-mixed", "32-true"] = Field("bf16-mixed", description="Arithmetic of training.")
     accelerator: Literal["auto", "cpu", "gpu"] = Field("auto", description="Where to train.")
     workers: int = Field(2, ge=0, description="Processes that simulate samples.")
-    false_alarm_rate: float = Field(0.02, gt=0, lt=1, description="Share of quiet scenes that may be flagged.")
+    false_alarm_rate: float = Field(0.1, gt=0, lt=1, description="Share of quiet scenes that may be flagged.")
     seed: int = Field(0, ge=0, description="Seed of samples, initial weights, order and augmentation.")
     resume: bool = Field(False, description="Go on from the last checkpoint in --out.")
 

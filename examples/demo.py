@@ -32,8 +32,8 @@ def overlap(phase: Path, found: gpd.GeoDataFrame, truth: np.ndarray) -> float:
 def main(out: Path) -> int:
     """Detect in every example scene; return 0 where all of them could be read.
 
-    A wrong verdict is shown, not hidden, and is no failure of the demo: the steep cone is there because stratified delay
-    over it can look like inflation to anything that sees a single interferogram.
+    A wrong verdict is shown, not hidden, and is no failure of the demo: the steep cone is there because stratified
+    delay over it can look like inflation to anything that sees a single interferogram.
     """
     result = run(DetectConfig(inputs=(str(SCENES),), out=out))
 

@@ -344,7 +344,11 @@ def _flat(scores: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     found = []
     for key, value in scores.items():
         name = f"{prefix}{key}".replace("_", " ")
-        if isinstance(value, dict):
+        if isinstance(value, dict) and set(value) == {"value", "low", "high"}:
+            if value["value"] is not None:
+                interval = "" if value["low"] is None else f" ({value['low']:.3f} to {value['high']:.3f})"
+                found.append((name, f"{value['value']:.3f}{interval}"))
+        elif isinstance(value, dict):
             found += _flat(value, f"{name}, ")
         else:
             found.append((name, f"{value:.4f}" if isinstance(value, float) else str(value)))

@@ -154,6 +154,7 @@ def _describe_training(config: TrainConfig, samples: Samples) -> dict[str, Any]:
         "settings": config.model_dump(
             mode="json", exclude={"out", "cache", "noise_from", "workers", "resume", "description"}
         ),
+        "population": config.spec().model_dump(mode="json"),
         "samples": len(samples.label),
         "samples_by_kind": {str(k): int(n) for k, n in zip(*np.unique(samples.kind, return_counts=True), strict=True)},
         "samples_on_real_noise": int(samples.real.sum()),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fringewatch.detect.batch import DetectConfig, DetectResult, run
+from fringewatch.detect.batch import run
 from fringewatch.detect.detector import Detector, Examination
+from fringewatch.detect.settings import DetectConfig, DetectResult
 
 __all__ = ["DetectConfig", "DetectResult", "Detector", "Examination", "run"]

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from fringewatch.detect.batch import DetectConfig, DetectResult
     from fringewatch.detect.detector import Detector
+    from fringewatch.detect.settings import DetectConfig, DetectResult
 
 __all__ = ["write_run"]
 

@@ -9,28 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fringewatch.errors import ProductError
+from fringewatch.patches import read_phase
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["RealNoise", "read_grey_alpha"]
-
-
-def read_grey_alpha(path: Path) -> NDArray[np.float32]:
-    """Read an 8-bit grey or grey + alpha picture of wrapped phase; alpha 0 becomes NaN.
-
-    Grey 0 ... 255 is -pi ... pi. Kept apart from the product readers so that training needs no raster library.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as picture:
-            array = np.asarray(picture.convert("LA"), np.float32)
-    except (OSError, UnidentifiedImageError) as error:
-        message = f"{path}: cannot be read as a picture ({error}); expected an 8-bit grey PNG, with or without alpha"
-        raise ProductError(message) from error
-    phase = array[..., 0] * np.float32(2 * np.pi / 255) - np.float32(np.pi)
-    return np.where(array[..., 1] > 0, phase, np.float32(np.nan))
+__all__ = ["RealNoise"]
 
 
 class RealNoise:
@@ -39,8 +23,8 @@ class RealNoise:
     Parameters
     ----------
     folder
-        PNG patches (see :func:`read_grey_alpha`); with a ``manifest.csv`` whose columns ``file`` and ``site`` tell
-        which patches belong together. Without one, the part of the name before ``__`` is the site.
+        PNG patches, see :func:`fringewatch.patches.read_phase`; with a ``manifest.csv`` whose columns ``file`` and
+        ``site`` tell which patches belong together. Without one, the part of the name before ``__`` is the site.
     fold
         ``"train"`` or ``"holdout"``: sites are dealt into the two by a fixed hash, so no site is in both.
     holdout_share
@@ -61,7 +45,7 @@ class RealNoise:
             raise ProductError(message)
         self.names = [file.name for file, _ in chosen]
         self.sites = [site for _, site in chosen]
-        self.phases = [read_grey_alpha(file) for file, _ in chosen]
+        self.phases = [read_phase(file) for file, _ in chosen]
 
     def __len__(self) -> int:
         return len(self.phases)

@@ -22,7 +22,7 @@ class Thresholds(Config):
     """Decision levels on calibrated scores, and what they cost in false alarms."""
 
     scene: float = Field(0.5, ge=0, le=1, description="A scene whose calibrated score reaches this is flagged.")
-    region_edge: float = Field(0.5, ge=0, le=1, description="A detection grows to where the probability falls to this.")
+    region_edge: float = Field(0.3, ge=0, le=1, description="A detection grows to where the probability falls to this.")
     false_alarm_rate: float = Field(
         0.05, ge=0, le=1, description="Share of quiet scenes flagged at `scene`, on the set named in the next field."
     )

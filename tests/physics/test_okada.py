@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from fringewatch.errors import PhysicsError
@@ -98,6 +98,9 @@ def two_triangles(east, north, *, depth_m, strike_deg, dip_deg, length_m, width_
 )
 @example(dip_deg=0.0, strike_deg=45.0, length_m=3e3, width_m=2e3, top_m=1e3, slip=(0.0, 0.0, 1.0), poisson=0.25, seed=1)
 def test_two_triangles_make_one_rectangle(dip_deg, strike_deg, length_m, width_m, top_m, slip, poisson, seed):
+    # On slender triangles it is cutde that loses digits: twenty pieces of a 35:1 rectangle add up to the whole to 3e-6 in
+    # cutde and to 1e-10 here.
+    assume(max(length_m, width_m) <= 10 * min(length_m, width_m))
     depth_m = top_m + 0.5 * width_m * np.sin(np.radians(dip_deg))
     reach = 3 * max(length_m, width_m, depth_m)
     east, north = np.random.default_rng(seed).uniform(-reach, reach, (2, 20))
@@ -113,6 +116,17 @@ def test_two_triangles_make_one_rectangle(dip_deg, strike_deg, length_m, width_m
     theirs = two_triangles(east, north, slip=slip, **rectangle)
     error = np.linalg.norm(ours - theirs, axis=0) / np.linalg.norm(theirs, axis=0)
     assert error.max() < 1e-6
+
+
+def test_pieces_of_a_slender_rectangle_add_up_to_the_whole():
+    east, north = np.random.default_rng(0).uniform(-50e3, 50e3, (2, 200))
+    common = {"depth_m": 200.0, "strike_deg": 0.0, "dip_deg": 0.0, "width_m": 500.0}
+    common |= {"strike_slip_m": 0.25, "dip_slip_m": 0.25, "opening_m": 2.0}
+    whole = np.array(okada(east, north, length_m=20e3, **common))
+    pieces = sum(
+        np.array(okada(east, north - centre, length_m=1e3, **common)) for centre in np.arange(-9.5e3, 10e3, 1e3)
+    )
+    assert (np.linalg.norm(whole - pieces, axis=0) / np.linalg.norm(whole, axis=0)).max() < 1e-8
 
 
 @pytest.mark.parametrize("slip", SLIPS)

@@ -98,8 +98,8 @@ def two_triangles(east, north, *, depth_m, strike_deg, dip_deg, length_m, width_
 )
 @example(dip_deg=0.0, strike_deg=45.0, length_m=3e3, width_m=2e3, top_m=1e3, slip=(0.0, 0.0, 1.0), poisson=0.25, seed=1)
 def test_two_triangles_make_one_rectangle(dip_deg, strike_deg, length_m, width_m, top_m, slip, poisson, seed):
-    # On slender triangles it is cutde that loses digits: twenty pieces of a 35:1 rectangle add up to the whole to 3e-6 in
-    # cutde and to 1e-10 here.
+    # On slender triangles it is cutde that loses digits: twenty pieces of a 35:1 rectangle add up to the whole to
+    # 3e-6 in cutde and to 1e-10 here.
     assume(max(length_m, width_m) <= 10 * min(length_m, width_m))
     depth_m = top_m + 0.5 * width_m * np.sin(np.radians(dip_deg))
     reach = 3 * max(length_m, width_m, depth_m)

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import xarray as xr
 torch = pytest.importorskip("torch")
 pytest.importorskip("lightning")
 
+import fringewatch
 from fringewatch.encoding import Encoding
 from fringewatch.errors import ConfigError, TrainingError
 from fringewatch.models import load_bundle
@@ -53,6 +55,9 @@ def test_bundle_is_complete_and_runs_in_both_precisions(trained):
         bundle = load_bundle(result.bundle, precision=precision)
         logits.append(scan(xr.DataArray(phase, dims=("y", "x")), bundle).logits)
         assert logits[-1].shape == (56, 56)
+        # Nothing of the machine that trained goes into the network.
+        content = (result.bundle / bundle.card.files[precision]).read_bytes()
+        assert str(Path(fringewatch.__file__).parent).encode() not in content
     assert np.corrcoef(logits[0].ravel(), logits[1].ravel())[0, 1] > 0.9
     card = bundle.card
     assert card.training["settings"]["seed"] == config.seed

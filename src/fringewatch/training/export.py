@@ -69,7 +69,19 @@ def export_onnx(network: nn.Module, path: str | Path, *, multiple: int) -> None:
             external_data=False,
             verbose=False,
         )
+        _strip(temporary)
     _check(folded, Path(path), multiple)
+
+
+def _strip(path: Path) -> None:
+    """Remove the exporter's notes: half the graph is stack traces with paths of the machine that trained."""
+    import onnx
+
+    model = onnx.load(path)
+    for part in (model, model.graph, *model.graph.node, *model.graph.value_info):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    onnx.save(model, path)
 
 
 def _check(network: nn.Module, path: Path, multiple: int) -> None:

@@ -91,7 +91,7 @@ def _collate(rows: list[Row]) -> Batch:
     )
 
 
-def loader(data: SampleData, *, batch_size: int, shuffle: bool, seed: int = 0, workers: int = 0) -> DataLoader[Batch]:
+def loader(data: SampleData, *, batch_size: int, shuffle: bool, seed: int = 0) -> DataLoader[Batch]:
     """Return a loader; its order depends on the seed alone."""
     generator = torch.Generator().manual_seed(seed)
     return DataLoader(
@@ -99,8 +99,6 @@ def loader(data: SampleData, *, batch_size: int, shuffle: bool, seed: int = 0, w
         batch_size=batch_size,
         shuffle=shuffle,
         generator=generator,
-        num_workers=workers,
         collate_fn=_collate,
         drop_last=shuffle,
-        persistent_workers=False,
     )

@@ -270,7 +270,7 @@ def drawn_sources():
     found = []
     for kind, pixel_m, count in (("volcano", 1000.0, 500), ("earthquake", 4000.0, 400), ("mining", 100.0, 200)):
         for seed in range(count):
-            drawn = draw_deformation(np.random.default_rng(seed), spec, kind, pixel_m, look)[1]
+            drawn = draw_deformation(np.random.default_rng(seed), spec, kind, pixel_m, look).parameters
             one = {key.removesuffix("_1"): value for key, value in drawn.items()}
             if kind == "earthquake":
                 median = earthquake_dimensions(one["magnitude"], style=one["style"])

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fringewatch.physics.geometry import LookVector
     from fringewatch.simulate.spec import Kind, SceneSpec
 
-__all__ = ["draw_deformation"]
+__all__ = ["Deformation", "draw_deformation"]
 
 Parameters = dict[str, float | int | str]
 Field = Callable[["NDArray[np.float64]", "NDArray[np.float64]"], "Displacement"]
@@ -44,20 +44,43 @@ class _Source(NamedTuple):
     strength_name: str
 
 
+class Deformation(NamedTuple):
+    """The deformation of one scene and what it was drawn from."""
+
+    los_m: NDArray[np.float32]
+    """(H, W), metres, positive towards the satellite; the mean inside each pixel."""
+    phasor: NDArray[np.complex64] | None
+    """(H, W), mean of ``exp(i phase)`` inside each pixel; None where the phase is smooth enough for its centre."""
+    parameters: Parameters
+    """What was drawn; keys of the n-th source end in ``_n``."""
+
+
 def draw_deformation(
-    rng: np.random.Generator, spec: SceneSpec, kind: Kind, pixel_m: float, look: LookVector
-) -> tuple[NDArray[np.float32], Parameters]:
+    rng: np.random.Generator,
+    spec: SceneSpec,
+    kind: Kind,
+    pixel_m: float,
+    look: LookVector,
+    *,
+    height_m: NDArray[np.float32] | None = None,
+) -> Deformation:
     """Draw the LOS deformation of one scene.
 
-    Returns
-    -------
-    los_m
-        (H, W) float32, metres, positive towards the satellite.
-    parameters
-        What was drawn; keys of the n-th source end in ``_n``.
+    Parameters
+    ----------
+    rng, spec
+        Source of randomness, and the population.
+    kind
+        Kind of scene, not "quiet".
+    pixel_m
+        Pixel size, metres.
+    look
+        Unit vector from ground to satellite.
+    height_m
+        (H, W) terrain, metres. Default: flat.
     """
     if kind == "mining":
-        return _draw_mine(rng, spec, pixel_m, look)
+        return Deformation(*_draw_mine(rng, spec, pixel_m, look))
     count = 1 if kind == "earthquake" else _draw_count(rng, spec.sources)
     total = np.zeros((spec.height_px, spec.width_px), np.float32)
     parameters: Parameters = {}
@@ -66,7 +89,7 @@ def draw_deformation(
         total += los_m
         parameters |= {f"{key}_{number + 1}": value for key, value in drawn.items()}
     parameters["sources"] = count
-    return total, _summarise(parameters, total, spec)
+    return Deformation(total, None, _summarise(parameters, total, spec))
 
 
 def _draw_count(rng: np.random.Generator, bounds: tuple[int, int]) -> int:
@@ -233,7 +256,7 @@ def _draw_rupture(rng: np.random.Generator, extent_m: float) -> _Source:
 
 def _draw_mine(
     rng: np.random.Generator, spec: SceneSpec, pixel_m: float, look: LookVector
-) -> tuple[NDArray[np.float32], Parameters]:
+) -> tuple[NDArray[np.float32], None, Parameters]:
     """Draw longwall panels, each caught in some stage of its advance; neighbours in one mine may merge."""
     shape = (spec.height_px, spec.width_px)
     fringe_m = spec.wavelength_m / 2
@@ -257,7 +280,7 @@ def _draw_mine(
     for number, (row, col, source) in enumerate(panels, start=1):
         drawn = source.parameters | {"row": row, "col": col}
         parameters |= {f"{key}_{number}": value for key, value in drawn.items()}
-    return total, _summarise(parameters, total, spec)
+    return total, None, _summarise(parameters, total, spec)
 
 
 def _draw_panels(

@@ -11,7 +11,7 @@ from scipy import ndimage
 from fringewatch.conventions import los_to_phase, wrap
 from fringewatch.physics import coherence as coherence_physics
 from fringewatch.physics import geometry
-from fringewatch.simulate.background import draw_background, draw_missing, log_uniform
+from fringewatch.simulate.background import Background, draw_background, draw_missing, log_uniform
 from fringewatch.simulate.deformation import draw_deformation
 
 if TYPE_CHECKING:
@@ -107,34 +107,41 @@ def _draw(rng: np.random.Generator, spec: SceneSpec, kind: Kind, noise: RealNois
         "heading_deg": heading,
         "incidence_deg": incidence,
     }
-    if kind == "quiet":
-        los_m = np.zeros(shape, np.float32)
-    else:
-        los_m, drawn = draw_deformation(rng, spec, kind, pixel_m, look)
-        parameters |= drawn
-    deformation = los_to_phase(los_m, spec.wavelength_m)
-
+    quiet: NDArray[np.float32] | None = None
+    drawn_background: Background | None = None
     if noise is not None and rng.random() < spec.real_noise_share:
-        quiet, name = noise.draw(rng, shape)
-        parameters["noise"] = name
-        background = np.where(np.isfinite(quiet), quiet, np.float32(0))
-        valid = np.isfinite(quiet)
-        field = local_coherence(quiet)
-        # Steep deformation decorrelates real pixels just as simulated ones: mix in uniform phase accordingly.
-        kept = gradient_coherence(deformation)
-        jitter = coherence_physics.multilook_phase_noise(np.clip(kept, 0, 0.999), 8.0, rng)
-        phase = wrap(background + deformation + np.where(kept < 0.97, jitter, np.float32(0)))
-        phase = np.where(valid, phase, np.float32(np.nan))
+        quiet, parameters["noise"] = noise.draw(rng, shape)
         height = np.zeros(shape, np.float32)
-        smooth_background = background
     else:
         drawn_background = draw_background(rng, spec, pixel_m)
         parameters |= drawn_background.parameters
         height = drawn_background.height_m
-        field = np.clip(drawn_background.coherence * gradient_coherence(deformation), 0, 0.999).astype(np.float32)
+
+    los_m = np.zeros(shape, np.float32)
+    multilooked = None
+    if kind != "quiet":
+        known_height = None if drawn_background is None else height
+        los_m, multilooked, drawn = draw_deformation(rng, spec, kind, pixel_m, look, height_m=known_height)
+        parameters |= drawn
+    deformation = los_to_phase(los_m, spec.wavelength_m)
+    # What a pixel averages: given where it was simulated finer than the pixel, else by its gradient.
+    moved = deformation if multilooked is None else np.angle(multilooked)
+    kept = gradient_coherence(deformation) if multilooked is None else np.abs(multilooked)
+
+    if quiet is not None:
+        background = np.where(np.isfinite(quiet), quiet, np.float32(0))
+        field = local_coherence(quiet)
+        # Steep deformation decorrelates real pixels just as simulated ones: mix in uniform phase accordingly.
+        jitter = coherence_physics.multilook_phase_noise(np.clip(kept, 0, 0.999), 8.0, rng)
+        phase = wrap(background + moved + np.where(kept < 0.97, jitter, np.float32(0)))
+        phase = np.where(np.isfinite(quiet), phase, np.float32(np.nan))
+        smooth_background = background
+    else:
+        assert drawn_background is not None
+        field = np.clip(drawn_background.coherence * kept, 0, 0.999).astype(np.float32)
         looks = log_uniform(rng, *spec.looks)
         parameters["looks"] = looks
-        z = _phasor(drawn_background.phase_rad + deformation)
+        z = _phasor(drawn_background.phase_rad + moved)
         z *= coherence_physics.multilook_phasor(field, looks, rng)
         if rng.random() < spec.goldstein_share:
             alpha = float(rng.uniform(*spec.goldstein_alpha))

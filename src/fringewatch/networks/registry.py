@@ -27,11 +27,13 @@ __all__ = [
     "Counts",
     "NetworkConfig",
     "NetworkName",
+    "NetworkOptions",
     "StudyRow",
     "build",
     "count_parameters",
     "create",
     "list_networks",
+    "network_name",
 ]
 
 NetworkName = Literal["alexnet", "vgg16", "inception_v3", "resnet50", "densenet121"]
@@ -46,10 +48,9 @@ _BACKBONES: dict[NetworkName, type[LayerGraph]] = {
 }
 
 
-class NetworkConfig(Config):
-    """One of the study's networks with its top; what is left out is as in the study."""
+class NetworkOptions(Config):
+    """What can be chosen of any of the study's networks; what is left out is as in the study."""
 
-    name: NetworkName = Field(description="Network.")
     top: TopName | None = Field(
         None,
         description="Top: `pooling` (global average; any input size), `flatten` (one input size) or `original` (three "
@@ -80,6 +81,12 @@ class NetworkConfig(Config):
     )
 
 
+class NetworkConfig(NetworkOptions):
+    """One of the study's networks with its top."""
+
+    name: NetworkName = Field(description="Network.")
+
+
 class Counts(NamedTuple):
     """Numbers of parameters as Keras counts them: running means and variances are parameters that do not train."""
 
@@ -106,6 +113,11 @@ class StudyRow(NamedTuple):
 def list_networks() -> tuple[NetworkName, ...]:
     """Return the names that :func:`create` knows."""
     return get_args(NetworkName)
+
+
+def network_name(backbone: LayerGraph) -> str:
+    """Return the name that :func:`create` knows a backbone by; the title of one that it does not know."""
+    return next((name for name, kind in _BACKBONES.items() if type(backbone) is kind), backbone.title)
 
 
 def create(name: str, **options: Any) -> Classifier:

@@ -1,0 +1,1 @@
+"""Classifiers of patches: the study's CNNs, trained as it trained them."""

@@ -1,0 +1,98 @@
+"""The settings of `fringewatch train-cnn`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from fringewatch.networks.registry import NetworkConfig, NetworkName, NetworkOptions
+from fringewatch.training.classifier.optimizers import LEARNING_RATES, OptimizerName
+
+__all__ = ["HARMLESS", "ClassifierConfig", "EncodingKind"]
+
+HARMLESS = {"resume", "workers", "out", "data", "name", "description", "gradient_checkpointing"}
+"""Settings that do not change the weights: a run can be resumed with others. Data are compared by their content."""
+
+EncodingKind = Literal["grey", "zero-centred", "cos-sin-valid"]
+
+
+class ClassifierConfig(NetworkOptions):
+    """Train one of the study's CNNs on labelled patches and export it as a model bundle."""
+
+    network: NetworkName = Field(description="Network to train.", json_schema_extra={"positional": True})
+    data: Path = Field(description="Patch data set: a manifest.csv, its folder, or a folder of class folders.")
+    out: Path = Field(Path("runs/cnn"), description="Folder for checkpoints, history and the bundle.")
+    name: str = Field("", description="Name of the bundle; if not given the network's.")
+    description: str = Field("", description="What the model is, for its card.")
+    encoding: EncodingKind = Field(
+        "grey", description="Input: the study's grey [0, 255] or [-125, 125]; or cos, sin and validity."
+    )
+    weights: str | None = Field(
+        None,
+        description="Start values of the backbone: `imagenet`, a Keras .h5 file, a model bundle or a weights.pt of this "
+        "command. If not given they are drawn.",
+    )
+    optimizer: OptimizerName = Field("sgd", description="Optimiser, with the formulas and defaults of Keras.")
+    learning_rate: float | None = Field(
+        None, gt=0, description="Learning rate at the first step; if not given 0.001, for adadelta 1.0."
+    )
+    decay: float = Field(
+        1e-6, ge=0, description="Decay of the learning rate with each step: learning_rate / (1 + decay * step)."
+    )
+    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of sgd.")
+    nesterov: bool = Field(True, description="Nesterov's momentum for sgd.")
+    epochs: int = Field(20, ge=1, description="Passes over the training patches; 50 for AlexNet in the study.")
+    batch_size: int = Field(32, ge=2, description="Patches per step.")
+    class_weights: Literal["none", "balanced"] | tuple[float, ...] = Field(
+        "none",
+        description="Weight of each class in the loss: equal, inverse to its share of the training patches, or numbers.",
+    )
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="Stop after so many epochs without a lower validation loss, and keep the weights of the best one; if "
+        "not given all epochs are run and the last weights kept.",
+    )
+    validation_share: float = Field(
+        0.2, gt=0, lt=1, description="Share of patches to validate on if the set has no split; sites are not shared."
+    )
+    augment: bool = Field(
+        True, description="Draw phase offset, sign, mirror image and quarter turn of training patches in each epoch."
+    )
+    resize: bool = Field(False, description="Resample patches of other sizes, as complex numbers.")
+    precision: Literal["bf16-mixed", "32-true"] = Field("bf16-mixed", description="Arithmetic of training.")
+    gradient_checkpointing: bool = Field(
+        False, description="Compute the backbone's maps twice instead of keeping them: less memory, a third slower."
+    )
+    accelerator: Literal["auto", "cpu", "gpu"] = Field("auto", description="Where to train.")
+    workers: int = Field(4, ge=1, description="Threads that read patches.")
+    seed: int = Field(0, ge=0, description="Seed of the split, start values, order and augmentation.")
+    resume: bool = Field(False, description="Go on from the last checkpoint in --out.")
+
+    @model_validator(mode="after")
+    def _check(self) -> ClassifierConfig:
+        if isinstance(self.class_weights, tuple) and (
+            len(self.class_weights) < 2 or min(self.class_weights) < 0 or sum(self.class_weights) <= 0
+        ):
+            message = f"class_weights = {self.class_weights}: expected a number >= 0 for each class, not all 0"
+            raise ValueError(message)
+        return self
+
+    @property
+    def bundle_name(self) -> str:
+        """Name of the bundle."""
+        return self.name or self.network
+
+    @property
+    def rate(self) -> float:
+        """Learning rate at the first step."""
+        return self.learning_rate or LEARNING_RATES[self.optimizer]
+
+    def network_config(self, classes: int) -> NetworkConfig:
+        """Return the settings of the network, for patches of so many classes."""
+        options = {name: getattr(self, name) for name in NetworkOptions.model_fields}
+        if self.classes is None and (self.network != "alexnet" or self.top not in {None, "original"}):
+            options["classes"] = classes
+        return NetworkConfig.build({"name": self.network, **options}, where="network")

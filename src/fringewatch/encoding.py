@@ -1,7 +1,9 @@
 """Phase to network input: one object that training, detection and the model card share.
 
 The default, ``cos-sin-valid``, has no jump at plus or minus pi and says where data are missing. The study's encodings
-are ``grey`` ([-pi, pi] to [0, 255], three equal channels) and ``zero-centred`` ([-pi, pi] to [-125, 125]).
+are ``grey`` ([-pi, pi] to [0, 255], three equal channels) and ``zero-centred`` ([-pi, pi] to [-125, 125]). Weights from
+ImageNet expect the grey picture prepared as their release prepared photographs: ``imagenet-caffe``, ``imagenet-tf`` and
+``imagenet-torch`` are the three modes of ``keras.applications.imagenet_utils.preprocess_input``.
 """
 
 from __future__ import annotations
@@ -16,18 +18,34 @@ from fringewatch.config import Config
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Encoding"]
+__all__ = ["Encoding", "EncodingKind"]
+
+EncodingKind = Literal["cos-sin-valid", "grey", "zero-centred", "imagenet-caffe", "imagenet-tf", "imagenet-torch"]
+
+# Scale and offset per channel from grey in [0, 255], each channel its own. The means and deviations are those of the
+# photographs of ImageNet as each framework published them; caffe's channels are blue, green, red.
+_FROM_GREY: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
+    "grey": ((1, 1, 1), (0, 0, 0)),
+    "imagenet-caffe": ((1, 1, 1), (-103.939, -116.779, -123.68)),
+    "imagenet-tf": ((1 / 127.5, 1 / 127.5, 1 / 127.5), (-1, -1, -1)),
+    "imagenet-torch": (
+        (1 / (255 * 0.229), 1 / (255 * 0.224), 1 / (255 * 0.225)),
+        (-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225),
+    ),
+}
 
 
 class Encoding(Config):
     """How wrapped phase becomes the channels of a network.
 
     No data (NaN) becomes 0 in every channel of ``cos-sin-valid`` and ``zero-centred``, and the grey of zero phase in
-    ``grey``.
+    ``grey`` and the ``imagenet`` kinds.
     """
 
-    kind: Literal["cos-sin-valid", "grey", "zero-centred"] = Field(
-        "cos-sin-valid", description="cos, sin and validity; or the study's grey [0, 255] or [-125, 125], three times."
+    kind: EncodingKind = Field(
+        "cos-sin-valid",
+        description="cos, sin and validity; or the study's grey [0, 255] or [-125, 125], three times; or that grey as "
+        "weights from ImageNet expect it (caffe: VGG16, ResNet50; tf: InceptionV3; torch: DenseNet121).",
     )
     pixel_size_m: tuple[float, float] | None = Field(
         None, description="Smallest and largest pixel size (m) of the training data; detection warns outside."
@@ -59,8 +77,11 @@ class Encoding(Config):
             np.sin(phase, out=out[..., 1, :, :])
             out[..., 0, :, :] *= valid
             out[..., 2, :, :] = valid
-        elif self.kind == "grey":
-            out[...] = ((phase + np.float32(np.pi)) * np.float32(255 / (2 * np.pi)))[..., None, :, :]
-        else:
+        elif self.kind == "zero-centred":
             out[...] = (phase * np.float32(125 / np.pi))[..., None, :, :]
+        else:
+            grey = (phase + np.float32(np.pi)) * np.float32(255 / (2 * np.pi))
+            for channel, (scale, offset) in enumerate(zip(*_FROM_GREY[self.kind], strict=True)):
+                np.multiply(grey, np.float32(scale), out=out[..., channel, :, :])
+                out[..., channel, :, :] += np.float32(offset)
         return out

@@ -26,7 +26,16 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["DEFAULT_BUNDLE", "Bundle", "find_bundle", "list_bundles", "load_bundle", "save_bundle"]
+__all__ = [
+    "DEFAULT_BUNDLE",
+    "Bundle",
+    "checked_file",
+    "find_bundle",
+    "list_bundles",
+    "load_bundle",
+    "read_card",
+    "save_bundle",
+]
 
 DEFAULT_BUNDLE = "fringenet"
 _PACKAGED = Path(__file__).parent
@@ -129,16 +138,43 @@ def find_bundle(model: str | Path = DEFAULT_BUNDLE) -> Path:
 
 
 def load_bundle(
-    model: str | Path = DEFAULT_BUNDLE, *, precision: Precision = "int8", threads: int | None = None
+    model: str | Path = DEFAULT_BUNDLE, *, precision: Precision | None = None, threads: int | None = None
 ) -> Bundle:
     """Find a bundle, check its card and the hash of the file that will run, and return it.
+
+    Parameters
+    ----------
+    model
+        Name or folder.
+    precision
+        ``"int8"`` or ``"float32"``; None takes the one that the card names as its default.
+    threads
+        Threads of one inference; None lets ONNX Runtime take every core.
 
     Raises
     ------
     BundleError
-        If the bundle is missing, its card is wrong or the network's hash differs from the card's.
+        If the bundle is missing, its card is wrong, it lacks the precision or the network's hash differs from the
+        card's.
     """
     folder = find_bundle(model)
+    card = read_card(folder)
+    chosen = precision or card.default_precision
+    if chosen not in card.files:
+        message = f"{folder}: has no {chosen} network, only {', '.join(card.files)}; choose one with --precision"
+        raise BundleError(message)
+    checked_file(folder, card, card.files[chosen])
+    return Bundle(folder, card, precision=chosen, threads=threads)
+
+
+def read_card(folder: Path) -> Card:
+    """Return the card of a bundle's folder, checked but for the files it names.
+
+    Raises
+    ------
+    BundleError
+        If it cannot be read, breaks the schema or asks for another version of fringewatch.
+    """
     path = folder / "card.json"
     try:
         card = Card.model_validate_json(path.read_text(encoding="utf-8"))
@@ -155,10 +191,18 @@ def load_bundle(
     if not fits:
         message = f"{path}: needs fringewatch {card.requires}, this is {__version__}; install a version that fits"
         raise BundleError(message)
-    if precision not in card.files:
-        message = f"{folder}: has no {precision} network, only {', '.join(card.files)}; choose one with --precision"
-        raise BundleError(message)
-    file = folder / card.files[precision]
+    return card
+
+
+def checked_file(folder: Path, card: Card, name: str) -> Path:
+    """Return the path of a file that a card names, once its hash is the card's.
+
+    Raises
+    ------
+    BundleError
+        If it is missing or its hash differs.
+    """
+    file = folder / name
     if not file.is_file():
         message = f"{file}: named by card.json but missing; fetch or export the bundle again"
         raise BundleError(message)
@@ -169,13 +213,14 @@ def load_bundle(
             "the network was changed or damaged: fetch or export the bundle again"
         )
         raise BundleError(message)
-    return Bundle(folder, card, precision=precision, threads=threads)
+    return file
 
 
 def save_bundle(folder: str | Path, card: Card) -> Path:
-    """Write ``card.json`` beside network files that already lie in `folder`, with their hashes filled in."""
+    """Write ``card.json``, with their hashes filled in, beside the files that it names, which already lie there."""
     folder = ensure_folder(folder)
-    hashes = {name: sha256(folder / name) for name in card.files.values()}
+    names = [*card.files.values(), *([card.weights] if card.weights else [])]
+    hashes = {name: sha256(folder / name) for name in names}
     filled = card.model_copy(update={"sha256": hashes})
     write_text(folder / "card.json", json.dumps(filled.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n")
     return folder

@@ -63,6 +63,12 @@ class Card(Config):
     stride: int = Field(4, ge=1, description="Input pixels per pixel of the probability map.")
     multiple: int = Field(16, ge=1, description="Height and width of the network's input are multiples of this.")
     halo_px: int = Field(ge=0, description="Radius of the receptive field; tiles overlap by this on each side.")
+    patch_px: int | None = Field(
+        None,
+        ge=1,
+        description="Side of the patches that a classifier was trained on; each map pixel is the score of one. Empty for "
+        "a network that maps scenes.",
+    )
     calibration: Calibration = Field(default_factory=Calibration, description="Map logits to probabilities.")
     scene_calibration: Calibration = Field(
         default_factory=Calibration, description="Scene logit (the maximum of the smoothed map logits) to the score."
@@ -74,4 +80,10 @@ class Card(Config):
     citation: str = Field("", description="How to cite it.")
     requires: str = Field(">=0.1", description="Versions of fringewatch that read this bundle.")
     files: dict[Precision, str] = Field(description="Precision to file name.")
+    default_precision: Precision = Field(
+        "int8", description="Which of `files` runs unless another is asked for; calibration and thresholds are its own."
+    )
+    weights: str | None = Field(
+        None, description="File with the weights as trained, in torch's format; training can start from them."
+    )
     sha256: dict[str, str] = Field(description="File name to SHA-256 of its content.")

@@ -51,7 +51,7 @@ def test_density_is_one_in_all_and_matches_a_histogram(coherence, looks):
     fine = np.linspace(-np.pi, np.pi, 20_001)
     density = interferometric_phase_pdf(fine, coherence, looks)
     assert np.trapezoid(density, fine) == pytest.approx(1, abs=1e-6)
-    drawn = multilook_phase_noise(np.full(100_000, coherence, np.float32), looks, np.random.default_rng(2))
+    drawn = multilook_phase_noise(np.full(400_000, coherence, np.float32), looks, np.random.default_rng(2))
     histogram = np.histogram(drawn, edges, density=True)[0]
     cumulative = np.concatenate([[0], np.cumsum((density[1:] + density[:-1]) / 2 * np.diff(fine))])
     expected = np.diff(np.interp(edges, fine, cumulative)) / np.diff(edges)

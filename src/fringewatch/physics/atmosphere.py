@@ -7,7 +7,6 @@ like LOS motion away from the satellite; their sign is arbitrary, since either d
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -15,7 +14,7 @@ from scipy import fft
 
 from fringewatch.errors import PhysicsError
 from fringewatch.physics._check import require_at_least, require_choice, require_finite, require_positive
-from fringewatch.physics._fields import padded_shape, synthesise, wavenumbers
+from fringewatch.physics._fields import exponential_amplitude, padded_shape, squared_wavenumbers, synthesise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -136,33 +135,32 @@ def turbulence(
     require_positive("correlation_m", correlation_m)
     require_at_least("anisotropy", anisotropy, 1.0)
     grid = padded_shape(shape)
+    k_squared = squared_wavenumbers(grid, anisotropy=anisotropy, azimuth_deg=azimuth_deg)
     if spectrum == "three-regime":
-        amplitude = _power_law_amplitude(grid, pixel_m, power_law, anisotropy, azimuth_deg)
+        amplitude = _power_law_amplitude(k_squared, pixel_m, power_law)
     else:
-        k = wavenumbers(grid, pixel_m, anisotropy, azimuth_deg)
-        # Hankel transform of exp(-r / l): (1 + (2 pi k l)^2)^(-3/2); the amplitude is its root.
-        scaled = np.float32(2 * math.pi * correlation_m) * k
-        amplitude = (1 + scaled * scaled) ** np.float32(-0.75)
+        amplitude = exponential_amplitude(k_squared, correlation_m / pixel_m)
         amplitude[0, 0] = 0
-    return synthesise(shape, grid, amplitude, rng) * np.float32(std_m)
+    return synthesise(shape, grid, amplitude, rng, std=std_m)
 
 
-@lru_cache(maxsize=16)
-def _power_law_amplitude(
-    grid: tuple[int, int], pixel_m: float, law: PowerLaw, anisotropy: float, azimuth_deg: float
-) -> NDArray[np.float32]:
+def _power_law_amplitude(k_squared: NDArray[np.float32], pixel_m: float, law: PowerLaw) -> NDArray[np.float32]:
     if len(law.breaks_m) != len(law.slopes) - 1 or list(law.breaks_m) != sorted(set(law.breaks_m), reverse=True):
         message = f"power_law {law} is not consistent; give one break fewer than slopes, in falling order of wavelength"
         raise PhysicsError(message)
-    k = wavenumbers(grid, pixel_m, anisotropy, azimuth_deg)
-    log_k = np.log(np.maximum(k, k.flat[1:].min()))
-    log_amplitude = np.float32(law.slopes[0] / 2) * log_k
+    # The mean, whose wavenumber has no logarithm, is put to 0 in the end.
+    log_k = np.log2(np.maximum(k_squared, np.float32(1e-12)))
+    log_k[0, 0] = log_k[0, 1]
+    # A quarter: slopes are those of power over wavenumber, this is amplitude over its square.
+    log_amplitude = np.float32(law.slopes[0] / 4) * log_k
     for before, after, wavelength in zip(law.slopes, law.slopes[1:], law.breaks_m, strict=False):
         require_positive("breaks_m", wavelength)
-        log_amplitude += np.float32((after - before) / 2) * np.maximum(log_k + np.float32(math.log(wavelength)), 0)
-    amplitude = np.asarray(np.exp(log_amplitude - log_amplitude.max()))
+        beyond = np.maximum(log_k, np.float32(2 * math.log2(pixel_m / wavelength)))
+        beyond *= np.float32((after - before) / 4)
+        log_amplitude += beyond
+    log_amplitude -= log_amplitude.max()
+    amplitude = np.exp2(log_amplitude, out=log_amplitude)
     amplitude[0, 0] = 0
-    amplitude.flags.writeable = False
     return amplitude
 
 
@@ -379,8 +377,8 @@ def turbulence_from_spectrum(
     require_positive("pixel_m", pixel_m)
     log_k, log_power = np.log(spectrum.wavenumber_per_m), np.log(spectrum.power_m4)
     grid = padded_shape(shape)
-    k = wavenumbers(grid, pixel_m)
-    target = np.log(np.maximum(k, k.flat[1:].min())).astype(np.float64)
+    k = np.sqrt(squared_wavenumbers(grid).astype(np.float64)) / pixel_m
+    target = np.log(np.maximum(k, k.flat[1:].min()))
     log_value = np.interp(target, log_k, log_power)
     pieces = min(3, len(log_k) - 1)
     low_slope = np.clip((log_power[pieces] - log_power[0]) / (log_k[pieces] - log_k[0]), -11 / 3, 0.0)
@@ -392,4 +390,4 @@ def turbulence_from_spectrum(
     # Variance: the sum of the density times the area of one cell of the wavenumber plane, over both half planes.
     both = 2.0 * power.sum() - power[:, 0].sum() - (power[:, -1].sum() if grid[1] % 2 == 0 else 0.0)
     variance = both / (grid[0] * grid[1] * pixel_m**2)
-    return synthesise(shape, grid, np.sqrt(power).astype(np.float32), rng) * np.float32(math.sqrt(variance))
+    return synthesise(shape, grid, np.sqrt(power).astype(np.float32), rng, std=math.sqrt(variance))

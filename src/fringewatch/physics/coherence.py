@@ -12,7 +12,14 @@ from scipy.special import hyp2f1
 
 from fringewatch.errors import PhysicsError
 from fringewatch.physics._check import require_at_least, require_between, require_positive
-from fringewatch.physics._fields import complex_normals, padded_shape, synthesise, wavenumbers
+from fringewatch.physics._fields import (
+    complex_normals,
+    exponential_amplitude,
+    gammas,
+    padded_shape,
+    squared_wavenumbers,
+    synthesise,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -98,20 +105,25 @@ def coherence_field(
     require_between("mean", mean, 0.001, 0.999)
     require_at_least("spread", spread, 0.0)
     require_positive("correlation_m", correlation_m)
-    logit = np.full(shape, math.log(mean / (1 - mean)), dtype=np.float32)
+    offset = np.float32(math.log(mean / (1 - mean)))
     if spread:
         grid = padded_shape(shape)
-        scaled = np.float32(2 * math.pi * correlation_m) * wavenumbers(grid, pixel_m)
         # Exponential covariance, as turbulence has it: patches with sharp outlines inside large ones.
-        amplitude = (1 + scaled * scaled) ** np.float32(-0.75)
-        logit += np.float32(spread) * synthesise(shape, grid, amplitude, rng)
+        amplitude = exponential_amplitude(squared_wavenumbers(grid), correlation_m / pixel_m)
+        logit = synthesise(shape, grid, amplitude, rng, std=spread)
+        logit += offset
+    else:
+        logit = np.full(shape, offset)
     if slope_deg is not None:
-        logit -= np.square(slope_deg / np.float32(20.0))
+        logit -= np.square(slope_deg * np.float32(1 / 20.0))
     # The hyperbolic tangent is the logistic function that cannot overflow.
-    coherence = np.float32(0.5) * (1 + np.tanh(np.float32(0.5) * logit))
+    logit *= np.float32(0.5)
+    coherence = np.tanh(logit, out=logit)
+    coherence += np.float32(1)
+    coherence *= np.float32(0.5)
     if water is not None:
         coherence[water] = 0.0
-    return np.asarray(coherence, dtype=np.float32)
+    return coherence
 
 
 def multilook_phasor(coherence: Real, looks: float, rng: np.random.Generator) -> Complex:
@@ -145,10 +157,15 @@ def multilook_phasor(coherence: Real, looks: float, rng: np.random.Generator) ->
         message = f"coherence ranges over [{np.nanmin(g):g}, {np.nanmax(g):g}]; allowed: 0 to 1"
         raise PhysicsError(message)
     noise = complex_normals(g.shape, rng)
-    signal = np.sqrt(rng.standard_gamma(looks, g.shape, dtype=np.float32))
     # z has variance 1/2 in each part; 1 - g^2 as a product keeps its digits near g = 1.
-    noise *= np.sqrt((1 - g) * (1 + g) * np.float32(0.5))
-    noise += g * signal
+    share = np.float32(1) - g
+    share *= np.float32(1) + g
+    share *= np.float32(0.5)
+    noise *= np.sqrt(share, out=share)
+    signal = gammas(looks, g.shape, rng)
+    np.sqrt(signal, out=signal)
+    signal *= g
+    noise.real += signal
     return noise
 
 

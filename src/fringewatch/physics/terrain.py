@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fringewatch.physics._check import require_at_least, require_between, require_positive
-from fringewatch.physics._fields import padded_shape, synthesise, wavenumbers
+from fringewatch.physics._fields import padded_shape, squared_wavenumbers, synthesise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,14 +61,20 @@ def fractal_terrain(
     require_at_least("relief_m", relief_m, 0.0)
     require_between("slope_exponent", slope_exponent, 2.0, 5.0)
     grid = padded_shape(shape)
-    k = wavenumbers(grid, pixel_m)
-    amplitude = np.zeros_like(k)
-    np.power(k, np.float32(-slope_exponent / 2), out=amplitude, where=k > 0)
-    height = synthesise(shape, grid, amplitude, rng)
+    height = synthesise(shape, grid, _self_affine_amplitude(grid, slope_exponent), rng)
     height -= height.min()
     height *= np.float32(relief_m) / max(height.max(), np.float32(1e-12))
     height += np.float32(base_m)
     return height
+
+
+@lru_cache(maxsize=8)
+def _self_affine_amplitude(grid: tuple[int, int], slope_exponent: float) -> Height:
+    k_squared = squared_wavenumbers(grid)
+    amplitude = np.zeros_like(k_squared)
+    np.power(k_squared, np.float32(-slope_exponent / 4), out=amplitude, where=k_squared > 0)
+    amplitude.flags.writeable = False
+    return amplitude
 
 
 def add_cone(
@@ -109,11 +116,29 @@ def add_cone(
     require_positive("radius_m", radius_m)
     require_between("curvature", curvature, 1.0, 4.0)
     require_between("crater_radius_m", crater_radius_m, 0.0, radius_m)
-    distance = _distance(height_m.shape, pixel_m, row, col)
-    if crater_radius_m:
-        np.maximum(distance, np.float32(crater_radius_m), out=distance)
-    flank = np.maximum(1 - distance / np.float32(radius_m), np.float32(0))
-    return np.asarray(height_m + np.float32(summit_m) * flank ** np.float32(curvature))
+    result = height_m.copy()
+    # Nothing changes outside the square around the foot.
+    reach = radius_m / pixel_m
+    rows, cols = _span(row, reach, height_m.shape[0]), _span(col, reach, height_m.shape[1])
+    part = result[rows, cols]
+    if not part.size:
+        return result
+    # 1 - distance / radius, between 0 at the foot and its value at the crater's edge.
+    flank = _distance(part.shape, pixel_m, row - rows.start, col - cols.start)
+    flank *= np.float32(-1 / radius_m)
+    flank += np.float32(1)
+    np.clip(flank, np.float32(0), np.float32(1 - crater_radius_m / radius_m), out=flank)
+    if curvature != 1:
+        flank **= np.float32(curvature)
+    flank *= np.float32(summit_m)
+    part += flank
+    return result
+
+
+def _span(middle: float, reach: float, size: int) -> slice:
+    """Return the indices from ``middle - reach`` to ``middle + reach``, as far as there are any."""
+    start = min(max(math.ceil(middle - reach), 0), size)
+    return slice(start, max(start, min(math.floor(middle + reach) + 1, size)))
 
 
 def add_caldera(
@@ -216,7 +241,8 @@ def slope_deg(height_m: Height, pixel_m: float) -> Height:
     """
     require_positive("pixel_m", pixel_m)
     d_row, d_column = np.gradient(height_m, np.float32(pixel_m))
-    return np.asarray(np.degrees(np.arctan(np.sqrt(d_row * d_row + d_column * d_column))), dtype=np.float32)
+    slope = np.sqrt(d_row * d_row + d_column * d_column)
+    return np.asarray(np.arctan(slope) * np.float32(180 / math.pi), dtype=np.float32)
 
 
 def layover_or_shadow(height_m: Height, pixel_m: float, look: LookVector) -> NDArray[np.bool_]:
@@ -255,4 +281,5 @@ def layover_or_shadow(height_m: Height, pixel_m: float, look: LookVector) -> NDA
 def _distance(shape: tuple[int, ...], pixel_m: float, row: float, col: float) -> Height:
     rows = (np.arange(shape[0], dtype=np.float32) - np.float32(row)) * np.float32(pixel_m)
     columns = (np.arange(shape[1], dtype=np.float32) - np.float32(col)) * np.float32(pixel_m)
-    return np.asarray(np.sqrt((rows * rows)[:, np.newaxis] + (columns * columns)[np.newaxis, :]))
+    squared = (rows * rows)[:, np.newaxis] + (columns * columns)[np.newaxis, :]
+    return np.asarray(np.sqrt(squared, out=squared))

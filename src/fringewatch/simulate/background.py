@@ -12,6 +12,7 @@ from fringewatch.physics import atmosphere, coherence, terrain
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fringewatch.simulate.site import Plot
     from fringewatch.simulate.spec import SceneSpec
 
 __all__ = ["Background", "draw_background", "draw_missing", "log_uniform"]
@@ -36,28 +37,42 @@ def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
-def draw_background(rng: np.random.Generator, spec: SceneSpec, pixel_m: float) -> Background:
-    """Draw terrain, atmosphere, ramp and coherence of one scene."""
+def draw_background(
+    rng: np.random.Generator, spec: SceneSpec, pixel_m: float, *, site: Plot | None = None
+) -> Background:
+    """Draw terrain, atmosphere, ramp and coherence of one scene.
+
+    A `site` brings its own terrain and water, and the spectra of its turbulence where they were measured.
+    """
     shape = (spec.height_px, spec.width_px)
     extent_m = max(shape) * pixel_m
     scale = extent_m / _REFERENCE_EXTENT_M
 
-    relief_m = log_uniform(rng, *spec.relief_m) * min(1.0, scale**0.7)
-    height = _draw_terrain(rng, spec, shape, pixel_m, relief_m)
+    if site is None:
+        relief_m = log_uniform(rng, *spec.relief_m) * min(1.0, scale**0.7)
+        height = _draw_terrain(rng, spec, shape, pixel_m, relief_m)
+    else:
+        height = site.height_m
+        relief_m = float(np.ptp(height))
 
     # Turbulence grows with distance roughly as the 5/3 power of its structure function: half of that for the std.
     turbulence_m = log_uniform(rng, *spec.turbulence_m) * scale ** (5 / 6)
     smooth = rng.random() < spec.smooth_turbulence_share
     power_law = atmosphere.SMOOTH if smooth else atmosphere.THREE_REGIMES
-    los_m = atmosphere.turbulence(
-        shape,
-        pixel_m,
-        rng,
-        std_m=turbulence_m,
-        power_law=power_law,
-        anisotropy=float(rng.uniform(1.0, 2.0)),
-        azimuth_deg=float(rng.uniform(0, 180)),
-    )
+    if site is not None and site.spectra:
+        spectrum = site.spectra[int(rng.integers(len(site.spectra)))]
+        los_m = atmosphere.turbulence_from_spectrum(shape, pixel_m, rng, spectrum)
+        turbulence_m = float(los_m.std())
+    else:
+        los_m = atmosphere.turbulence(
+            shape,
+            pixel_m,
+            rng,
+            std_m=turbulence_m,
+            power_law=power_law,
+            anisotropy=float(rng.uniform(1.0, 2.0)),
+            azimuth_deg=float(rng.uniform(0, 180)),
+        )
     coefficient = rng.normal(0, spec.stratified_std_m_per_km) / 1000
     if rng.random() < spec.stratified_tail:
         coefficient *= 3
@@ -76,7 +91,11 @@ def draw_background(rng: np.random.Generator, spec: SceneSpec, pixel_m: float) -
     slope_deg = terrain.slope_deg(height, pixel_m) if rng.random() < 0.5 else None
     field = coherence.coherence_field(shape, pixel_m, rng, mean=mean, slope_deg=slope_deg)
     water = rng.random() < spec.water_share
-    if water:
+    if site is not None:
+        # Its water is known; where there is none, none is invented.
+        water = bool(site.water.any())
+        field = np.where(site.water, np.float32(0.02), field)
+    elif water:
         # Water lies low: everything under a random quantile of the terrain.
         level = np.quantile(height[::4, ::4], rng.uniform(0.02, 0.4))
         field = np.where(height < level, np.float32(0.02), field)

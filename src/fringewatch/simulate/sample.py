@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fringewatch.simulate.noise import RealNoise
+    from fringewatch.simulate.site import Site
     from fringewatch.simulate.spec import Kind, SceneSpec
 
 __all__ = ["Sample", "local_coherence", "phase_gradient_rad", "simulate", "visible_mask"]
@@ -60,7 +61,9 @@ class Sample:
         return bool(self.mask.any())
 
 
-def simulate(spec: SceneSpec, *, seed: int, index: int, noise: RealNoise | None = None) -> Sample:
+def simulate(
+    spec: SceneSpec, *, seed: int, index: int, noise: RealNoise | None = None, site: Site | None = None
+) -> Sample:
     """Simulate one scene.
 
     Parameters
@@ -71,6 +74,9 @@ def simulate(spec: SceneSpec, *, seed: int, index: int, noise: RealNoise | None 
         Together they determine the sample; samples of one seed are independent of each other.
     noise
         Real quiet phase that stands in for the simulated background in ``spec.real_noise_share`` of the scenes.
+    site
+        A real place whose parts are simulated: their relief, pixel size and line of sight, and its measured spectra of
+        turbulence. Default: synthetic terrain and the ranges of `spec`.
 
     Returns
     -------
@@ -80,47 +86,53 @@ def simulate(spec: SceneSpec, *, seed: int, index: int, noise: RealNoise | None 
     names = list(spec.kinds)
     weights = np.array([spec.kinds[name] for name in names], float)
     kind = names[int(rng.choice(len(names), p=weights / weights.sum()))]
-    sample = _draw(rng, spec, kind, noise)
+    sample = _draw(rng, spec, kind, noise, site)
     if kind == "quiet":
         return sample
     for _ in range(_MAX_DRAWS):
         if float(sample.parameters["visibility"]) >= spec.min_visibility and sample.mask.sum() >= _MIN_VISIBLE_PX:
             return sample
-        sample = _draw(rng, spec, kind, noise)
+        sample = _draw(rng, spec, kind, noise, site)
     # A population whose backgrounds drown every source is the caller's choice (or one very noisy folder); such a scene
     # is honest only as a quiet one.
-    return _draw(rng, spec, "quiet", noise)
+    return _draw(rng, spec, "quiet", noise, site)
 
 
-def _draw(rng: np.random.Generator, spec: SceneSpec, kind: Kind, noise: RealNoise | None) -> Sample:
+def _draw(rng: np.random.Generator, spec: SceneSpec, kind: Kind, noise: RealNoise | None, site: Site | None) -> Sample:
     shape = (spec.height_px, spec.width_px)
-    small = kind == "mining" or (kind == "quiet" and rng.random() < spec.quiet_mining_share)
-    pixel_m = log_uniform(rng, *(spec.mining_pixel_size_m if small else spec.pixel_size_m))
-    ascending = rng.random() < 0.5
-    heading = geometry.ASCENDING_HEADING_DEG if ascending else geometry.DESCENDING_HEADING_DEG
-    heading += float(rng.uniform(-3, 3))
-    incidence = float(rng.uniform(*spec.incidence_deg))
-    look = geometry.look_vector(heading, incidence)
+    plot = None if site is None else site.draw(rng, shape, spec.incidence_deg)
+    if plot is not None:
+        pixel_m, look, heading, incidence = plot.pixel_m, plot.look, plot.heading_deg, plot.incidence_deg
+    else:
+        small = kind == "mining" or (kind == "quiet" and rng.random() < spec.quiet_mining_share)
+        pixel_m = log_uniform(rng, *(spec.mining_pixel_size_m if small else spec.pixel_size_m))
+        ascending = rng.random() < 0.5
+        heading = geometry.ASCENDING_HEADING_DEG if ascending else geometry.DESCENDING_HEADING_DEG
+        heading += float(rng.uniform(-3, 3))
+        incidence = float(rng.uniform(*spec.incidence_deg))
+        look = geometry.look_vector(heading, incidence)
     parameters: dict[str, float | int | str] = {
         "kind": kind,
         "pixel_m": pixel_m,
         "heading_deg": heading,
         "incidence_deg": incidence,
     }
+    if site is not None and plot is not None:
+        parameters |= {"site": site.name, "site_row": plot.row, "site_col": plot.col}
     quiet: NDArray[np.float32] | None = None
     drawn_background: Background | None = None
     if noise is not None and rng.random() < spec.real_noise_share:
         quiet, parameters["noise"] = noise.draw(rng, shape)
-        height = np.zeros(shape, np.float32)
+        height = np.zeros(shape, np.float32) if plot is None else plot.height_m
     else:
-        drawn_background = draw_background(rng, spec, pixel_m)
+        drawn_background = draw_background(rng, spec, pixel_m, site=plot)
         parameters |= drawn_background.parameters
         height = drawn_background.height_m
 
     los_m = np.zeros(shape, np.float32)
     multilooked = None
     if kind != "quiet":
-        known_height = None if drawn_background is None else height
+        known_height = None if drawn_background is None and plot is None else height
         los_m, multilooked, drawn = draw_deformation(rng, spec, kind, pixel_m, look, height_m=known_height)
         parameters |= drawn
     deformation = los_to_phase(los_m, spec.wavelength_m)

@@ -20,7 +20,7 @@ from fringewatch.scan import scan, scene_logit
 from fringewatch.simulate import preset, simulate
 from fringewatch.training.cache import build_cache, decode_phase, encode_phase
 from fringewatch.training.data import SampleData, loader
-from fringewatch.training.fit import check_resume, clear
+from fringewatch.training.folder import check_resume, clear
 from fringewatch.training.module import MapModule, peak_logit
 from fringewatch.training.run import TrainConfig, run
 
@@ -137,7 +137,7 @@ def test_fresh_run_never_takes_an_old_checkpoint(tmp_path):
     (tmp_path / "checkpoints" / "last.ckpt").write_bytes(b"of another run")
     clear(tmp_path)
     with pytest.raises(ConfigError, match="no checkpoint to resume from"):
-        check_resume(TrainConfig(out=tmp_path, resume=True), tmp_path)
+        check_resume(TrainConfig(out=tmp_path, resume=True), tmp_path, harmless=())
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,11 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
 from fringewatch.errors import ConfigError
+from fringewatch.networks.checkpointing import cut_segments, run_segments
 from fringewatch.networks.layers import BatchNorm2d
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ class LayerGraph(nn.Module):
         super().__init__()
         self._wiring: dict[str, tuple[str, ...]] = {INPUT: ()}
         self._last_use: dict[str, str] = {}
+        self._segments: tuple[tuple[str, ...], ...] = ()
 
     def add(self, name: str, module: nn.Module, *inputs: str) -> str:
         """Add a layer fed by earlier ones and return its name.
@@ -52,16 +55,40 @@ class LayerGraph(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return features (N, channels, h, w) of (N, 3, H, W); h and w as in :meth:`feature_size`."""
-        values = {INPUT: x}
-        for name, inputs in self._wiring.items():
-            if inputs:
-                x = getattr(self, name)(*[values[each] for each in inputs])
-                for each in inputs:
-                    # Without gradients this frees each map once its last reader has run.
-                    if self._last_use[each] == name:
-                        del values[each]
-                values[name] = x
+        if self._segments and torch.is_grad_enabled():
+            return run_segments(self, self._segments, x)
+        return self.run(INPUT, tuple(self._wiring)[1:], x)
+
+    def run(self, before: str, names: tuple[str, ...], x: Tensor) -> Tensor:
+        """Return the output of the last of a chain of layers that nothing but the output `x` of `before` feeds."""
+        values = {before: x}
+        for name in names:
+            inputs = self._wiring[name]
+            x = getattr(self, name)(*[values[each] for each in inputs])
+            for each in inputs:
+                # Without gradients this frees each map once its last reader has run.
+                if self._last_use[each] == name:
+                    del values[each]
+            values[name] = x
         return x
+
+    def checkpoint_gradients(self, segments: int) -> None:
+        """In training, keep only the maps between segments and compute the others again on the way back.
+
+        Gradients and statistics stay as they are; memory falls, and a step takes about a third longer (Chen et al. 2016,
+        1604.06174).
+
+        Parameters
+        ----------
+        segments
+            Number of segments, as even as the wiring allows; 0 keeps all maps. The square root of the number of blocks
+            needs least memory.
+        """
+        self._segments = cut_segments(self, segments)
+
+    def last_reader(self, name: str) -> str | None:
+        """Return the last layer that a layer feeds; None for the output."""
+        return self._last_use.get(name)
 
     def layer_names(self) -> tuple[str, ...]:
         """Return the names in the order of Keras' ``model.layers``, the input first.
@@ -82,6 +109,10 @@ class LayerGraph(nn.Module):
                 met[name] = len(met)
                 waiting.extend(reversed(self._wiring[name]))
         return tuple(sorted(met, key=lambda name: (-depth[name], met[name])))
+
+    def wired(self) -> tuple[str, ...]:
+        """Return the input and all layers in the order of computing."""
+        return tuple(self._wiring)
 
     def inputs_of(self, name: str) -> tuple[str, ...]:
         """Return the layers that feed a layer."""

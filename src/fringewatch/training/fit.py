@@ -2,72 +2,36 @@
 
 from __future__ import annotations
 
-import csv
-import logging
-import shutil
-import warnings
 from typing import TYPE_CHECKING, Any
 
-import lightning
 import torch
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging
 
-from fringewatch.errors import ConfigError, TrainingError
+from fringewatch.errors import TrainingError
 from fringewatch.figures import plot_history
 from fringewatch.files import atomic_path
 from fringewatch.progress import say, track
 from fringewatch.training.data import SampleData, loader
+from fringewatch.training.folder import extend_history
 from fringewatch.training.module import MapModule
-from fringewatch.training.settings import HARMLESS, TrainConfig
+from fringewatch.training.trainer import train
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    import lightning
     from torch.utils.data import DataLoader
 
     from fringewatch.encoding import Encoding
     from fringewatch.networks.fringenet import FringeNet
     from fringewatch.training.cache import Samples
     from fringewatch.training.data import Batch
+    from fringewatch.training.settings import TrainConfig
 
-__all__ = ["check_resume", "clear", "fit"]
+__all__ = ["fit"]
 
 _EMA_DECAY = 0.998
-_LEFTOVERS = ("history.csv", "history.png", "weights.pt")
-
-
-def check_resume(config: TrainConfig, out: Path) -> None:
-    """Check that a run in `out` can be gone on with.
-
-    Raises
-    ------
-    ConfigError
-        If there is none.
-    TrainingError
-        If it has other settings; all that differ are listed.
-    """
-    if not (_checkpoint(out).is_file() or (out / "weights.pt").is_file()):
-        message = f"{_checkpoint(out)}: no checkpoint to resume from; run without --resume first"
-        raise ConfigError(message)
-    before = TrainConfig.from_yaml(out / "train.yaml")
-    changed = [
-        f"{name}: {getattr(before, name)} -> {getattr(config, name)}"
-        for name in TrainConfig.model_fields
-        if name not in HARMLESS and getattr(before, name) != getattr(config, name)
-    ]
-    if changed:
-        message = f"{out}: the checkpoint was made with other settings ({'; '.join(changed)}); use another --out"
-        raise TrainingError(message)
-
-
-def clear(out: Path) -> None:
-    """Remove what an earlier run left in `out`: its checkpoint must never pass for one of this run."""
-    for name in _LEFTOVERS:
-        (out / name).unlink(missing_ok=True)
-    for name in ("checkpoints", "tensorboard"):
-        shutil.rmtree(out / name, ignore_errors=True)
 
 
 def fit(
@@ -100,9 +64,6 @@ def fit(
         network.load_state_dict(torch.load(finished, weights_only=True))
         say(f"{finished}: training had finished; exporting and calibrating again")
         return
-    # Lightning announces hardware and services line by line; a user of this command wants the result.
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
-        logging.getLogger(name).setLevel(logging.WARNING)
     module = MapModule(
         network.to(memory_format=torch.channels_last),  # type: ignore[call-overload]  # torch's stub lacks the keyword alone
         learning_rate=config.learning_rate,
@@ -114,42 +75,23 @@ def fit(
     held_out = SampleData(samples[1], encoding, augment=False)
     held_out_loader = loader(held_out, batch_size=2 * config.batch_size, shuffle=False)
     steps = config.epochs * len(train_loader)
-    with warnings.catch_warnings(), track("training (steps)", total=steps) as advance:
-        # Lightning advises on worker counts and log folders; neither concerns a user of this command.
-        warnings.filterwarnings("ignore", module="lightning")
-        trainer = lightning.Trainer(
+    with track("training (steps)", total=steps) as advance:
+        train(
+            module,
+            train_loader,
+            held_out_loader,
+            out=out,
+            callbacks=[EMAWeightAveraging(decay=_EMA_DECAY), _Epochs(out, data, train_loader, advance)],
+            resume=config.resume,
             accelerator=config.accelerator,
-            devices=1,
             precision=config.precision,
             max_epochs=config.epochs,
-            default_root_dir=out,
-            logger=TensorBoardLogger(out, name="", version="tensorboard"),
-            callbacks=[
-                # Without a monitored score the newest epoch replaces the one before.
-                ModelCheckpoint(out / "checkpoints", filename="last", enable_version_counter=False),
-                EMAWeightAveraging(decay=_EMA_DECAY),
-                _Epochs(out, data, train_loader, advance),
-            ],
             gradient_clip_val=1.0,
-            enable_progress_bar=False,
-            enable_model_summary=False,
             deterministic="warn",
             log_every_n_steps=50,
         )
-        try:
-            # The checkpoint is this run's own, made by Lightning with more in it than tensors.
-            checkpoint = _checkpoint(out) if config.resume else None
-            trainer.fit(module, train_loader, held_out_loader, ckpt_path=checkpoint, weights_only=False)
-        except SystemExit as stop:
-            # Lightning turns Ctrl-C into this.
-            say(f"stopped; the same command with --resume goes on after the last finished epoch ({out})")
-            raise KeyboardInterrupt from stop
     with atomic_path(finished) as temporary:
         torch.save(network.state_dict(), temporary)
-
-
-def _checkpoint(out: Path) -> Path:
-    return out / "checkpoints" / "last.ckpt"
 
 
 class _Epochs(Callback):
@@ -184,23 +126,10 @@ class _Epochs(Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, _module: lightning.LightningModule) -> None:
         values = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
-        _extend_history(self.out, {"epoch": float(trainer.current_epoch), **values})
+        row = {"epoch": float(trainer.current_epoch), **values}
+        rows = extend_history(self.out / "history.csv", row)
+        plot_history(self.out / "history.png", {name: [line[name] for line in rows] for name in row})
         say(
             f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: train loss {values['train_loss']:.3f}, "
             f"held-out AUROC {values['val_auroc']:.4f}, accuracy {values['val_accuracy']:.4f}"
         )
-
-
-def _extend_history(out: Path, row: dict[str, float]) -> None:
-    """Add an epoch to ``history.csv`` in place of any later ones, and draw it anew."""
-    path = out / "history.csv"
-    rows: list[dict[str, float]] = []
-    if path.is_file():
-        with path.open(newline="", encoding="utf-8") as handle:
-            rows = [{name: float(value) for name, value in line.items()} for line in csv.DictReader(handle)]
-    rows = [*(line for line in rows if line["epoch"] < row["epoch"]), row]
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
-        writer = csv.DictWriter(handle, list(row), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({**line, "epoch": int(line["epoch"])} for line in rows)
-    plot_history(out / "history.png", {name: [line[name] for line in rows] for name in row})

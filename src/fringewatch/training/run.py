@@ -20,8 +20,9 @@ from fringewatch.simulate import RealNoise, SceneSpec
 from fringewatch.training.cache import Samples, build_cache, decode_phase
 from fringewatch.training.calibrate import calibrate, score_samples
 from fringewatch.training.export import export_onnx, quantise
-from fringewatch.training.fit import check_resume, clear, fit
-from fringewatch.training.settings import TrainConfig
+from fringewatch.training.fit import fit
+from fringewatch.training.folder import SETTINGS, check_resume, clear
+from fringewatch.training.settings import HARMLESS, TrainConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,10 +59,10 @@ def run(config: TrainConfig) -> TrainResult:
     spec = config.spec()
     out = ensure_folder(config.out)
     if config.resume:
-        check_resume(config, out)
+        check_resume(config, out, harmless=HARMLESS)
     else:
         clear(out)
-    write_text(out / "train.yaml", config.to_yaml())
+    write_text(out / SETTINGS, config.to_yaml())
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     samples = _samples(config, spec)
     sizes = (*spec.pixel_size_m, *spec.mining_pixel_size_m)

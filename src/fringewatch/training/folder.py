@@ -1,0 +1,85 @@
+"""What a training run keeps in its folder, and when a later one may go on from there."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from typing import TYPE_CHECKING
+
+from fringewatch.errors import ConfigError, TrainingError
+from fringewatch.files import atomic_path
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from fringewatch.config import Config
+
+__all__ = ["SETTINGS", "check_resume", "checkpoint_path", "clear", "extend_history", "read_history"]
+
+SETTINGS = "train.yaml"
+_LEFTOVERS = ("history.csv", "history.png", "weights.pt", "result.json", "validation.csv")
+
+
+def checkpoint_path(out: Path) -> Path:
+    """Return the file of the newest checkpoint."""
+    return out / "checkpoints" / "last.ckpt"
+
+
+def check_resume(config: Config, out: Path, *, harmless: Collection[str]) -> None:
+    """Check that a run in `out` can be gone on with.
+
+    Parameters
+    ----------
+    config
+        Settings of this run; those of the earlier one are in ``train.yaml``.
+    out
+        Its folder.
+    harmless
+        Settings that may differ.
+
+    Raises
+    ------
+    ConfigError
+        If there is none.
+    TrainingError
+        If it has other settings; all that differ are listed.
+    """
+    if not (checkpoint_path(out).is_file() or (out / "weights.pt").is_file()):
+        message = f"{checkpoint_path(out)}: no checkpoint to resume from; run without --resume first"
+        raise ConfigError(message)
+    before = type(config).from_yaml(out / SETTINGS)
+    changed = [
+        f"{name}: {getattr(before, name)} -> {getattr(config, name)}"
+        for name in type(config).model_fields
+        if name not in harmless and getattr(before, name) != getattr(config, name)
+    ]
+    if changed:
+        message = f"{out}: the checkpoint was made with other settings ({'; '.join(changed)}); use another --out"
+        raise TrainingError(message)
+
+
+def clear(out: Path) -> None:
+    """Remove what an earlier run left in `out`: its checkpoint must never pass for one of this run."""
+    for name in _LEFTOVERS:
+        (out / name).unlink(missing_ok=True)
+    for name in ("checkpoints", "tensorboard"):
+        shutil.rmtree(out / name, ignore_errors=True)
+
+
+def read_history(path: Path) -> list[dict[str, float]]:
+    """Return the rows of ``history.csv``, one per epoch; none if there is no file."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as handle:
+        return [{name: float(value) for name, value in line.items()} for line in csv.DictReader(handle)]
+
+
+def extend_history(path: Path, row: dict[str, float]) -> list[dict[str, float]]:
+    """Add an epoch to ``history.csv`` in place of any later ones, and return all rows."""
+    rows = [*(line for line in read_history(path) if line["epoch"] < row["epoch"]), row]
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.DictWriter(handle, list(row), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({**line, "epoch": int(line["epoch"])} for line in rows)
+    return rows

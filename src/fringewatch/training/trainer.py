@@ -1,0 +1,80 @@
+"""Lightning's trainer as every training here uses it: quiet, with its checkpoint and TensorBoard in the run's folder."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import lightning
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from fringewatch.progress import say
+from fringewatch.training.folder import checkpoint_path
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from lightning.pytorch.callbacks import Callback
+
+__all__ = ["train"]
+
+
+def train(
+    module: lightning.LightningModule,
+    train_batches: Any,
+    validation_batches: Any,
+    *,
+    out: Path,
+    callbacks: Sequence[Callback],
+    resume: bool,
+    **options: Any,
+) -> None:
+    """Fit a module; a checkpoint is kept after each epoch.
+
+    Parameters
+    ----------
+    module
+        Left with the last weights.
+    train_batches, validation_batches
+        Whatever Lightning takes as a loader.
+    out
+        Folder for ``checkpoints/`` and ``tensorboard/``.
+    callbacks
+        Beyond that for the checkpoint.
+    resume
+        Go on from the checkpoint in `out`.
+    **options
+        Of :class:`lightning.Trainer`.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If the user stopped it.
+    """
+    # Lightning announces hardware and services line by line; a user of a command wants the result.
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        # Lightning advises on worker counts and log folders; neither concerns a user of a command.
+        warnings.filterwarnings("ignore", module="lightning")
+        trainer = lightning.Trainer(
+            devices=1,
+            default_root_dir=out,
+            logger=TensorBoardLogger(out, name="", version="tensorboard"),
+            # Without a monitored score the newest epoch replaces the one before.
+            callbacks=[ModelCheckpoint(out / "checkpoints", filename="last", enable_version_counter=False), *callbacks],
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            **options,
+        )
+        try:
+            # The checkpoint is this run's own, made by Lightning with more in it than tensors.
+            checkpoint = checkpoint_path(out) if resume else None
+            trainer.fit(module, train_batches, validation_batches, ckpt_path=checkpoint, weights_only=False)
+        except SystemExit as stop:
+            # Lightning turns Ctrl-C into this.
+            say(f"stopped; the same command with --resume goes on after the last finished epoch ({out})")
+            raise KeyboardInterrupt from stop

@@ -1,0 +1,192 @@
+"""Fringe edges of wrapped phase, and the windows of a scene that hold some.
+
+Wrapped phase jumps by a whole cycle once per fringe. Seen as a grey picture, -pi black and pi white, the jump is the
+steepest edge there is, so that an edge detector finds fringes: Gaussian filter, gradient, thinning to the ridge of the
+gradient, double threshold (Canny 1986, 10.1109/TPAMI.1986.4767851), as used on interferograms by Anantrasirichai et
+al. 2018 (10.1029/2018JB015911): only windows with strong edges go to the network, the rest is background without
+classification.
+
+Thresholds are slopes of the smoothed grey picture, in grey levels (0 to 255) per pixel. A lone jump blurred with
+`sigma_px` has the slope ``255 / (sqrt(2 pi) sigma_px)``, 68 at the default 1.5 px; fringes closer than ``5 sigma_px``
+blur into each other and have less, so that the defaults find fringes down to 8 pixels a cycle. Noise of uniformly
+random phase, the worst, has slopes of standard deviation ``255 / (sqrt(96 pi) sigma_px^2)``, 6.5, along each axis:
+the high threshold is 4.6 times that.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from fringewatch.errors import ConfigError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["HIGH", "LOW", "SIGMA_PX", "FringeEdges", "Window", "fringe_edges", "windows"]
+
+SIGMA_PX = 1.5
+LOW = 15.0
+HIGH = 30.0
+
+_GREY_PER_RAD = 255 / (2 * np.pi)
+_SOBEL_SCALE = 8.0
+"""Sobel's operator, as scikit-image applies it, over the slope per pixel."""
+
+
+class FringeEdges(NamedTuple):
+    """Edges of a scene, each (H, W) bool, False at and beside no data.
+
+    They are one pixel wide, or two where a jump lies midway between pixels.
+    """
+
+    edges: NDArray[np.bool_]
+    """Slope above the low threshold and connected to a strong edge."""
+    strong: NDArray[np.bool_]
+    """Slope above the high threshold."""
+
+
+class Window(NamedTuple):
+    """A window of a scene, half-open, and what it holds.
+
+    A window that is larger than the scene begins at 0 and ends beyond the scene's border.
+    """
+
+    row0: int
+    row1: int
+    col0: int
+    col1: int
+    edge_px: int
+    """Pixels of fringe edges."""
+    strong_px: int
+    """Pixels of strong edges; a window with too few of them is background without classification."""
+    valid_px: int
+    """Pixels that hold data."""
+
+    @property
+    def size(self) -> int:
+        """Pixels of the window, beyond the scene too."""
+        return (self.row1 - self.row0) * (self.col1 - self.col0)
+
+    def cut(self, scene: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the window's part of a scene (H, W), filled up with NaN beyond its border; a copy."""
+        part = scene[self.row0 : self.row1, self.col0 : self.col1]
+        missing = (self.row1 - self.row0 - part.shape[0], self.col1 - self.col0 - part.shape[1])
+        return np.pad(part, [(0, missing[0]), (0, missing[1])], constant_values=np.nan)
+
+
+def fringe_edges(
+    phase_rad: NDArray[np.float32], *, sigma_px: float = SIGMA_PX, low: float = LOW, high: float = HIGH
+) -> FringeEdges:
+    """Find the edges that fringes make in wrapped phase.
+
+    Parameters
+    ----------
+    phase_rad
+        (H, W) wrapped phase in (-pi, pi], radians; NaN = no data. Pixels beside no data or at the scene's border are
+        never edges, and no data does not make edges: the Gaussian filter averages over valid pixels alone, and where
+        fewer than half of them (weighted) are valid, nothing is found.
+    sigma_px
+        Standard deviation of the Gaussian filter in pixels, at least 0.5.
+    low, high
+        Thresholds of the slope, grey levels (of 0 to 255 for -pi to pi) per pixel; ``0 < low <= high``. The study's
+        zero-centred scale (-125 to 125) is 250 / 255 of it and finds the same.
+
+    Returns
+    -------
+    FringeEdges
+
+    Raises
+    ------
+    ConfigError
+        If a threshold or `sigma_px` is out of range.
+    """
+    from scipy.ndimage import gaussian_filter
+    from skimage.feature import canny
+
+    _check(sigma_px, low, high)
+    valid = np.isfinite(phase_rad)
+    grey = np.where(valid, (phase_rad + np.float32(np.pi)) * np.float32(_GREY_PER_RAD), np.float32(0))
+    if not valid.all():
+        # Lone pixels in no data would be compared with far ones: their filtered values jump by chance.
+        valid &= gaussian_filter(valid.astype(np.float32), sigma_px, mode="nearest") >= 0.5
+    found = [
+        canny(  # type: ignore[no-untyped-call]  # scikit-image has no types
+            grey,
+            sigma_px,
+            low_threshold=threshold * _SOBEL_SCALE,
+            high_threshold=high * _SOBEL_SCALE,
+            mask=valid,
+            mode="nearest",
+        )
+        for threshold in (low, high)
+    ]
+    return FringeEdges(*found)
+
+
+def windows(edges: FringeEdges, valid: NDArray[np.bool_], *, size_px: int, step_px: int | None = None) -> list[Window]:
+    """Cover a scene with windows and count what each holds.
+
+    Parameters
+    ----------
+    edges
+        From :func:`fringe_edges`.
+    valid
+        (H, W) bool, where the scene has data.
+    size_px
+        Side of the windows: the network's input.
+    step_px
+        Distance of neighbouring windows, 1 to `size_px`; half of `size_px` if not given. The last window of a row or
+        column ends at the scene's border, and so may overlap more with the one before.
+
+    Returns
+    -------
+    list of Window
+        By rows, then columns. Every pixel of the scene is in at least one.
+
+    Raises
+    ------
+    ConfigError
+        If a size is out of range.
+    """
+    step_px = max(size_px // 2, 1) if step_px is None else step_px
+    if size_px < 1 or not 1 <= step_px <= size_px:
+        message = f"size_px = {size_px}, step_px = {step_px}: expected 1 <= step_px <= size_px, or pixels are left out"
+        raise ConfigError(message)
+    rows, cols = (_starts(length, size_px, step_px) for length in valid.shape)
+    counts = [_count(mask, rows, cols, size_px) for mask in (*edges, valid)]
+    return [
+        Window(row, row + size_px, col, col + size_px, *(int(count[i, j]) for count in counts))
+        for i, row in enumerate(rows)
+        for j, col in enumerate(cols)
+    ]
+
+
+def _check(sigma_px: float, low: float, high: float) -> None:
+    if not sigma_px >= 0.5:
+        message = f"sigma_px = {sigma_px:g}: expected at least 0.5 pixels; phase noise makes edges everywhere otherwise"
+        raise ConfigError(message)
+    if not 0 < low <= high:
+        message = f"low = {low:g}, high = {high:g}: expected 0 < low <= high, in grey levels per pixel"
+        raise ConfigError(message)
+
+
+def _starts(length: int, size_px: int, step_px: int) -> list[int]:
+    last = max(length - size_px, 0)
+    return [*range(0, last, step_px), last]
+
+
+def _count(mask: NDArray[np.bool_], rows: list[int], cols: list[int], size_px: int) -> NDArray[np.int64]:
+    """Count the true pixels of each window by a summed-area table."""
+    table = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), np.int64)
+    np.cumsum(np.cumsum(mask, axis=0, dtype=np.int64), axis=1, out=table[1:, 1:])
+    top, left = np.array(rows), np.array(cols)
+    bottom, right = np.minimum(top + size_px, mask.shape[0]), np.minimum(left + size_px, mask.shape[1])
+    counts: NDArray[np.int64] = (
+        table[np.ix_(bottom, right)]
+        - table[np.ix_(top, right)]
+        - table[np.ix_(bottom, left)]
+        + table[np.ix_(top, left)]
+    )
+    return counts

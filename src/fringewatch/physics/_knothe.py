@@ -9,7 +9,6 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.interpolate import CubicHermiteSpline
 from scipy.special import erf, erfc, erfcx
 
 from fringewatch.physics._cubic import evaluate_cubic
@@ -118,7 +117,10 @@ def tabulate(
         return profile
     nodes = np.arange(count + 1, dtype=np.float64)
     table = profile(step * nodes - reach)
-    coefficients = np.asarray(CubicHermiteSpline(nodes, table.value, table.slope * step).c)
+    # Cubic Hermite pieces on unit intervals, highest power first.
+    rise, slopes = np.diff(table.value), table.slope * step
+    first, second = slopes[:-1], slopes[1:]
+    coefficients = np.stack([first + second - 2.0 * rise, 3.0 * rise - 2.0 * first - second, first, table.value[:-1]])
 
     def look_up(position: Array) -> Profile:
         value, slope = evaluate_cubic(coefficients, (position + reach) / step)

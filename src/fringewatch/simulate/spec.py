@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from fringewatch.config import Config
 from fringewatch.conventions import SENTINEL1_WAVELENGTH_M
 from fringewatch.errors import ConfigError
+from fringewatch.simulate.ranges import (
+    DykeRanges,
+    EarthquakeRanges,
+    LongwallRanges,
+    MogiRanges,
+    PennyCrackRanges,
+    PositiveRange,
+    Range,
+    SillRanges,
+)
 
-__all__ = ["PRESETS", "Kind", "PresetName", "Range", "SceneSpec", "preset"]
+__all__ = ["PRESETS", "Kind", "MagmaticSource", "PresetName", "Range", "SceneSpec", "preset"]
 
 Kind = Literal["volcano", "earthquake", "mining", "quiet"]
+MagmaticSource = Literal["mogi", "penny-crack", "dyke", "sill"]
 PresetName = Literal["volcano", "mining", "earthquake", "quiet", "mixed"]
-
-
-def _ordered(value: tuple[float, float]) -> tuple[float, float]:
-    if value[0] > value[1]:
-        message = f"range {value} runs backwards; write (smallest, largest)"
-        raise ValueError(message)
-    return value
-
-
-Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
 
 
 class SceneSpec(Config):
@@ -40,16 +41,39 @@ class SceneSpec(Config):
         description="Weight of each kind of scene; quiet scenes have no deformation.",
     )
     wavelength_m: float = Field(SENTINEL1_WAVELENGTH_M, gt=0.005, lt=2, description="Radar wavelength (m).")
-    pixel_size_m: Range = Field((60.0, 120.0), description="Pixel size of volcano, earthquake and quiet scenes (m).")
-    mining_pixel_size_m: Range = Field((5.0, 40.0), description="Pixel size of mining scenes (m).")
+    pixel_size_m: PositiveRange = Field(
+        (60.0, 120.0), description="Pixel size of volcano, earthquake and quiet scenes, log-uniform (m)."
+    )
+    mining_pixel_size_m: PositiveRange = Field(
+        (5.0, 100.0),
+        description="Pixel size of mining scenes, log-uniform (m); beyond 20 m they are simulated on a grid of 10 to "
+        "20 m and averaged as complex numbers.",
+    )
     quiet_mining_share: float = Field(
         0.25, ge=0, le=1, description="Share of quiet scenes at mining pixel sizes, so that size tells no class."
     )
     incidence_deg: Range = Field((29.0, 46.0), description="Incidence angle at the scene.")
-    fringes: Range = Field((0.6, 20.0), description="Peak-to-peak deformation in fringes, drawn log-uniformly.")
+    fringes: PositiveRange = Field((0.6, 20.0), description="Peak-to-peak deformation in fringes, drawn log-uniformly.")
     sources: tuple[int, int] = Field((1, 2), description="Fewest and most volcanic sources in a scene.")
+    magmatic: dict[MagmaticSource, float] = Field(
+        {"mogi": 0.45, "penny-crack": 0.15, "dyke": 0.22, "sill": 0.18},
+        description="Weight of each volcanic source.",
+    )
+    topography_share: float = Field(
+        0.3,
+        ge=0,
+        le=1,
+        description="Share of volcano and earthquake scenes in which the depth of the source is corrected for the "
+        "height of each pixel.",
+    )
     panels: tuple[int, int] = Field((1, 6), description="Fewest and most mining panels in a scene.")
     interval_days: tuple[int, int] = Field((6, 48), description="Days between the two acquisitions.")
+    mogi: MogiRanges = Field(MogiRanges(), description="Ranges of point sources.")
+    penny_crack: PennyCrackRanges = Field(PennyCrackRanges(), description="Ranges of penny-shaped cracks.")
+    dyke: DykeRanges = Field(DykeRanges(), description="Ranges of dykes.")
+    sill: SillRanges = Field(SillRanges(), description="Ranges of sills.")
+    earthquake: EarthquakeRanges = Field(EarthquakeRanges(), description="Ranges of earthquakes.")
+    longwall: LongwallRanges = Field(LongwallRanges(), description="Ranges of mining panels.")
 
     relief_m: Range = Field((50.0, 3500.0), description="Highest minus lowest terrain, log-uniform (m).")
     cones: tuple[int, int] = Field((0, 3), description="Fewest and most volcanic cones on the terrain.")

@@ -6,13 +6,16 @@ from typing import Literal, NamedTuple
 
 from fringewatch.physics._check import require_between, require_choice
 
-__all__ = ["SHEAR_MODULUS_PA", "RuptureSize", "earthquake_dimensions", "seismic_moment"]
+__all__ = ["LAWS", "SHEAR_MODULUS_PA", "STYLES", "RuptureSize", "earthquake_dimensions", "seismic_moment"]
 
 SHEAR_MODULUS_PA = 30e9
 """Shear modulus of the crust that links moment and slip."""
 
 RuptureStyle = Literal["strike-slip", "reverse", "normal"]
 ScalingLaw = Literal["wells-coppersmith-1994", "thingbaijam-2017"]
+
+STYLES: tuple[RuptureStyle, ...] = ("strike-slip", "reverse", "normal")
+LAWS: tuple[ScalingLaw, ...] = ("wells-coppersmith-1994", "thingbaijam-2017")
 
 # (a, b) of log10(length or width in km) = a + b * magnitude.
 _COEFFICIENTS: dict[str, dict[str, tuple[tuple[float, float], tuple[float, float]]]] = {

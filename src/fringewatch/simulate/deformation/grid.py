@@ -1,0 +1,55 @@
+"""Smooth fields computed at a few nodes and interpolated to every pixel."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.interpolate import CubicSpline
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["nodes", "upsample"]
+
+
+def nodes(count: int, step: int) -> NDArray[np.float64]:
+    """Return the nodes ``-step, 0, step, ...`` that reach at least one step beyond both ends of ``count`` points.
+
+    Ends of a spline are its weak spots; these keep them off the points. With a step of 1 the nodes are the points.
+    """
+    if step == 1:
+        return np.arange(count, dtype=np.float64)
+    return step * np.arange(-1.0, np.ceil((count - 1) / step) + 2)
+
+
+def upsample(values: NDArray[np.floating], shape: tuple[int, int], step: int) -> NDArray[np.float32]:
+    """Interpolate values at the nodes of rows and columns to all points, by cubic splines.
+
+    Parameters
+    ----------
+    values
+        (len(nodes(rows, step)), len(nodes(columns, step))).
+    shape, step
+        Rows and columns of points, and the step of the nodes.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 of ``shape``.
+    """
+    if step == 1:
+        return np.asarray(values, np.float32)
+    # Splines are linear in the values, so two products with small matrices do it: several times as fast as evaluating
+    # piecewise polynomials.
+    tall = _spline_matrix(shape[0], step) @ np.asarray(values, np.float32)
+    return np.asarray(tall @ _spline_matrix(shape[1], step).T)
+
+
+@lru_cache(maxsize=128)
+def _spline_matrix(count: int, step: int) -> NDArray[np.float32]:
+    at = nodes(count, step)
+    matrix: NDArray[np.float32] = CubicSpline(at, np.eye(at.size))(np.arange(count)).astype(np.float32)
+    matrix.flags.writeable = False
+    return matrix

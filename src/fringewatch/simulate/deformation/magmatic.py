@@ -1,0 +1,120 @@
+"""Draw point sources, dykes, sills and penny-shaped cracks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fringewatch.physics.sources import mogi, penny_crack
+from fringewatch.physics.sources.penny import LOWEST_DEPTH_TO_RADIUS
+from fringewatch.simulate.background import log_uniform
+from fringewatch.simulate.deformation.rectangle import rectangle
+from fringewatch.simulate.deformation.source import Source
+
+if TYPE_CHECKING:
+    from fringewatch.physics.displacement import Displacement
+    from fringewatch.simulate.deformation.source import Array, Parameters
+    from fringewatch.simulate.spec import SceneSpec
+
+__all__ = ["draw_magmatic"]
+
+
+def draw_magmatic(rng: np.random.Generator, spec: SceneSpec, extent_m: float) -> Source:
+    """Draw one source; sizes shrink with the scene (shorter side in metres) so that it can hold the deformation."""
+    names = list(spec.magmatic)
+    weights = np.array([spec.magmatic[name] for name in names], float)
+    kind = names[int(rng.choice(len(names), p=weights / weights.sum()))]
+    if kind == "mogi":
+        return _draw_mogi(rng, spec, extent_m)
+    if kind == "penny-crack":
+        return _draw_penny_crack(rng, spec, extent_m)
+    return _draw_dyke(rng, spec, extent_m) if kind == "dyke" else _draw_sill(rng, spec, extent_m)
+
+
+def _fitting(bounds: tuple[float, float], largest: float) -> tuple[float, float]:
+    """Lower the upper end of a range to what fits the scene, but leave a quarter above the lower end."""
+    return bounds[0], min(bounds[1], max(1.25 * bounds[0], largest))
+
+
+def _draw_mogi(rng: np.random.Generator, spec: SceneSpec, extent_m: float) -> Source:
+    ranges = spec.mogi
+    depth = log_uniform(rng, *_fitting(ranges.depth_m, 0.35 * extent_m))
+
+    def field(east: Array, north: Array, height: Array | float) -> Displacement:
+        return mogi(east, north, depth_m=depth + height, volume_change_m3=1.0)
+
+    return Source(field, ranges.volume_change_m3, "volume_change_m3", depth, None, {"source": "mogi", "depth_m": depth})
+
+
+def _draw_penny_crack(rng: np.random.Generator, spec: SceneSpec, extent_m: float) -> Source:
+    ranges = spec.penny_crack
+    radius = log_uniform(rng, *_fitting(ranges.radius_m, 0.3 * extent_m))
+    shallowest, deepest = _fitting(ranges.depth_m, 0.35 * extent_m)
+    # Lifting the lower end keeps the crack valid; the upper end follows where the scene is small for it.
+    shallowest = max(shallowest, LOWEST_DEPTH_TO_RADIUS * radius * (1 + 1e-9))
+    depth = log_uniform(rng, shallowest, max(shallowest, deepest))
+    shear_modulus = log_uniform(rng, *ranges.shear_modulus_pa)
+
+    def field(east: Array, north: Array, height: Array | float) -> Displacement:
+        return penny_crack(
+            east,
+            north,
+            depth_m=depth + float(height),
+            radius_m=radius,
+            pressure_pa=1.0,
+            shear_modulus_pa=shear_modulus,
+        )
+
+    parameters: Parameters = {
+        "source": "penny-crack",
+        "depth_m": depth,
+        "radius_m": radius,
+        "shear_modulus_pa": shear_modulus,
+    }
+    return Source(field, ranges.pressure_pa, "pressure_pa", depth, None, parameters)
+
+
+def _draw_dyke(rng: np.random.Generator, spec: SceneSpec, extent_m: float) -> Source:
+    ranges = spec.dyke
+    # A share reaches as high as the range allows: the surface, unless the caller keeps dykes below it.
+    top = float(rng.uniform(*ranges.top_m)) if rng.random() < 0.85 else ranges.top_m[0]
+    return _opening(
+        rng,
+        "dyke",
+        top,
+        width_m=float(rng.uniform(*ranges.width_m)),
+        length_m=float(rng.uniform(*_fitting(ranges.length_m, 0.7 * extent_m))),
+        dip_deg=float(rng.uniform(*ranges.dip_deg)),
+        opening_m=ranges.opening_m,
+    )
+
+
+def _draw_sill(rng: np.random.Generator, spec: SceneSpec, extent_m: float) -> Source:
+    ranges = spec.sill
+    return _opening(
+        rng,
+        "sill",
+        log_uniform(rng, *_fitting(ranges.top_m, 0.3 * extent_m)),
+        width_m=float(rng.uniform(*ranges.width_m)),
+        length_m=float(rng.uniform(*ranges.length_m)),
+        dip_deg=float(rng.uniform(*ranges.dip_deg)),
+        opening_m=ranges.opening_m,
+    )
+
+
+def _opening(
+    rng: np.random.Generator,
+    name: str,
+    top_m: float,
+    *,
+    width_m: float,
+    length_m: float,
+    dip_deg: float,
+    opening_m: tuple[float, float],
+) -> Source:
+    strike = float(rng.uniform(0, 360))
+    shape = {"top_m": top_m, "strike_deg": strike, "dip_deg": dip_deg, "length_m": length_m, "width_m": width_m}
+    return rectangle(
+        **shape, slip=(0.0, 0.0, 1.0), strength=opening_m, strength_name="opening_m", named={"source": name, **shape}
+    )

@@ -1,0 +1,156 @@
+"""What deformation sources are drawn from: the ranges of each kind of source, with their units.
+
+Unless a description says otherwise they are those of the literature named on the documentation page ``physics``.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from fringewatch.config import Config
+
+__all__ = [
+    "DykeRanges",
+    "EarthquakeRanges",
+    "LongwallRanges",
+    "MogiRanges",
+    "PennyCrackRanges",
+    "PositiveRange",
+    "Range",
+    "SillRanges",
+]
+
+
+def _ordered(value: tuple[float, float]) -> tuple[float, float]:
+    if not value[0] <= value[1]:
+        message = f"range {value} runs backwards; write (smallest, largest)"
+        raise ValueError(message)
+    return value
+
+
+def _within(low: float, high: float, why: str) -> AfterValidator:
+    """Refuse ranges that leave ``[low, high]``, so that no impossible source is ever drawn."""
+
+    def check(value: tuple[float, float]) -> tuple[float, float]:
+        if value[0] < low or value[1] > high:
+            message = f"range {value} leaves what is possible; allowed: {low:g} to {high:g} ({why})"
+            raise ValueError(message)
+        return value
+
+    return AfterValidator(check)
+
+
+def _positive(value: tuple[float, float]) -> tuple[float, float]:
+    if value[0] <= 0:
+        message = f"range {value} starts at or below 0; allowed: values above 0"
+        raise ValueError(message)
+    return value
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
+PositiveRange = Annotated[Range, AfterValidator(_positive)]
+_FromZero = Annotated[Range, _within(0.0, math.inf, "no negative values")]
+_Share = Annotated[PositiveRange, _within(0.0, 1.0, "a share of the whole")]
+_Dip = Annotated[Range, _within(0.0, 90.0, "degrees, horizontal to vertical")]
+_SeamDip = Annotated[Range, _within(0.0, 60.0, "degrees, as the mining model takes them")]
+_Magnitude = Annotated[Range, _within(4.0, 8.0, "as the scaling laws take them")]
+
+
+class MogiRanges(Config):
+    """Point source (Mogi 1958)."""
+
+    depth_m: PositiveRange = Field(
+        (800.0, 10_000.0), description="Depth, log-uniform; at most 0.35 of the scene's shorter side."
+    )
+    volume_change_m3: PositiveRange = Field((10**5.3, 10**7.7), description="Volume change, log-uniform, either sign.")
+
+
+class DykeRanges(Config):
+    """Steep opening rectangle (Okada 1985)."""
+
+    top_m: _FromZero = Field((0.0, 2500.0), description="Depth of the upper edge; a share reaches the surface.")
+    width_m: PositiveRange = Field((1000.0, 6000.0), description="Size down dip.")
+    length_m: PositiveRange = Field(
+        (2000.0, 12_000.0), description="Size along strike; at most 0.7 of the scene's shorter side."
+    )
+    dip_deg: _Dip = Field((65.0, 90.0), description="Dip.")
+    opening_m: PositiveRange = Field((0.1, 1.5), description="Opening, log-uniform; a share closes.")
+
+
+class SillRanges(Config):
+    """Flat opening rectangle (Okada 1985)."""
+
+    top_m: PositiveRange = Field(
+        (1000.0, 6000.0), description="Depth of the upper edge, log-uniform; at most 0.3 of the scene's shorter side."
+    )
+    width_m: PositiveRange = Field((1500.0, 7000.0), description="Size down dip.")
+    length_m: PositiveRange = Field((1500.0, 7000.0), description="Size along strike.")
+    dip_deg: _Dip = Field((0.0, 12.0), description="Dip.")
+    opening_m: PositiveRange = Field((0.1, 1.5), description="Opening, log-uniform; a share closes.")
+
+
+class PennyCrackRanges(Config):
+    """Pressurised horizontal circular crack (Fialko, Khazan and Simons 2001)."""
+
+    radius_m: PositiveRange = Field(
+        (1000.0, 6000.0), description="Radius, log-uniform; at most 0.3 of the scene's shorter side."
+    )
+    depth_m: PositiveRange = Field(
+        (800.0, 10_000.0),
+        description="Depth, log-uniform; at least 0.8 of the radius, at most 0.35 of the scene's shorter side.",
+    )
+    pressure_pa: PositiveRange = Field(
+        (1e5, 1e7), description="Excess pressure, log-uniform, either sign; the strength of rock limits it."
+    )
+    shear_modulus_pa: PositiveRange = Field(
+        (4e9, 30e9), description="Shear modulus, log-uniform: fractured edifice to solid crust."
+    )
+
+
+class EarthquakeRanges(Config):
+    """Rupture of uniform slip (Okada 1985), its size by scaling laws from its magnitude."""
+
+    magnitude: _Magnitude = Field((4.5, 6.8), description="Moment magnitude; lowered until the rupture fits the scene.")
+    top_m: PositiveRange = Field((300.0, 8000.0), description="Depth of the upper edge, log-uniform.")
+    strike_slip_dip_deg: _Dip = Field((60.0, 90.0), description="Dip of strike-slip ruptures.")
+    reverse_dip_deg: _Dip = Field((15.0, 60.0), description="Dip of reverse ruptures.")
+    normal_dip_deg: _Dip = Field((35.0, 75.0), description="Dip of normal ruptures.")
+    rake_scatter_deg: float = Field(25.0, ge=0, le=90, description="Standard deviation of the rake about its style.")
+    slip_over_median: PositiveRange = Field(
+        (0.5, 2.0), description="Slip over that of the scaling law, which scatters as much, log-uniform."
+    )
+
+
+class LongwallRanges(Config):
+    """Longwall panels of one mine, caught between two days of their advance (Knothe 1957)."""
+
+    depth_m: PositiveRange = Field(
+        (200.0, 1100.0), description="Depth of the seam, log-uniform; panels of a mine differ by up to a tenth."
+    )
+    width_m: PositiveRange = Field((150.0, 300.0), description="Length of the face, across the advance.")
+    length_m: PositiveRange = Field((500.0, 2000.0), description="Size along the advance.")
+    tan_beta: PositiveRange = Field((1.5, 2.6), description="Tangent of the angle of main influence.")
+    seam_thickness_m: PositiveRange = Field((1.0, 4.0), description="Extracted thickness.")
+    caving_factor: _Share = Field((0.5, 0.9), description="Subsidence factor where the roof caves in.")
+    backfill_factor: _Share = Field((0.1, 0.3), description="Subsidence factor where the goaf is filled.")
+    backfill_share: float = Field(0.25, ge=0, le=1, description="Share of mines with backfill.")
+    advance_m_per_day: PositiveRange = Field((2.0, 10.0), description="Advance of the face.")
+    time_factor_per_day: PositiveRange = Field((0.02, 0.2), description="Knothe's time factor, log-uniform.")
+    at_once_share: float = Field(0.3, ge=0, le=1, description="Share of panels over which the ground follows at once.")
+    horizontal_factor: _FromZero = Field((0.25, 0.4), description="Horizontal motion over slope and influence radius.")
+    pim_share: float = Field(
+        0.3, ge=0, le=1, description="Share of mines by the probability integral method: dipping seam, inset edges."
+    )
+    seam_dip_deg: _SeamDip = Field((0.0, 25.0), description="Dip of the seam; PIM only.")
+    inflection_over_depth: _FromZero = Field(
+        (0.05, 0.15), description="Inset of the inflection point over depth, at most 0.35 of the face; PIM only."
+    )
+    dip_propagation: _Share = Field((0.5, 0.8), description="Share of the dip by which influence tilts; PIM only.")
+    long_share: float = Field(
+        0.25, ge=0, le=1, description="Share of pairs or stacks of 3 to 15 times the interval: whole troughs."
+    )
+    beside_share: float = Field(0.6, ge=0, le=1, description="Share of further panels that lie beside the one before.")
+    pillar_m: _FromZero = Field((10.0, 60.0), description="Coal left standing between neighbouring panels.")

@@ -56,6 +56,7 @@ VERBS = {
         "list the study's networks with their parameters",
         _TORCH,
     ),
+    "study": Verb("fringewatch.study", "StudyConfig", "run", "train many networks and compare them in a table", _TORCH),
     "models": Verb("fringewatch.cli", "ModelsConfig", "run_models", "list the model bundles, or print one's card"),
 }
 
@@ -98,15 +99,14 @@ def run_models(config: ModelsConfig) -> None:
 
 
 def _card(model: str | Path) -> Card:
-    """Return a bundle's card once the hash of a network it names is right."""
-    from fringewatch.errors import BundleError
-    from fringewatch.models import load_bundle
+    """Return a bundle's card once the hashes of its networks are right."""
+    from fringewatch.models import checked_file, find_bundle, read_card
 
-    try:
-        return load_bundle(model).card
-    except BundleError:
-        # A bundle need not hold both precisions; if it is broken, this says so again.
-        return load_bundle(model, precision="float32").card
+    folder = find_bundle(model)
+    card = read_card(folder)
+    for name in card.files.values():
+        checked_file(folder, card, name)
+    return card
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -245,7 +245,8 @@ def _row_of(reference: Reference, examination: Examination, seconds: float) -> S
 
 def _settings_digest(config: DetectConfig, detector: Detector) -> str:
     """Return a digest of all that decides about a scene's outputs, but for the scene itself."""
-    used = config.model_dump(mode="json", include={"kind", "wavelength_m", "phase_sign", "band", "nodata", "precision"})
+    used = config.model_dump(mode="json", include={"kind", "wavelength_m", "phase_sign", "band", "nodata"})
+    used["precision"] = detector.bundle.precision
     used |= {"threshold": detector.threshold, "card": detector.card.model_dump(mode="json"), "version": __version__}
     return hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()
 

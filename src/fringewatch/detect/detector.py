@@ -126,7 +126,7 @@ class Detector:
     model
         Name or folder of a model bundle.
     precision
-        ``"int8"``, fastest on processors, or ``"float32"``.
+        ``"int8"``, fastest on processors, or ``"float32"``; None takes the one that the model's card names.
     threads
         Threads of one inference; None takes every core.
     threshold
@@ -150,7 +150,7 @@ class Detector:
         self,
         model: str | Path = DEFAULT_BUNDLE,
         *,
-        precision: Precision = "int8",
+        precision: Precision | None = None,
         threads: int | None = None,
         threshold: float | None = None,
     ) -> None:

@@ -55,7 +55,7 @@ def write_run(config: DetectConfig, result: DetectResult, detector: Detector, *,
     write_all_detections(result.out / "detections.gpkg", list(_detections(result, damaged)))
     facts = RunFacts(
         threshold=detector.threshold,
-        precision=config.precision,
+        precision=detector.bundle.precision,
         version=__version__,
         finished=finished.strftime("%Y-%m-%d %H:%M UTC"),
         seconds=result.seconds,
@@ -73,7 +73,7 @@ def write_run(config: DetectConfig, result: DetectResult, detector: Detector, *,
             "name": detector.card.name,
             "version": detector.card.version,
             "folder": str(detector.bundle.folder),
-            "sha256": detector.card.sha256[detector.card.files[config.precision]],
+            "sha256": detector.card.sha256[detector.card.files[detector.bundle.precision]],
         },
         "versions": {"fringewatch": __version__, "python": platform.python_version(), "numpy": np.__version__},
     }

@@ -26,7 +26,9 @@ class DetectConfig(Config):
     )
     out: Path = Field(Path("results"), description="Folder for the results; made if missing.")
     model: str = Field(DEFAULT_BUNDLE, description="Name or folder of a model bundle; see `fringewatch models`.")
-    precision: Precision = Field("int8", description="Arithmetic of the network; int8 is faster.")
+    precision: Precision | None = Field(
+        None, description="Arithmetic of the network; int8 is faster. The model's own choice if not given."
+    )
     threshold: float | None = Field(
         None, ge=0, le=1, description="Flag scenes whose score reaches this; the model's own threshold if not given."
     )

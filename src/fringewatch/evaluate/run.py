@@ -21,6 +21,7 @@ from fringewatch.files import ensure_folder, write_text
 from fringewatch.metrics import mean_local_coherence
 from fringewatch.models import save_bundle
 from fringewatch.models.bundle import DEFAULT_BUNDLE
+from fringewatch.models.card import Precision
 from fringewatch.patches import Box, open_patches, select
 from fringewatch.products import open_interferogram
 from fringewatch.progress import track
@@ -52,7 +53,9 @@ class EvaluateConfig(Config):
     )
     out: Path = Field(Path("evaluation"), description="Folder for evaluation.json and scores.csv.")
     model: str = Field(DEFAULT_BUNDLE, description="Name or folder of the model bundle.")
-    precision: Literal["float32", "int8"] = Field("int8", description="Arithmetic of the network.")
+    precision: Precision | None = Field(
+        None, description="Arithmetic of the network. The model's own choice if not given."
+    )
     threshold: float | None = Field(
         None, ge=0, le=1, description="Score from which a file is flagged; the model card's if not given."
     )
@@ -120,7 +123,7 @@ def run(config: EvaluateConfig) -> Evaluation:
     evaluation = Evaluation(
         model=detector.card.name,
         model_version=detector.card.version,
-        precision=config.precision,
+        precision=detector.bundle.precision,
         threshold=detector.threshold,
         threshold_from="card" if config.threshold is None else "argument",
         positives=int(summary.labels.sum()),

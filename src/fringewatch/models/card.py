@@ -66,8 +66,8 @@ class Card(Config):
     patch_px: int | None = Field(
         None,
         ge=1,
-        description="Side of the patches that a classifier was trained on; each map pixel is the score of one. Empty for "
-        "a network that maps scenes.",
+        description="Side of the patches that a classifier was trained on; each map pixel is the score of one. Empty "
+        "for a network that maps scenes.",
     )
     calibration: Calibration = Field(default_factory=Calibration, description="Map logits to probabilities.")
     scene_calibration: Calibration = Field(

@@ -1,26 +1,30 @@
-"""Turn a trained network's logits into probabilities and thresholds, on quiet and simulated scenes only."""
+"""Turn a trained network's logits into probabilities and thresholds: maps by samples, classifiers by patches."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import torch
 import xarray as xr
 
+from fringewatch.errors import TrainingError
 from fringewatch.metrics import auroc, fit_platt, threshold_for_false_alarm_rate
 from fringewatch.models import Calibration, Thresholds
 from fringewatch.progress import say
-from fringewatch.scan import scan
+from fringewatch.scan import scan, scene_logit
 from fringewatch.training.cache import Samples, decode_phase
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
+    from fringewatch.encoding import Encoding
     from fringewatch.models import Bundle
+    from fringewatch.networks.sliding import Sliding
 
-__all__ = ["Scored", "calibrate", "score_samples"]
+__all__ = ["PatchScores", "Scored", "calibrate", "calibrate_patches", "score_patches", "score_samples"]
 
 
 _OTHER_RATES_PERCENT = (1, 2, 5, 10)
@@ -109,6 +113,100 @@ def calibrate(
         ),
     )
     return map_calibration, scene_calibration, thresholds, scores
+
+
+class PatchScores(NamedTuple):
+    """What a sliding classifier says of patches, each as a scene of its own."""
+
+    map_logit: NDArray[np.float64]
+    """(N,) logit of the window that is the patch."""
+    scene_logit: NDArray[np.float64]
+    """(N,) the scene's, by :func:`fringewatch.scan.scene_logit`, as detection computes it."""
+
+
+def score_patches(
+    network: Sliding, phases: Sequence[NDArray[np.float32]], encoding: Encoding, *, batch_size: int = 32
+) -> PatchScores:
+    """Run a sliding classifier over patches, on the device where it lies.
+
+    Parameters
+    ----------
+    network
+        The classifier as detection runs it.
+    phases
+        Patches (P, P) float32, wrapped radians, NaN = no data; indexed one at a time, so that they may be read then.
+    encoding
+        What the classifier was trained with.
+    batch_size
+        Patches at once.
+    """
+    device = next(network.parameters()).device
+    centre = network.geometry.left
+    map_logit, scene = [], []
+    for start in range(0, len(phases), batch_size):
+        batch = np.stack([phases[index] for index in range(start, min(start + batch_size, len(phases)))])
+        missing = [(0, -size % network.multiple) for size in batch.shape[1:]]
+        batch = np.pad(batch, [(0, 0), *missing], constant_values=np.nan)
+        with torch.inference_mode():
+            logits, _ = network(torch.from_numpy(encoding(batch)).to(device))
+        blocks = len(batch), logits.shape[2], network.stride, logits.shape[3], network.stride
+        valid = np.any(np.isfinite(batch).reshape(blocks), axis=(2, 4))
+        for map_, inside in zip(logits[:, 0].float().cpu().numpy(), valid, strict=True):
+            map_logit.append(map_[centre, centre])
+            # A patch without data counts as its network's answer to nothing: detection refuses such scenes.
+            scene.append(scene_logit(map_, inside if inside.any() else np.ones_like(inside)))
+    return PatchScores(np.array(map_logit, np.float64), np.array(scene, np.float64))
+
+
+def calibrate_patches(
+    scores: PatchScores, labels: ArrayLike, *, false_alarm_rate: float = 0.1
+) -> tuple[Calibration, Calibration, Thresholds, dict[str, float]]:
+    """Fit map and scene calibration of a classifier and choose its threshold, on validation patches.
+
+    Parameters
+    ----------
+    scores
+        From :func:`score_patches`.
+    labels
+        (N,) 1 = deformation, 0 = background.
+    false_alarm_rate
+        Share of background patches that may be flagged.
+
+    Returns
+    -------
+    map_calibration, scene_calibration, thresholds, scores
+        Scores are of the same patches.
+
+    Raises
+    ------
+    TrainingError
+        If one of the classes is missing.
+    """
+    label: NDArray[np.bool_] = np.asarray(labels, bool)
+    if label.all() or not label.any():
+        message = (
+            f"validation: {label.sum()} of {len(label)} patches deform; calibration needs patches of both classes: "
+            "split the data so that each part has both"
+        )
+        raise TrainingError(message)
+    fitted_on = f"{len(label)} validation patches, of which {label.mean():.0%} deform: the score assumes that share"
+    map_calibration = _fit(scores.map_logit, label, fitted_on)
+    scene_calibration = _fit(scores.scene_logit, label, fitted_on)
+    score = scene_calibration(scores.scene_logit.astype(np.float32)).astype(float)
+    threshold = _threshold({"validation": score[~label]}, false_alarm_rate)
+    figures = {
+        "auroc": auroc(label, scores.map_logit),
+        "accuracy": float(np.mean((map_calibration(scores.map_logit.astype(np.float32)) >= 0.5) == label)),
+        "scene_auroc": auroc(label, score),
+        "scene_recall": float(np.mean(score[label] >= threshold)),
+        "scene_false_alarm_rate": float(np.mean(score[~label] >= threshold)),
+    }
+    thresholds = Thresholds(
+        scene=threshold,
+        false_alarm_rate=false_alarm_rate,
+        false_alarm_set=f"{int((~label).sum())} background patches of the validation set, each as a scene",
+    )
+    return map_calibration, scene_calibration, thresholds, figures
 
 
 def _threshold(quiet: dict[str, NDArray[np.float64]], rate: float) -> float:

@@ -48,6 +48,13 @@ VERBS = {
     "train": Verb(
         "fringewatch.training.run", "TrainConfig", "run", "train a network and export a model bundle", _TORCH
     ),
+    "train-cnn": Verb(
+        "fringewatch.training.classifier",
+        "ClassifierConfig",
+        "run",
+        "train one of the study's CNNs on labelled patches",
+        _TORCH,
+    ),
     "evaluate": Verb("fringewatch.evaluate", "EvaluateConfig", "run", "score a model on labelled interferograms"),
     "networks": Verb(
         "fringewatch.networks.listing",
@@ -56,7 +63,9 @@ VERBS = {
         "list the study's networks with their parameters",
         _TORCH,
     ),
-    "study": Verb("fringewatch.study", "StudyConfig", "run", "train many networks and compare them in a table", _TORCH),
+    "study": Verb(
+        "fringewatch.study.run", "StudyConfig", "run", "train many networks and compare them in a table", _TORCH
+    ),
     "models": Verb("fringewatch.cli", "ModelsConfig", "run_models", "list the model bundles, or print one's card"),
 }
 

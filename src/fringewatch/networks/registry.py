@@ -86,6 +86,11 @@ class NetworkConfig(NetworkOptions):
 
     name: NetworkName = Field(description="Network.")
 
+    @property
+    def side_px(self) -> int:
+        """Side of the patches, in pixels, also where it is not given."""
+        return self.input_size_px or (227 if self.name == "alexnet" else 224)
+
 
 class Counts(NamedTuple):
     """Numbers of parameters as Keras counts them: running means and variances are parameters that do not train."""
@@ -149,7 +154,7 @@ def build(config: NetworkConfig) -> Classifier:
     """Build a network from its settings; see :func:`create`."""
     backbone = _BACKBONES[config.name]()
     own = config.name == "alexnet"
-    size = config.input_size_px or (227 if own else 224)
+    size = config.side_px
     top = _top(config, backbone, size, config.top or ("original" if own else "pooling"))
     network = Classifier(backbone, top, input_size_px=size)
     if config.freeze is not None:

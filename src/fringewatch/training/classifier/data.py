@@ -33,7 +33,16 @@ if TYPE_CHECKING:
     from fringewatch.encoding import Encoding
     from fringewatch.patches import Patch
 
-__all__ = ["LEVELS", "Batcher", "PatchArrays", "decode_codes", "encode_codes", "epoch_batches", "read_arrays", "resample"]
+__all__ = [
+    "LEVELS",
+    "Batcher",
+    "PatchArrays",
+    "decode_codes",
+    "encode_codes",
+    "epoch_batches",
+    "read_arrays",
+    "resample",
+]
 
 LEVELS = 255
 """Different phases that a code can stand for."""
@@ -144,8 +153,8 @@ def read_arrays(
     if odd and not resize:
         sizes = ", ".join(f"{count} of {size}" for size, count in sorted(odd.items()))
         message = (
-            f"{root}: the network takes patches of {size_px} x {size_px} pixels, and the set has {sizes}; resample them "
-            "with --resize, set --input-size-px to their size, or prepare patches of the right size"
+            f"{root}: the network takes patches of {size_px} x {size_px} pixels, and the set has {sizes}; resample "
+            "them with --resize, set --input-size-px to their size, or prepare patches of the right size"
         )
         raise ProductError(message)
     patches: Sequence[Patch] = found
@@ -190,7 +199,8 @@ def _stack(rows: Iterator[NDArray[np.uint8]], count: int, size_px: int) -> NDArr
 def epoch_batches(count: int, batch_size: int, *, seed: int, epoch: int) -> list[NDArray[np.int64]]:
     """Return the order of an epoch, cut into batches; it depends on seed and epoch alone.
 
-    The last batch has what is left, as in Keras; a single patch, whose batch statistics would mean nothing, is left out.
+    The last batch has what is left, as in Keras; a single patch, whose batch statistics would mean nothing, is left
+    out.
     """
     order = np.random.default_rng([seed, epoch]).permutation(count)
     batches = [order[start : start + batch_size] for start in range(0, count, batch_size)]

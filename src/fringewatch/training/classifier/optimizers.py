@@ -11,7 +11,7 @@ the same in both.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -42,8 +42,8 @@ LEARNING_RATES: dict[OptimizerName, float] = {
     "adamax": 0.001,
     "nadam": 0.001,
 }
-"""Learning rates where none is given: Keras' (3) defaults but for SGD, where it is the study's choice (Keras: 0.01), and
-Adadelta, where it is its author's and that of Keras 2 (Keras 3: 0.001, at which it hardly moves)."""
+"""Learning rates where none is given: the defaults of Keras 3 but for SGD, where it is the study's choice (Keras:
+0.01), and Adadelta, where it is its author's and that of Keras 2 (Keras 3: 0.001, at which it hardly moves)."""
 
 _EPSILON = 1e-7
 
@@ -65,7 +65,7 @@ class _Optimizer(torch.optim.Optimizer):
     All parameters of a group go through each operation at once, which on a GPU is as fast as a fused step.
     """
 
-    slots: dict[str, float]
+    slots: ClassVar[dict[str, float]]
 
     def __init__(self, parameters: Iterable[Tensor], **settings: Any) -> None:
         super().__init__(list(parameters), settings)
@@ -107,11 +107,11 @@ class _Optimizer(torch.optim.Optimizer):
 class SGD(_Optimizer):
     """Gradient descent with momentum: ``v <- momentum v - lr g``, ``w <- w + v``.
 
-    Nesterov: ``w <- w + momentum v - lr g``, with the new ``v``. The velocity holds the learning rates of its steps, which
-    in torch's it does not: the two part where the rate decays. Keras: lr 0.01, momentum 0.
+    Nesterov: ``w <- w + momentum v - lr g``, with the new ``v``. The velocity holds the learning rates of its steps,
+    which in torch's it does not: the two part where the rate decays. Keras: lr 0.01, momentum 0.
     """
 
-    slots = {"velocity": 0.0}  # noqa: RUF012 - never changed
+    slots: ClassVar[dict[str, float]] = {"velocity": 0.0}
 
     def _take(self, group: _Group) -> None:
         rate, momentum = group.settings["lr"], group.settings["momentum"]
@@ -131,7 +131,7 @@ class RMSprop(_Optimizer):
     In torch's, 0.99 of ``s`` is kept and epsilon is outside the root, as it was in Keras 2.
     """
 
-    slots = {"square": 0.0}  # noqa: RUF012 - never changed
+    slots: ClassVar[dict[str, float]] = {"square": 0.0}
 
     def _take(self, group: _Group) -> None:
         square = group.slots["square"]
@@ -148,7 +148,7 @@ class Adagrad(_Optimizer):
     In torch's, and in Keras 2, ``s`` starts from 0 and epsilon is outside the root. Keras 2: lr 0.01.
     """
 
-    slots = {"square": 0.1}  # noqa: RUF012 - never changed
+    slots: ClassVar[dict[str, float]] = {"square": 0.1}
 
     def _take(self, group: _Group) -> None:
         square = group.slots["square"]
@@ -165,7 +165,7 @@ class Adam(_Optimizer):
     torch's divides ``sqrt(s)`` by its correction before it adds epsilon.
     """  # noqa: D205 - the formula is longer than a line
 
-    slots = {"mean": 0.0, "square": 0.0}  # noqa: RUF012 - never changed
+    slots: ClassVar[dict[str, float]] = {"mean": 0.0, "square": 0.0}
 
     def _take(self, group: _Group) -> None:
         mean, square = group.slots["mean"], group.slots["square"]
@@ -181,10 +181,11 @@ class Adam(_Optimizer):
 class Adamax(_Optimizer):
     """``m <- 0.9 m + 0.1 g``, ``u <- max(0.999 u, |g|)``, ``w <- w - lr m / ((1 - 0.9^t) (u + 1e-7))``.
 
-    Kingma and Ba 2015, section 7.1. torch's adds epsilon to the gradient before it takes the maximum. Keras 2: lr 0.002.
+    Kingma and Ba 2015, section 7.1. torch's adds epsilon to the gradient before it takes the maximum. Keras 2: lr
+    0.002.
     """
 
-    slots = {"mean": 0.0, "largest": 0.0}  # noqa: RUF012 - never changed
+    slots: ClassVar[dict[str, float]] = {"mean": 0.0, "largest": 0.0}
 
     def _take(self, group: _Group) -> None:
         mean, largest = group.slots["mean"], group.slots["largest"]
@@ -209,8 +210,8 @@ def make_optimizer(
     Parameters
     ----------
     name
-        One of ``sgd``, ``rmsprop``, ``adagrad``, ``adadelta``, ``adam``, ``adamax``, ``nadam``. Adadelta (rho 0.95; Zeiler
-        2012) and Nadam (beta 0.9 and 0.999; Dozat 2016) are torch's, which with Keras' epsilon take the same steps;
+        One of ``sgd``, ``rmsprop``, ``adagrad``, ``adadelta``, ``adam``, ``adamax``, ``nadam``. Adadelta (rho 0.95;
+        Zeiler 2012) and Nadam (beta 0.9 and 0.999; Dozat 2016) are torch's, which with Keras' epsilon take the same steps;
         Nadam's momentum warms up as ``0.9 (1 - 0.5 * 0.96^t)`` (Keras 2: ``0.96^(0.004 t)``, lr 0.002).
     parameters
         Those to train.

@@ -7,15 +7,14 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from fringewatch.encoding import EncodingKind
 from fringewatch.networks.registry import NetworkConfig, NetworkName, NetworkOptions
 from fringewatch.training.classifier.optimizers import LEARNING_RATES, OptimizerName
 
-__all__ = ["HARMLESS", "ClassifierConfig", "EncodingKind"]
+__all__ = ["HARMLESS", "ClassifierConfig"]
 
 HARMLESS = {"resume", "workers", "out", "data", "name", "description", "gradient_checkpointing"}
 """Settings that do not change the weights: a run can be resumed with others. Data are compared by their content."""
-
-EncodingKind = Literal["grey", "zero-centred", "cos-sin-valid"]
 
 
 class ClassifierConfig(NetworkOptions):
@@ -26,13 +25,15 @@ class ClassifierConfig(NetworkOptions):
     out: Path = Field(Path("runs/cnn"), description="Folder for checkpoints, history and the bundle.")
     name: str = Field("", description="Name of the bundle; if not given the network's.")
     description: str = Field("", description="What the model is, for its card.")
-    encoding: EncodingKind = Field(
-        "grey", description="Input: the study's grey [0, 255] or [-125, 125]; or cos, sin and validity."
+    encoding: EncodingKind | None = Field(
+        None,
+        description="Input: the study's grey [0, 255], zero-centred [-125, 125], cos-sin-valid, or that of a release of "
+        "ImageNet weights. If not given what the weights were trained on, else grey.",
     )
     weights: str | None = Field(
         None,
-        description="Start values of the backbone: `imagenet`, a Keras .h5 file, a model bundle or a weights.pt of this "
-        "command. If not given they are drawn.",
+        description="Start values of the backbone: `imagenet`, a Keras .h5 file, a model bundle or a weights.pt of "
+        "this command. If not given they are drawn.",
     )
     optimizer: OptimizerName = Field("sgd", description="Optimiser, with the formulas and defaults of Keras.")
     learning_rate: float | None = Field(
@@ -47,13 +48,14 @@ class ClassifierConfig(NetworkOptions):
     batch_size: int = Field(32, ge=2, description="Patches per step.")
     class_weights: Literal["none", "balanced"] | tuple[float, ...] = Field(
         "none",
-        description="Weight of each class in the loss: equal, inverse to its share of the training patches, or numbers.",
+        description="Weight of each class in the loss: equal, inverse to its share of the training patches, or one "
+        "number each.",
     )
     patience: int | None = Field(
         None,
         ge=1,
-        description="Stop after so many epochs without a lower validation loss, and keep the weights of the best one; if "
-        "not given all epochs are run and the last weights kept.",
+        description="Stop after so many epochs without a lower validation loss, and keep the weights of the best one; "
+        "if not given all epochs are run and the last weights kept.",
     )
     validation_share: float = Field(
         0.2, gt=0, lt=1, description="Share of patches to validate on if the set has no split; sites are not shared."

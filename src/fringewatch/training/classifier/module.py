@@ -1,0 +1,244 @@
+"""The Lightning module of classifiers: loss, scores of each epoch, optimiser."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from fringewatch.errors import TrainingError
+from fringewatch.metrics import auroc, confusion
+from fringewatch.training.classifier.data import epoch_batches
+from fringewatch.training.classifier.optimizers import make_optimizer, time_decay
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from fringewatch.networks.classifier import Classifier
+    from fringewatch.patches import Patch
+    from fringewatch.training.classifier.data import Batcher
+    from fringewatch.training.classifier.settings import ClassifierConfig
+
+__all__ = ["ClassifierModule", "Scores", "class_weights", "deformation_logit"]
+
+_LOOK_AT_LOSS = 25
+"""Steps between looks at the loss, each of which makes a GPU wait."""
+
+
+class Scores(NamedTuple):
+    """What a network says of the validation patches, in their order."""
+
+    logit: NDArray[np.float64]
+    """(N,) logit of deformation against background; of any class but the first where there are more than two."""
+    predicted: NDArray[np.int64]
+    """(N,) most probable class."""
+    label: NDArray[np.int64]
+    """(N,) true class."""
+
+    def summary(self) -> dict[str, float]:
+        """Return accuracy, AUROC, precision and recall; NaN where the scores cannot define one."""
+        truth = self.label > 0
+        table = confusion(truth, self.predicted > 0, 0.5)
+        return {
+            "val_accuracy": float(np.mean(self.predicted == self.label)),
+            "val_auroc": auroc(truth, self.logit),
+            "val_precision": float(table.precision),
+            "val_recall": float(table.recall),
+        }
+
+
+def deformation_logit(logits: Tensor, classes: int) -> Tensor:
+    """Return the log odds (N,) of any class but the first from (N, outputs) logits; outputs past `classes` do not count."""
+    return torch.logsumexp(logits[:, 1:classes], dim=1) - logits[:, 0]
+
+
+def class_weights(choice: str | Sequence[float], label: NDArray[np.int64], classes: int) -> NDArray[np.float32] | None:
+    """Return the weight of each class in the loss, or None for equal ones.
+
+    Parameters
+    ----------
+    choice
+        ``"none"``; ``"balanced"``: number of patches over (classes x patches of the class); or the weights.
+    label
+        (N,) classes of the training patches.
+    classes
+        Number of classes.
+
+    Raises
+    ------
+    TrainingError
+        If there are not as many weights as classes.
+    """
+    if choice == "none":
+        return None
+    if choice == "balanced":
+        return (len(label) / (classes * np.bincount(label, minlength=classes))).astype(np.float32)
+    if len(choice) != classes:
+        message = f"class_weights = {tuple(choice)}: the data set has {classes} classes; give one weight for each"
+        raise TrainingError(message)
+    return np.array(choice, np.float32)
+
+
+class ClassifierModule(lightning.LightningModule):
+    """Train a classifier on batches that it makes itself; Lightning counts them.
+
+    The loss is the cross-entropy of the logits plus the network's weight penalty, as in Keras in training and in
+    validation; class weights count in training only. A step's loss is the mean over its patches of weight times
+    cross-entropy.
+
+    Parameters
+    ----------
+    network
+        To train, in place.
+    config
+        Settings of optimiser and order.
+    train, validation
+        Patches.
+    weights
+        Of the classes in the loss, or None.
+    classes
+        Number of classes; the network may have more outputs.
+    validation_patches
+        What the data set says of the validation patches.
+    """
+
+    def __init__(
+        self,
+        network: Classifier,
+        config: ClassifierConfig,
+        train: Batcher,
+        validation: Batcher,
+        *,
+        weights: NDArray[np.float32] | None,
+        classes: int,
+        validation_patches: Sequence[Patch],
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.config = config
+        self.classes = classes
+        self.validation_patches = validation_patches
+        self.scores: Scores | None = None
+        """Of the newest epoch."""
+        self._train, self._validation = train, validation
+        self._order = functools.lru_cache(maxsize=1)(
+            lambda epoch: epoch_batches(len(train), config.batch_size, seed=config.seed, epoch=epoch)
+        )
+        self._held_out = np.array_split(
+            np.arange(len(validation)), -(-len(validation) // min(2 * config.batch_size, len(validation)))
+        )
+        self.register_buffer("weights", None if weights is None else torch.from_numpy(weights), persistent=False)
+        # Sums over patches of loss, right answers and patches, in training and in validation.
+        self.register_buffer("train_sums", torch.zeros(3), persistent=False)
+        self.register_buffer("validation_sums", torch.zeros(3), persistent=False)
+        self._said: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    @property
+    def train_batches(self) -> range:
+        """Numbers of the batches of an epoch."""
+        return range(len(self._order(0)))
+
+    @property
+    def patches_per_epoch(self) -> int:
+        """Number of patches that an epoch trains on."""
+        return sum(map(len, self._order(0)))
+
+    @property
+    def validation_batches(self) -> range:
+        """Numbers of the batches of the validation patches."""
+        return range(len(self._held_out))
+
+    def on_fit_start(self) -> None:
+        """Move the patches to where the network is."""
+        for batcher in (self._train, self._validation):
+            batcher.to(self.device)
+
+    def on_train_epoch_start(self) -> None:
+        """Forget the last epoch, and seed dropout by the epoch, so that a resumed run draws what the whole one would."""
+        self.train_sums.zero_()
+        # Negative numbers are no seeds, and 2^32 of them are enough.
+        torch.manual_seed(int(np.random.SeedSequence([self.config.seed, self.current_epoch]).generate_state(1)[0]))
+
+    def _loss(self, logits: Tensor, label: Tensor, weights: Tensor | None) -> Tensor:
+        entropy = functional.cross_entropy(logits, label, reduction="none")
+        loss = entropy.mean() if weights is None else (entropy * weights[label]).mean()
+        penalty = self.network.penalty()
+        return loss if penalty is None else loss + penalty
+
+    def training_step(self, number: int) -> Tensor:
+        """One step."""
+        patches, label = self._train.batch(self._order(self.current_epoch)[number], epoch=self.current_epoch)
+        logits = self.network(patches).float()
+        loss = self._loss(logits, label, self.weights)
+        _add(self.train_sums, loss.detach(), logits, label)
+        if number % _LOOK_AT_LOSS == 0 or loss.device.type == "cpu":
+            # One that was not a number stays in the sum.
+            self._refuse_nan()
+        return loss
+
+    def _refuse_nan(self) -> None:
+        if not torch.isfinite(self.train_sums[0]):
+            rate = self.config.rate
+            message = (
+                f"the loss became NaN in epoch {self.current_epoch + 1}: lower --learning-rate (it is {rate:g}; try "
+                f"{rate / 10:g}), choose a smaller range of input with --encoding (zero-centred, cos-sin-valid), or train "
+                "with --precision 32-true"
+            )
+            raise TrainingError(message)
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the last epoch."""
+        self.validation_sums.zero_()
+        self._said.clear()
+
+    def validation_step(self, number: int) -> None:
+        """Score a batch of validation patches."""
+        patches, label = self._validation.batch(self._held_out[number])
+        logits = self.network(patches).float()
+        _add(self.validation_sums, self._loss(logits, label, None), logits, label)
+        self._said.append((deformation_logit(logits, self.classes), logits.argmax(dim=1), label))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the epoch: training as it went along, as in Keras, and validation after it."""
+        self._refuse_nan()
+        logit, predicted, label = (torch.cat(column).cpu().numpy() for column in zip(*self._said, strict=True))
+        self._said.clear()
+        self.scores = Scores(np.nan_to_num(logit.astype(np.float64)), predicted, label)
+        train, validation = self.train_sums.tolist(), self.validation_sums.tolist()
+        self.log_dict(
+            {
+                "train_loss": train[0] / train[2],
+                "train_accuracy": train[1] / train[2],
+                "val_loss": validation[0] / validation[2],
+                **self.scores.summary(),
+            }
+        )
+
+    def configure_optimizers(self) -> Any:
+        """Keras' optimiser, its learning rate decaying with each step."""
+        trained = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        config = self.config
+        optimizer = make_optimizer(
+            config.optimizer,
+            trained,
+            learning_rate=config.rate,
+            momentum=config.momentum,
+            nesterov=config.nesterov,
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": time_decay(optimizer, config.decay), "interval": "step"},
+        }
+
+
+def _add(sums: Tensor, loss: Tensor, logits: Tensor, label: Tensor) -> None:
+    count = len(label)
+    right = (logits.argmax(dim=1) == label).sum()
+    sums += torch.stack([loss * count, right.to(loss.dtype), torch.full_like(loss, count)])

@@ -1,0 +1,212 @@
+"""The `train-cnn` command: read patches, build the network, fit, export, calibrate."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import lightning
+import torch
+
+from fringewatch.encoding import Encoding
+from fringewatch.errors import TrainingError
+from fringewatch.files import ensure_folder, write_text
+from fringewatch.networks.registry import Counts, build, count_parameters
+from fringewatch.progress import say
+from fringewatch.training.classifier.data import Batcher, read_arrays
+from fringewatch.training.classifier.fit import WEIGHTS, fit
+from fringewatch.training.classifier.memory import advise_on_memory
+from fringewatch.training.classifier.module import ClassifierModule, class_weights
+from fringewatch.training.classifier.settings import HARMLESS, ClassifierConfig
+from fringewatch.training.folder import SETTINGS, check_resume, clear, read_history
+
+if TYPE_CHECKING:
+    from fringewatch.encoding import EncodingKind
+    from fringewatch.networks.classifier import Classifier
+    from fringewatch.training.classifier.data import PatchArrays
+
+__all__ = ["ClassifierConfig", "ClassifierResult", "run"]
+
+_SEGMENTS = 8
+"""Of gradient checkpointing: all five networks have 16 to 60 blocks."""
+_RESULT = "result.json"
+_DATA = "data.json"
+
+
+class ClassifierResult(NamedTuple):
+    """What a training leaves behind; validation figures are of the weights that were kept."""
+
+    bundle: Path | None
+    """None where the network was not exported."""
+    weights: Path
+    history: Path
+    epochs_run: int
+    best_epoch: int
+    """The epoch, from 1, whose weights were kept."""
+    seconds_per_epoch: float
+    """Median, with validation."""
+    images_per_second: float
+    """Median over epochs, training alone."""
+    peak_memory_bytes: int
+    """On a GPU of tensors, on a CPU of the process; 0 where not known."""
+    counts: Counts
+    n_train: int
+    n_validation: int
+    val_loss: float
+    val_accuracy: float
+    val_auroc: float
+    val_precision: float
+    val_recall: float
+
+    def describe(self) -> str:
+        """Return the outcome in a few lines for a terminal."""
+        rows = (
+            ("bundle", self.bundle or "none"),
+            ("weights", self.weights),
+            ("history", self.history),
+            ("patches", f"{self.n_train:,} to train on, {self.n_validation:,} to validate"),
+            ("parameters", f"{self.counts.total:,}, of which {self.counts.trainable:,} trained"),
+            ("epochs", f"{self.epochs_run}, kept that of epoch {self.best_epoch}"),
+            ("speed", f"{self.images_per_second:.1f} images/s, {self.seconds_per_epoch:.1f} s per epoch"),
+            ("peak memory", f"{self.peak_memory_bytes / 2**30:.2f} GiB" if self.peak_memory_bytes else "not known"),
+            ("accuracy", f"{self.val_accuracy:.2%}"),
+            ("AUROC", f"{self.val_auroc:.4f}"),
+            ("precision, recall", f"{self.val_precision:.2%}, {self.val_recall:.2%}"),
+        )
+        return "\n".join(f"{name + ':':19}{value}" for name, value in rows)
+
+
+def run(config: ClassifierConfig) -> ClassifierResult:
+    """Train a CNN on labelled patches.
+
+    Raises
+    ------
+    ConfigError
+        If a setting does not fit the network, or there is nothing to resume.
+    ProductError
+        If the data set cannot be trained on.
+    BundleError
+        If the weights to start from do not fit.
+    TrainingError
+        If the loss becomes NaN, memory does not suffice, a class is missing in a split, or a checkpoint to resume from
+        was made with other settings or patches.
+    KeyboardInterrupt
+        If the user stopped it.
+    """
+    size_px = config.network_config(2).side_px
+    if config.resume:
+        check_resume(config, config.out, harmless=HARMLESS)
+    train, validation = read_arrays(
+        config.data,
+        size_px=size_px,
+        resize=config.resize,
+        validation_share=config.validation_share,
+        seed=config.seed,
+        workers=config.workers,
+    )
+    lightning.seed_everything(config.seed, workers=False, verbose=False)
+    network = _build(config, len(train.classes))
+    out = ensure_folder(config.out)
+    if config.resume:
+        _check_data(out, train, validation)
+    else:
+        clear(out)
+        write_text(out / _DATA, json.dumps(_describe_data(train, validation), indent=1) + "\n")
+    write_text(out / SETTINGS, config.to_yaml())
+    counts = count_parameters(network)
+    encoding = Encoding(kind=_encoding_kind(config))
+    module = ClassifierModule(
+        network,
+        config,
+        Batcher(train, encoding, augment=config.augment, seed=config.seed),
+        Batcher(validation, encoding, augment=False),
+        weights=class_weights(config.class_weights, train.label, len(train.classes)),
+        classes=len(train.classes),
+        validation_patches=validation.patches,
+    )
+    with advise_on_memory(config):
+        fit(config, out, network, module, resume=config.resume)
+    result = _result(config, out, counts, train, validation)
+    write_text(out / _RESULT, json.dumps(_plain(result), indent=1) + "\n")
+    return result
+
+
+def _build(config: ClassifierConfig, classes: int) -> Classifier:
+    settings = config.network_config(classes)
+    if settings.classes is not None and settings.classes < classes:
+        message = f"classes = {settings.classes}: the data set has {classes}; give at least as many outputs"
+        raise TrainingError(message)
+    network = build(settings)
+    if config.weights is not None:
+        from fringewatch.networks.weights import load_weights
+
+        loaded = load_weights(network, config.weights)
+        if loaded.left_out:
+            say(f"{config.weights}: left out {', '.join(loaded.left_out)}, which this network has not or not so")
+    if config.gradient_checkpointing:
+        network.backbone.checkpoint_gradients(_SEGMENTS)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # torch's stub lacks the keyword alone
+
+
+def _encoding_kind(config: ClassifierConfig) -> EncodingKind:
+    """Return the encoding that was asked for, else that of the weights to start from, else the study's."""
+    if config.encoding is not None or config.weights is None:
+        return config.encoding or "grey"
+    if config.weights == "imagenet":
+        from fringewatch.networks.weights import preprocessing_for
+
+        return preprocessing_for(config.network)
+    if Path(config.weights).suffix:
+        # A file of weights does not say what they were trained on.
+        return "grey"
+    from fringewatch.models import find_bundle, read_card
+
+    return read_card(find_bundle(config.weights)).encoding.kind
+
+
+def _describe_data(*parts: PatchArrays) -> dict[str, str]:
+    return {split: part.digest for split, part in zip(("train", "validation"), parts, strict=True)}
+
+
+def _check_data(out: Path, *parts: PatchArrays) -> None:
+    if json.loads((out / _DATA).read_text(encoding="utf-8")) != _describe_data(*parts):
+        message = (
+            f"{out}: the checkpoint was made with other patches, labels or splits than --data holds now; use another "
+            "--out"
+        )
+        raise TrainingError(message)
+
+
+def _result(
+    config: ClassifierConfig, out: Path, counts: Counts, train: PatchArrays, validation: PatchArrays
+) -> ClassifierResult:
+    history = read_history(out / "history.csv")
+    kept = history[-1] if config.patience is None else min(history, key=lambda row: row["val_loss"])
+    return ClassifierResult(
+        bundle=None,
+        weights=out / WEIGHTS,
+        history=out / "history.csv",
+        epochs_run=len(history),
+        best_epoch=int(kept["epoch"]) + 1,
+        seconds_per_epoch=statistics.median(row["seconds"] for row in history),
+        images_per_second=statistics.median(row["images_per_second"] for row in history),
+        peak_memory_bytes=int(max(row["peak_memory_bytes"] for row in history)),
+        counts=counts,
+        n_train=len(train.label),
+        n_validation=len(validation.label),
+        val_loss=kept["val_loss"],
+        val_accuracy=kept["val_accuracy"],
+        val_auroc=kept["val_auroc"],
+        val_precision=kept["val_precision"],
+        val_recall=kept["val_recall"],
+    )
+
+
+def _plain(result: ClassifierResult) -> dict[str, Any]:
+    """Return a result for JSON, which has no NaN: null instead."""
+    values = {name: str(value) if isinstance(value, Path) else value for name, value in result._asdict().items()}
+    values["counts"] = result.counts._asdict()
+    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in values.items()}

@@ -1,18 +1,25 @@
-"""Phase statistics against their closed forms and against brute force; filter and averaging against definitions."""
+"""Phase statistics against their closed forms and against brute force; measures of coherence on known phase."""
+
+import math
 
 import numpy as np
 import pytest
+from scipy import ndimage, stats
 
+from fringewatch.conventions import wrap
 from fringewatch.errors import PhysicsError
+from fringewatch.physics._fields import complex_normals, gammas
 from fringewatch.physics.coherence import (
     coherence_field,
-    goldstein,
+    gradient_coherence,
     interferometric_phase_pdf,
     interferometric_phase_std,
-    multilook,
+    local_coherence,
     multilook_phase_noise,
     multilook_phasor,
+    phasor,
     temporal_coherence,
+    window_sum,
 )
 
 
@@ -122,99 +129,60 @@ def test_water_and_slopes_lower_coherence():
     np.testing.assert_allclose(field[20:], odds / (1 + odds), rtol=1e-5)
 
 
-def noisy_fringes(rng, shape=(200, 180)):
-    rows, columns = np.indices(shape)
-    phase = 2 * np.pi * (rows / 25 + columns / 40)
-    noise = multilook_phase_noise(np.full(shape, 0.5, np.float32), 3, rng)
-    return phase, np.exp(1j * (phase + noise)).astype(np.complex64)
+def test_gradient_coherence_is_the_sinc_of_the_ramp():
+    ramp = np.broadcast_to(np.arange(32, dtype=np.float32) * 2.0, (32, 32)).astype(np.float32)
+    np.testing.assert_allclose(gradient_coherence(ramp), np.sinc(2.0 / (2 * np.pi)), rtol=1e-5)
+    # The mean of exp(i phase) over one pixel of that ramp, by numerical integration.
+    inside = np.linspace(-0.5, 0.5, 10_001)
+    assert np.abs(np.exp(2j * inside).mean()) == pytest.approx(float(gradient_coherence(ramp)[5, 5]), abs=1e-3)
+    assert (gradient_coherence(np.zeros((4, 4), np.float32)) == 1).all()
+    assert not gradient_coherence(ramp * 3.5).any()
 
 
-def test_goldstein_of_strength_zero_changes_nothing():
-    _, noisy = noisy_fringes(np.random.default_rng(6), (90, 75))
-    np.testing.assert_allclose(goldstein(noisy, 0.0), noisy, atol=1e-5)
+def test_local_coherence_tells_fringes_from_noise():
+    fringes = wrap(np.broadcast_to(np.arange(64, dtype=np.float32) * 1.2, (64, 64)).copy())
+    np.testing.assert_allclose(local_coherence(fringes), 1, atol=1e-5)
+    noise = np.random.default_rng(0).uniform(-np.pi, np.pi, (400, 400)).astype(np.float32)
+    # Root of the modulus of the mean of 25 independent unit vectors, along rows times along columns: a fourth root
+    # of an exponential variable each.
+    expected = math.gamma(1.25) ** 2 / 5
+    assert local_coherence(noise)[3:-3, 3:-3].mean() == pytest.approx(expected, abs=0.002)
 
 
-def test_goldstein_lowers_noise_the_more_the_stronger():
-    phase, noisy = noisy_fringes(np.random.default_rng(7))
-    spread = [np.angle(goldstein(noisy, alpha) * np.exp(-1j * phase)).std() for alpha in (0.0, 0.4, 0.8)]
-    assert spread[1] < 0.7 * spread[0]
-    assert spread[2] < 0.7 * spread[1]
+def test_local_coherence_is_zero_without_data_and_counts_only_data():
+    phase = np.broadcast_to(np.arange(40, dtype=np.float32) * 0.3, (40, 40)).copy()
+    phase[:, 20:] = np.nan
+    found = local_coherence(phase)
+    assert not found[:, 20:].any()
+    np.testing.assert_allclose(found[:, :20], 1, atol=1e-5)
+    phase[:, 1:] = np.nan
+    assert not local_coherence(phase).any()
+    assert not local_coherence(np.full((16, 16), np.nan, np.float32)).any()
 
 
-def test_goldstein_keeps_clean_fringes_up_to_the_edges():
-    rows, columns = np.indices((100, 130))
-    clean = np.exp(1j * 0.35 * (rows + 0.5 * columns)).astype(np.complex64)
-    error = np.angle(goldstein(clean, 0.6) * clean.conj())
-    assert np.abs(error).max() < 0.15
-    # Radians; the window sees a fringe that does not fit it a whole number of times.
-    assert error.std() < 0.05
+@pytest.mark.parametrize("size", [1, 3, 5, 11])
+def test_window_sum_is_a_correlation_with_ones(size):
+    values = np.random.default_rng(1).random((13, 17), dtype=np.float32)
+    expected = ndimage.correlate(values, np.ones((size, size)), mode="constant")
+    np.testing.assert_allclose(window_sum(values, size), expected, rtol=1e-5)
 
 
-def test_goldstein_follows_its_definition_in_one_window():
-    """Against the paper, step by step, at the middle of a window that lies alone in the data."""
-    rng = np.random.default_rng(8)
-    window = 16
-    data = np.zeros((16, 16), np.complex64)
-    data[:] = np.exp(1j * rng.uniform(-np.pi, np.pi, (16, 16)))
-    filtered = goldstein(data, 0.5, window=window)
-    # The definition: window by window with half overlap and triangular weights.
-    padded = np.zeros((32, 32), complex)
-    padded[8:24, 8:24] = data
-    weight = 1 - np.abs(np.arange(16) - 7.5) / 8
-    expected = np.zeros((32, 32), complex)
-    for row in (0, 8, 16):
-        for column in (0, 8, 16):
-            spectrum = np.fft.fft2(padded[row : row + 16, column : column + 16])
-            magnitude = np.abs(spectrum)
-            smooth = sum(np.roll(magnitude, (i, j), (0, 1)) for i in (-1, 0, 1) for j in (-1, 0, 1)) / 9
-            block = np.fft.ifft2(spectrum * (smooth / smooth.max()) ** 0.5)
-            expected[row : row + 16, column : column + 16] += block * np.outer(weight, weight)
-    np.testing.assert_allclose(filtered, expected[8:24, 8:24], atol=2e-6)
+def test_phasor_is_the_complex_exponential_and_zero_without_data():
+    phase = np.array([0.0, 1.0, -2.5, np.nan], np.float32)
+    np.testing.assert_allclose(phasor(phase)[:3], np.exp(1j * phase[:3]), rtol=1e-6)
+    assert phasor(phase)[3] == 0
 
 
-def test_goldstein_keeps_gaps_empty():
-    _, noisy = noisy_fringes(np.random.default_rng(9), (80, 80))
-    noisy[10:30, 5:25] = np.nan
-    noisy[50:60] = 0
-    filtered = goldstein(noisy, 0.5)
-    assert np.isfinite(filtered).all()
-    assert not filtered[10:30, 5:25].any()
-    assert not filtered[50:60].any()
-    assert filtered[40, 40] != 0
+@pytest.mark.parametrize("shape_parameter", [1.0, 1.5, 7.3, 60.0])
+def test_gamma_draws_follow_their_distribution(shape_parameter):
+    drawn = gammas(shape_parameter, (200, 1001), np.random.default_rng(4)).ravel()
+    assert drawn.dtype == np.float32
+    assert stats.kstest(drawn, stats.gamma(shape_parameter).cdf).pvalue > 0.01
 
 
-def test_goldstein_refuses_impossible_arguments():
-    data = np.ones((40, 40), np.complex64)
-    with pytest.raises(PhysicsError, match=r"alpha=1.5 is out of range; allowed: 0 <= alpha <= 1"):
-        goldstein(data, 1.5)
-    with pytest.raises(PhysicsError, match=r"window=9 is not possible; allowed: even numbers from 8"):
-        goldstein(data, 0.5, window=9)
-    with pytest.raises(PhysicsError, match=r"1 dimensions; give a 2-D array"):
-        goldstein(data[0], 0.5)
-
-
-def test_multilook_averages_blocks_and_skips_gaps():
-    data = np.arange(24, dtype=np.float32).reshape(4, 6).astype(np.complex64) + 1j
-    averaged = multilook(data, 2)
-    assert averaged.dtype == np.complex64
-    np.testing.assert_allclose(averaged[0], [3.5 + 1j, 5.5 + 1j, 7.5 + 1j])
-    data[0, 0] = np.nan
-    data[2:, 4:] = 0
-    averaged = multilook(data, 2)
-    assert averaged[0, 0] == pytest.approx((1 + 6 + 7) / 3 + 1j)
-    assert averaged[1, 2] == 0
-    assert multilook(data[:3, :5], 2).shape == (1, 2)
-
-
-def test_multilook_destroys_fringes_that_are_too_dense():
-    """What makes the core of a mining trough incoherent: a whole fringe within a block averages to nothing."""
-    columns = np.arange(64)
-    dense = np.exp(2j * np.pi * columns / 4)[None, :].repeat(64, axis=0).astype(np.complex64)
-    assert np.abs(multilook(dense, 4)).max() < 1e-6
-    gentle = np.exp(2j * np.pi * columns / 40)[None, :].repeat(64, axis=0).astype(np.complex64)
-    assert np.abs(multilook(gentle, 4)).min() > 0.9
-
-
-def test_multilook_refuses_blocks_larger_than_the_data():
-    with pytest.raises(PhysicsError, match=r"factor=50 is larger than the interferogram of shape \(40, 40\)"):
-        multilook(np.ones((40, 40), np.complex64), 50)
+def test_normal_draws_follow_their_distribution_in_both_parts():
+    drawn = complex_normals((300_001,), np.random.default_rng(6))
+    assert stats.kstest(drawn.real, "norm").pvalue > 0.01
+    assert stats.kstest(drawn.imag, "norm").pvalue > 0.01
+    assert abs(np.mean(drawn.real * drawn.imag)) < 0.01
+    assert abs(np.mean(drawn[1:] * drawn[:-1].conj())) < 0.01

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 
 from fringewatch.conventions import los_to_phase, wrap
 from fringewatch.errors import ConfigError, ProductError
+from fringewatch.physics.coherence import gradient_coherence
 from fringewatch.simulate import RealNoise, SceneSpec, preset, simulate
-from fringewatch.simulate.sample import gradient_coherence, local_coherence, visible_mask
+from fringewatch.simulate.visibility import _close, _fill_holes, visibility, visible_mask
 
 SMALL = {"height_px": 96, "width_px": 96, "pixel_size_m": (150, 200)}
 
@@ -79,30 +81,48 @@ def test_phase_is_wrapped_and_nan_where_missing():
         assert np.nanmax(np.abs(phase)) <= np.float32(np.pi)
 
 
-def test_gradient_coherence_is_the_sinc_of_the_ramp():
-    ramp = np.broadcast_to(np.arange(32, dtype=np.float32) * 2.0, (32, 32))
-    np.testing.assert_allclose(gradient_coherence(ramp), np.sinc(2.0 / (2 * np.pi)), rtol=1e-5)
-    # The mean of exp(i phase) over one pixel of that ramp, by numerical integration.
-    inside = np.linspace(-0.5, 0.5, 10_001)
-    assert np.abs(np.exp(2j * inside).mean()) == pytest.approx(float(gradient_coherence(ramp)[5, 5]), abs=1e-3)
-
-
-def test_local_coherence_tells_fringes_from_noise():
-    fringes = wrap(np.broadcast_to(np.arange(64, dtype=np.float32) * 1.2, (64, 64)).copy())
-    noise = np.random.default_rng(0).uniform(-np.pi, np.pi, (64, 64)).astype(np.float32)
-    assert local_coherence(fringes)[8:-8, 8:-8].min() > 0.95
-    assert local_coherence(noise).mean() < 0.35
-    assert not local_coherence(np.full((16, 16), np.nan, np.float32)).any()
-
-
 def test_visible_mask_needs_coherence_and_fills_the_core():
     rows, cols = np.mgrid[-40:41, -40:41]
     bowl = (6 * np.pi * np.exp(-(rows**2 + cols**2) / 300)).astype(np.float32)
-    coherent = np.ones_like(bowl)
-    coherent[(rows**2 + cols**2) < 30] = 0.1
-    assert visible_mask(bowl, coherent)[40, 40]
-    assert not visible_mask(bowl, np.zeros_like(bowl)).any()
-    assert not visible_mask(bowl * 0.05, np.ones_like(bowl)).any()
+    noise = np.random.default_rng(0).uniform(-np.pi, np.pi, bowl.shape).astype(np.float32)
+    decorrelated_core = wrap(np.where(rows**2 + cols**2 < 30, noise, bowl))
+    mask = visible_mask(bowl, decorrelated_core)
+    assert mask[40, 40]
+    assert (mask <= (bowl > np.pi / 2)).all()
+    assert mask.sum() > 0.9 * (bowl > np.pi / 2).sum()
+    assert not visible_mask(bowl, noise).any()
+    assert not visible_mask(bowl * 0.05, wrap(bowl * 0.05)).any()
+
+
+def test_visible_mask_reaches_the_edge_but_not_into_gaps():
+    ramp = np.broadcast_to(np.linspace(0, 12, 60, dtype=np.float32), (50, 60)).copy()
+    phase = wrap(ramp)
+    assert visible_mask(ramp, phase)[:, -1].all()
+    phase[10:20] = np.nan
+    seen = visible_mask(ramp, phase)
+    assert not seen[10:20].any()
+    assert seen[30:, -1].all()
+
+
+def test_closing_and_filling_are_those_of_scipy_away_from_the_edge():
+    rng = np.random.default_rng(2)
+    for _ in range(5):
+        mask = np.zeros((70, 80), bool)
+        mask[12:-12, 12:-12] = ndimage.gaussian_filter(rng.normal(size=(46, 56)), 2) > 0.05
+        closed = _close(mask, 3)
+        np.testing.assert_array_equal(closed, ndimage.binary_closing(mask, iterations=3))
+        np.testing.assert_array_equal(_fill_holes(mask), ndimage.binary_fill_holes(mask))
+
+
+def test_visibility_is_the_ratio_of_slopes():
+    rows = np.arange(64, dtype=np.float32)[:, np.newaxis]
+    deformation = np.broadcast_to(0.6 * rows, (64, 64)).astype(np.float32)
+    background = wrap(np.broadcast_to(0.2 * rows.T, (64, 64)).astype(np.float32))
+    kept = np.ones((64, 64), np.float32)
+    assert visibility(deformation, background, kept) == pytest.approx(3, rel=0.02)
+    # What the pixels cannot resolve shows nothing.
+    assert visibility(deformation, background, 0 * kept) == 0
+    assert visibility(0 * deformation, background, kept) == 0
 
 
 @pytest.fixture

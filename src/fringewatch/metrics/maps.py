@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.ndimage import uniform_filter
 
 from fringewatch.metrics._arrays import ratio
+from fringewatch.physics.coherence import local_coherence
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -25,10 +25,9 @@ def mask_iou(truth: ArrayLike, predicted: ArrayLike) -> float:
 
 
 def mean_local_coherence(phase_rad: NDArray[np.float32], *, window_px: int = 5) -> float:
-    """Return how smooth phase is: the mean over pixels of ``|mean of exp(i phase)|`` in small square windows.
+    """Return how smooth phase is: the mean over pixels of :func:`fringewatch.physics.coherence.local_coherence`.
 
-    1 for constant phase; for independent uniform phase about ``sqrt(pi) / (2 * window_px)``, 0.18 in 5 x 5 pixels.
-    Steep fringes lower it as well as noise does.
+    1 for constant phase and for fringes, however dense; for independent uniform phase about ``0.82 / window_px``.
 
     Parameters
     ----------
@@ -42,14 +41,6 @@ def mean_local_coherence(phase_rad: NDArray[np.float32], *, window_px: int = 5) 
     float
         In [0, 1]; NaN where no window is at least half valid.
     """
-    valid = np.isfinite(phase_rad)
-    angle = np.where(valid, phase_rad, 0.0).astype(np.float64)
-    share, real, imaginary = (
-        uniform_filter(field, window_px, mode="constant")
-        for field in (valid.astype(np.float64), np.cos(angle) * valid, np.sin(angle) * valid)
-    )
-    # A window with few pixels is coherent by lack of contradiction.
-    usable = valid & (share >= 0.5)
-    if not usable.any():
-        return float("nan")
-    return float(np.mean(np.hypot(real[usable], imaginary[usable]) / share[usable]))
+    agreement = local_coherence(np.asarray(phase_rad, np.float32), window_px=window_px)
+    known = agreement > 0
+    return float(agreement[known].mean(dtype=np.float64)) if known.any() else float("nan")

@@ -69,7 +69,7 @@ def _stretched(grid: tuple[int, int], anisotropy: float, azimuth_deg: float) -> 
     mixed = 2.0 * sin * cos * (1.0 / anisotropy - anisotropy)
     row_term = (anisotropy * cos * cos + sin * sin / anisotropy) * row * row
     column_term = (anisotropy * sin * sin + cos * cos / anisotropy) * column * column
-    squared = np.multiply.outer((mixed * row).astype(np.float32), column.astype(np.float32))
+    squared: Real = np.multiply.outer((mixed * row).astype(np.float32), column.astype(np.float32))
     squared += row_term.astype(np.float32)[:, np.newaxis]
     squared += column_term.astype(np.float32)
     # Rounding can leave the near-cancelling terms of a strong anisotropy below zero.
@@ -211,5 +211,5 @@ def synthesise(
 
 
 def _power(amplitude: Real) -> float:
-    flat = amplitude.ravel()
-    return float(np.dot(flat, flat))
+    # Not np.dot, which would wake the threads of the linear algebra library for nothing.
+    return float(np.square(amplitude).sum())

@@ -1,0 +1,170 @@
+"""Filtering and averaging of complex interferograms, as providers do it."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from scipy import fft
+
+from fringewatch.errors import PhysicsError
+from fringewatch.physics._check import require_at_least, require_between
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Real = NDArray[np.float32]
+    Complex = NDArray[np.complex64]
+
+NumberT = TypeVar("NumberT", np.float32, np.complex64)
+
+__all__ = ["goldstein", "multilook"]
+
+# Windows of 32 x 32 that are filtered at once: with their spectra they fit into the processor's second-level cache.
+_BATCH = 64
+
+
+def goldstein(interferogram: Complex, alpha: float, *, window: int = 32) -> Complex:
+    """Filter an interferogram adaptively in overlapping windows.
+
+    Parameters
+    ----------
+    interferogram
+        Complex, 2-D; 0 or NaN where there is no data, which comes back as 0.
+    alpha
+        Strength in [0, 1]; 0 changes nothing, providers use 0.4-0.6 and more.
+    window
+        Side of the windows, even, >= 8; they overlap by half.
+
+    Returns
+    -------
+    numpy.ndarray
+        complex64, same shape.
+
+    Raises
+    ------
+    PhysicsError
+        If an argument is out of range.
+
+    Notes
+    -----
+    Goldstein and Werner (1998), Radar interferogram filtering for geophysical applications, GRL 25, 4035-4038:
+    the spectrum ``Z`` of each window is multiplied with ``S^alpha``, ``S`` being ``|Z|`` smoothed over 3 x 3
+    coefficients. Windows are merged with the weights of Hann, ``sin^2``, instead of triangles: both add up to one,
+    but a triangle's kinks show as a faint grid at high ``alpha``.
+    """
+    require_between("alpha", alpha, 0.0, 1.0)
+    if window < 8 or window % 2:
+        message = f"{window=} is not possible; allowed: even numbers from 8"
+        raise PhysicsError(message)
+    if interferogram.ndim != 2:
+        message = f"interferogram has {interferogram.ndim} dimensions; give a 2-D array"
+        raise PhysicsError(message)
+    data = _without_gaps(interferogram)
+    step = window // 2
+    rows, columns = data.shape
+    # Every pixel is to lie in four windows, so half a window is added before, and after whatever fills the last
+    # window of both the pavings that begin there and those that begin half a window later.
+    full = [max(-(-(step + size) // window) * window, step + -(-size // window) * window) for size in data.shape]
+    padded = np.zeros(full, np.complex64)
+    padded[step : step + rows, step : step + columns] = data
+    merged = np.zeros_like(padded)
+    hann = np.square(np.sin(np.pi / window * (np.arange(window) + 0.5)))
+    # Real and imaginary parts side by side: a product of floats, not of complex numbers.
+    weight = np.multiply.outer(hann, np.repeat(hann, 2)).astype(np.float32)
+    # The windows are four pavings of the plane, shifted against each other by half a window.
+    for top, left in itertools.product((0, step), repeat=2):
+        across = (padded.shape[1] - left) // window
+        high = window * max(1, _BATCH * 32**2 // (window**2 * across))
+        for first in range(top, padded.shape[0] - window + 1, high):
+            down = min(high, padded.shape[0] - first) // window
+            part = np.s_[first : first + down * window, left : left + across * window]
+            # Splitting axes makes views: (down, row in window, across, column in window).
+            tiled = (down, window, across, window)
+            windows = padded[part].reshape(tiled).swapaxes(1, 2).reshape(-1, window, window)
+            filtered = _filter_windows(windows, alpha)
+            parts = filtered.view(np.float32)
+            parts *= weight
+            paving = merged[part].reshape(tiled)
+            paving += filtered.reshape(down, across, window, window).swapaxes(1, 2)
+    result = merged[step : step + rows, step : step + columns]
+    return np.where(data == 0, np.complex64(0), result)
+
+
+def _filter_windows(windows: Complex, alpha: float) -> Complex:
+    """Weight the spectra of a stack of square windows."""
+    spectra = fft.fft2(windows, axes=(1, 2), workers=1)
+    strength = _sum_over_neighbours(np.abs(spectra))
+    # (S / peak)^alpha, by logarithms to base 2, which are quick; scaled to the peak, so that the result keeps the
+    # size of the input instead of growing with |Z|^alpha.
+    np.maximum(strength, np.float32(1e-30), out=strength)
+    np.log2(strength, out=strength)
+    strength -= strength.max(axis=(1, 2), keepdims=True)
+    strength *= np.float32(alpha)
+    np.exp2(strength, out=strength)
+    spectra *= strength
+    return np.asarray(fft.ifft2(spectra, axes=(1, 2), workers=1, overwrite_x=True))
+
+
+def multilook(interferogram: Complex, factor: int) -> Complex:
+    """Average a complex interferogram over square blocks.
+
+    Parameters
+    ----------
+    interferogram
+        Complex, 2-D; NaN or 0 is no data and does not count.
+    factor
+        Side of the blocks in pixels, >= 1; rows and columns that do not fill a block are dropped.
+
+    Returns
+    -------
+    numpy.ndarray
+        complex64 of the size divided by ``factor``; 0 where a block has no data. The modulus of an average of unit
+        phasors is the coherence within the block.
+    """
+    require_at_least("factor", factor, 1)
+    rows, columns = (size // factor for size in interferogram.shape)
+    if not (rows and columns):
+        message = f"{factor=} is larger than the interferogram of shape {interferogram.shape}; give a smaller one"
+        raise PhysicsError(message)
+    data = _without_gaps(interferogram[: rows * factor, : columns * factor])
+    total = _block_sum(data, factor)
+    valid = data != 0
+    if valid.all():
+        return total * np.float32(1 / factor**2)
+    return np.asarray(total / np.maximum(_block_sum(valid.astype(np.float32), factor), 1))
+
+
+def _without_gaps(interferogram: Complex) -> Complex:
+    finite = np.isfinite(interferogram)
+    if finite.all():
+        return interferogram.astype(np.complex64, copy=False)
+    return np.where(finite, interferogram, 0).astype(np.complex64)
+
+
+def _sum_over_neighbours(values: Real) -> Real:
+    """Add up 3 x 3 neighbours along the last two axes, which are periodic; ``values`` is contiguous."""
+    # Shifts along the whole array run fast; where they cross from row to row, the ends are put right.
+    flat = values.reshape(-1)
+    columns = np.empty_like(values)
+    sums = columns.reshape(-1)
+    np.add(flat[:-2], flat[1:-1], out=sums[1:-1])
+    sums[1:-1] += flat[2:]
+    columns[..., 0] = values[..., -1] + values[..., 0] + values[..., 1]
+    columns[..., -1] = values[..., -2] + values[..., -1] + values[..., 0]
+    total = np.empty_like(values)
+    inner = total[..., 1:-1, :]
+    np.add(columns[..., :-2, :], columns[..., 1:-1, :], out=inner)
+    inner += columns[..., 2:, :]
+    total[..., 0, :] = columns[..., -1, :] + columns[..., 0, :] + columns[..., 1, :]
+    total[..., -1, :] = columns[..., -2, :] + columns[..., -1, :] + columns[..., 0, :]
+    return total
+
+
+def _block_sum(values: NDArray[NumberT], factor: int) -> NDArray[NumberT]:
+    """Add up square blocks; over a few strided slices, which is faster than a sum over two axes."""
+    total = values[::factor, ::factor].copy()
+    for i, j in itertools.islice(itertools.product(range(factor), repeat=2), 1, None):
+        total += values[i::factor, j::factor]
+    return total

@@ -1,0 +1,138 @@
+"""Can the deformation of a scene be seen? Its strength against the background, and the mask of where it shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+from fringewatch.physics.coherence import local_coherence, phasor, window_sum
+from fringewatch.physics.filtering import multilook
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["visibility", "visible_mask"]
+
+_MIN_LOCAL_COHERENCE = 0.4
+_WINDOW_PX = 11
+_CLOSING_PX = 3
+# How far from a pixel the mask looks: windows of local coherence, of their mean, and the closing.
+_MARGIN_PX = 3 + _WINDOW_PX // 2 + 2 * _CLOSING_PX
+_BLOCK_PX = 4
+
+
+def visibility(
+    deformation_rad: NDArray[np.float32], background_rad: NDArray[np.float32], kept: NDArray[np.float32]
+) -> float:
+    """Compute how steep the deformation is against the background: a signal-to-noise ratio without unit.
+
+    RMS phase gradient of the one over that of the other, where the deformation is large, see :func:`visible_mask`,
+    and leaves half the coherence. Known before noise and filter are drawn, so that a hopeless scene costs little.
+
+    Parameters
+    ----------
+    deformation_rad
+        (H, W) unwrapped phase of the deformation alone.
+    background_rad
+        (H, W) phase of the background, wrapped or not; what is finer than four pixels is averaged out.
+    kept
+        (H, W) coherence that is left by the slope of the deformation inside a pixel.
+    """
+    blocks = [size // _BLOCK_PX for size in deformation_rad.shape]
+    rows, columns = (count * _BLOCK_PX for count in blocks)
+    # Every other pixel is as good a sample of the area as all of them.
+    part = np.s_[1:rows:2, 1:columns:2]
+    area = (np.abs(deformation_rad[part]) > _level(deformation_rad)) & (kept[part] > 0.5)
+    if not area.any():
+        return 0.0
+    step_x = deformation_rad[1:rows:2, 1:columns:2] - deformation_rad[1:rows:2, 0:columns:2]
+    step_y = deformation_rad[1:rows:2, 1:columns:2] - deformation_rad[0:rows:2, 1:columns:2]
+    signal = (step_x * step_x + step_y * step_y)[area].mean()
+    z = multilook(phasor(background_rad[:rows, :columns]), _BLOCK_PX)
+    squared = _squared_steps(z) + _squared_steps(z.T).T
+    squared *= np.float32(1 / _BLOCK_PX**2)
+    per_sample = _BLOCK_PX // 2
+    clutter = squared.repeat(per_sample, axis=0).repeat(per_sample, axis=1)[area].mean()
+    return float(np.sqrt(signal / max(float(clutter), 1e-6)))
+
+
+def _squared_steps(z: NDArray[np.complex64]) -> NDArray[np.float32]:
+    """Return the square of the phase step from the row before, in the first row from the next."""
+    steps = np.empty(z.shape, np.float32)
+    steps[1:] = np.square(np.angle(z[1:] * z[:-1].conj()))
+    steps[0] = steps[1] if len(steps) > 1 else 0
+    return steps
+
+
+def visible_mask(deformation_rad: NDArray[np.float32], phase_rad: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return where deformation is visible: more than a quarter fringe, or 8 % of a large peak, in coherent phase.
+
+    A decorrelated core enclosed by visible fringes counts as visible: an analyst outlines the whole bowl.
+
+    Parameters
+    ----------
+    deformation_rad
+        (H, W) unwrapped phase of the deformation alone.
+    phase_rad
+        (H, W) phase of the whole scene, as it is seen; NaN = no data, where nothing is visible.
+    """
+    mask = np.zeros(deformation_rad.shape, bool)
+    moved = np.abs(deformation_rad) > _level(deformation_rad)
+    if not moved.any():
+        return mask
+    # Only what lies about the deformation matters, often a small part of the scene.
+    part = _bounds(moved, 0), _bounds(moved, 1)
+    phase = phase_rad[part]
+    agreement = window_sum(local_coherence(phase), _WINDOW_PX)
+    agreement /= window_sum(np.ones(phase.shape, np.float32), _WINDOW_PX)
+    visible = moved[part] & (agreement > np.float32(_MIN_LOCAL_COHERENCE))
+    if visible.any():
+        mask[part] = _fill_holes(_close(visible, _CLOSING_PX)) & moved[part] & np.isfinite(phase)
+    return mask
+
+
+def _level(deformation_rad: NDArray[np.float32]) -> float:
+    peak = max(float(deformation_rad.max()), -float(deformation_rad.min()))
+    return max(np.pi / 2, 0.08 * peak)
+
+
+def _bounds(mask: NDArray[np.bool_], axis: int) -> slice:
+    """Return from the first to the last True along an axis, and the margin."""
+    where = np.flatnonzero(np.any(mask, axis=1 - axis))
+    return slice(max(0, int(where[0]) - _MARGIN_PX), int(where[-1]) + 1 + _MARGIN_PX)
+
+
+def _close(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
+    """Dilate and erode by a diamond; shifted ors take a tenth of the time of ``scipy.ndimage.binary_closing``."""
+    # Room for the growth: what grows out of the picture has to be there when it shrinks.
+    grown = np.pad(mask, reach)
+    for _ in range(reach):
+        grown = _grow(grown)
+    # To erode is to dilate the background, which has no end beyond the picture.
+    background = ~grown
+    for _ in range(reach):
+        background = _grow(background)
+    return np.asarray(~background[reach:-reach, reach:-reach])
+
+
+def _grow(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Add the four neighbours of each True pixel."""
+    grown = mask.copy()
+    grown[1:] |= mask[:-1]
+    grown[:-1] |= mask[1:]
+    grown[:, 1:] |= mask[:, :-1]
+    grown[:, :-1] |= mask[:, 1:]
+    return grown
+
+
+def _fill_holes(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Fill what is not connected to the edge; by labels, a third of the time of ``scipy.ndimage.binary_fill_holes``."""
+    labels, count = ndimage.label(~mask)
+    open_to_edge = np.zeros(count + 1, bool)
+    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+        open_to_edge[edge] = True
+    # Label 0 is the mask itself.
+    open_to_edge[0] = False
+    return np.asarray(~open_to_edge[labels])

@@ -108,7 +108,7 @@ class SceneSpec(Config):
         1.0,
         ge=0,
         description="Deformation scenes are drawn again until the deformation's phase gradient is at least this many "
-        "times the background's, both as RMS inside the visible area; 0 keeps everything.",
+        "times the background's, both as RMS where it is large and resolved by the pixels; 0 keeps everything.",
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from fringewatch.products import EXAMPLE_FOLDER
 from fringewatch.simulate import SceneSpec, simulate
-from fringewatch.simulate.run import write_scene
+from fringewatch.simulate.write import write_scene
 
 SCENES_FOLDER = Path(__file__).parent / "scenes"
 SIZE = {"height_px": 320, "width_px": 320, "nodata_share": 0.0, "water_share": 0.0}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -14,12 +14,26 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["contact_sheet", "plot_history"]
+__all__ = ["Panel", "contact_sheet", "edge_sheet", "plot_history"]
+
+_CYCLIC = "twilight"
+_PAPER, _INK, _MISSING = "#ffffff", "#22282e", "#d9dcdf"
+_KIND_COLOURS = {"volcano": "#d1495b", "earthquake": "#e0a030", "mining": "#3b7dd8", "quiet": "#9aa3ab"}
 
 
-def contact_sheet(
-    path: str | Path, panels: Sequence[tuple[NDArray[np.float32], NDArray[np.bool_], str]], *, columns: int = 8
-) -> None:
+class Panel(NamedTuple):
+    """One scene on a contact sheet."""
+
+    phase: NDArray[np.float32]
+    """(H, W) in (-pi, pi], NaN = no data."""
+    mask: NDArray[np.bool_]
+    """(H, W), what is outlined."""
+    kind: str
+    """Key of its colour; see the source for those that have one."""
+    title: str
+
+
+def contact_sheet(path: str | Path, panels: Sequence[Panel], *, title: str = "", columns: int = 8) -> None:
     """Draw wrapped phase with the outline of the truth, many scenes to a page.
 
     Parameters
@@ -27,32 +41,78 @@ def contact_sheet(
     path
         The picture, PNG.
     panels
-        Phase (H, W) in (-pi, pi] with NaN = no data (grey), mask (H, W) to outline, title; at least one.
+        The scenes; at least one.
+    title
+        Of the page.
     columns
-        Panels in a row.
+        Panels in a row, at most.
     """
     from matplotlib.figure import Figure
 
-    rows = -(-len(panels) // columns)
     columns = min(columns, len(panels))
-    figure = Figure(figsize=(2.0 * columns, 2.25 * rows), dpi=110, layout="constrained")
-    axes = np.atleast_1d(np.asarray(figure.subplots(rows, columns))).ravel()
-    for axis in axes:
-        axis.set_axis_off()
-    for axis, (phase, mask, title) in zip(axes, panels, strict=False):
-        # A light grey ground shows missing data, which a white one would hide.
-        axis.imshow(np.full((*phase.shape, 3), 0.85))
-        image = axis.imshow(phase, cmap="twilight", vmin=-np.pi, vmax=np.pi, interpolation="nearest")
-        if mask.any() and not mask.all():
-            axis.contour(mask, levels=[0.5], colors="#e8102a", linewidths=1.2)
-        axis.set_title(title, fontsize=7)
-    bar = figure.colorbar(image, ax=list(axes), location="bottom", shrink=0.3, aspect=40, ticks=[-np.pi, 0, np.pi])
-    bar.ax.set_xticklabels(["-π", "0", "π"], fontsize=7)
-    bar.set_label("wrapped phase (rad); red: visible deformation", fontsize=7)
+    rows = -(-len(panels) // columns)
+    side, gap, caption, margin, head, foot = 1.55, 0.12, 0.22, 0.25, 0.5, 0.55
+    width = max(2 * margin + columns * side + (columns - 1) * gap, 5.6)
+    left = (width - columns * side - (columns - 1) * gap) / 2
+    height = head + rows * (side + caption + gap) + foot
+    figure = Figure(figsize=(width, height), dpi=120, facecolor=_PAPER)
+    for number, panel in enumerate(panels):
+        row, column = divmod(number, columns)
+        x, y = left + column * (side + gap), height - head - (row + 1) * (side + caption) - row * gap
+        axis = figure.add_axes((x / width, y / height, side / width, side / height))
+        # Light grey shows missing data, which white would hide.
+        axis.set_facecolor(_MISSING)
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+        axis.imshow(panel.phase, cmap=_CYCLIC, vmin=-np.pi, vmax=np.pi, interpolation="nearest")
+        if panel.mask.any() and not panel.mask.all():
+            # A dark line under a light one is seen on every phase.
+            for colour, line in (("#101418", 2.2), ("#ffffff", 1.0)):
+                axis.contour(panel.mask, levels=[0.5], colors=colour, linewidths=line)
+        colour = _KIND_COLOURS.get(panel.kind, _INK)
+        axis.add_patch(_rectangle((0, 1.028), 0.035, 0.075, colour, axis))
+        axis.text(0.065, 1.03, panel.title, transform=axis.transAxes, fontsize=7, color=_INK, va="bottom")
+    figure.text(left / width, 1 - 0.3 / height, title, fontsize=11, weight="bold", color=_INK, va="center")
+    _phase_legend(figure, left, width, height)
+    _kind_legend(figure, [panel.kind for panel in panels], left, width, height)
     _save(figure, path)
 
 
-def plot_history(path: str | Path, history: Mapping[str, Sequence[float]]) -> None:
+def _phase_legend(figure: Any, left: float, width: float, height: float) -> None:
+    bar = figure.add_axes((left / width, 0.3 / height, 1.3 / width, 0.11 / height))
+    bar.imshow(np.linspace(-np.pi, np.pi, 256)[None], cmap=_CYCLIC, aspect="auto", extent=(-1, 1, 0, 1))
+    bar.set(yticks=[], xticks=[-1, 0, 1])
+    bar.set_xticklabels(["-π", "0", "π"], fontsize=7, color=_INK)
+    bar.tick_params(length=0, pad=2)
+    bar.spines[:].set_visible(False)
+    said = "wrapped phase (rad); outline: deformation that can be seen; grey: no data"
+    figure.text((left + 1.42) / width, 0.355 / height, said, fontsize=7, color=_INK, va="center")
+
+
+def _kind_legend(figure: Any, kinds: Sequence[str], left: float, width: float, height: float) -> None:
+    x = left + 1.42
+    for kind in (known for known in _KIND_COLOURS if known in kinds):
+        place = (x / width, 0.13 / height)
+        figure.add_artist(_rectangle(place, 0.055 / width, 0.1 / height, _KIND_COLOURS[kind], figure))
+        said = f"{kind} ({kinds.count(kind)})"
+        figure.text((x + 0.1) / width, 0.175 / height, said, fontsize=7, color=_INK, va="center")
+        x += 0.32 + 0.058 * len(said)
+
+
+def _rectangle(corner: tuple[float, float], width: float, height: float, colour: str, on: Any) -> Any:
+    from matplotlib.patches import Rectangle
+
+    transform = getattr(on, "transAxes", None) or on.transFigure
+    return Rectangle(corner, width, height, color=colour, linewidth=0, transform=transform, clip_on=False)
+
+
+def plot_history(
+    path: str | Path,
+    history: Mapping[str, Sequence[float]],
+    *,
+    held_out: str = "held-out",
+    scores_title: str = "held-out AUROC and accuracy",
+) -> None:
     """Draw training and held-out loss and accuracy against the epoch.
 
     Parameters
@@ -60,7 +120,12 @@ def plot_history(path: str | Path, history: Mapping[str, Sequence[float]]) -> No
     path
         The picture, PNG.
     history
-        Columns of equal length: ``epoch`` and any of ``train_loss``, ``val_..._loss``, ``val_auroc``, ``val_accuracy``.
+        Columns of equal length: ``epoch`` and any of ``train_loss``, ``val_..._loss``, ``train_accuracy``,
+        ``val_auroc``, ``val_accuracy``.
+    held_out
+        Word for what columns named ``val_...`` were computed on.
+    scores_title
+        Title of the panel of all that is no loss.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -73,9 +138,9 @@ def plot_history(path: str | Path, history: Mapping[str, Sequence[float]]) -> No
             continue
         axis = losses if name.endswith("_loss") else scores
         style = "-" if name.startswith("train") else "--"
-        label = name.replace("val_", "held-out ").replace("train_", "training ").replace("_", " ")
+        label = name.replace("val_", f"{held_out} ").replace("train_", "training ").replace("_", " ")
         axis.plot(epochs, history[name], style, marker="o", markersize=3, label=label)
-    for axis, title in ((losses, "loss"), (scores, "held-out AUROC and accuracy")):
+    for axis, title in ((losses, "loss"), (scores, scores_title)):
         axis.set_title(title, fontsize=10)
         axis.set_xlabel("epoch")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -92,3 +157,78 @@ def _save(figure: object, path: str | Path) -> None:
     FigureCanvasAgg(figure)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png")
+
+
+def edge_sheet(
+    path: str | Path,
+    phase: NDArray[np.float32],
+    edges: NDArray[np.bool_],
+    strong: NDArray[np.bool_],
+    areas: NDArray[np.bool_],
+    boxes: Mapping[str, Sequence[tuple[int, int, int, int]]],
+    title: str,
+) -> None:
+    """Draw a scene with its windows beside its fringe edges.
+
+    Parameters
+    ----------
+    path
+        The picture, PNG.
+    phase
+        (H, W) in (-pi, pi] with NaN = no data (grey).
+    edges, strong
+        (H, W), the strong ones among the edges.
+    areas
+        (H, W), labelled areas to outline.
+    boxes
+        Pixel bounds ``row0, row1, col0, col1``, half-open, by what the window is; the first kind is drawn in red.
+    title
+        Of the figure.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+
+    height, width = phase.shape
+    panel = 5.2
+    figure = Figure(figsize=(2 * panel, panel * height / width + 1.0), dpi=110, layout="constrained")
+    left, right = figure.subplots(1, 2, sharex=True, sharey=True)
+    left.imshow(np.full((height, width, 3), 0.85))
+    left.imshow(phase, cmap="twilight", vmin=-np.pi, vmax=np.pi, interpolation="nearest")
+    paper = np.where(np.isfinite(phase)[..., None], 1.0, 0.85) * np.ones(3)
+    paper[edges] = (0.35, 0.6, 0.95)
+    paper[strong] = (0.0, 0.0, 0.0)
+    # Edges are one pixel wide: smoothing keeps them visible where the figure has fewer pixels than the scene.
+    right.imshow(paper, interpolation="antialiased")
+    colours = dict(zip(boxes, ("#e8102a", "#1668c7", "#8a8a8a", "#e89a10", "#b04fc4", "#c9c9c9"), strict=False))
+    for axis in (left, right):
+        axis.set_axis_off()
+        if areas.any() and not areas.all():
+            axis.contour(areas, levels=[0.5], colors="#12b886", linewidths=1.4)
+    drawn = [(kind, box) for kind, found in boxes.items() for box in found]
+    for number, (kind, (row0, row1, col0, col1)) in reversed(list(enumerate(drawn))):
+        # Neighbouring windows share sides: each is drawn a little further in, so that all are seen.
+        inset = (number % 6) * max(height, width) / 160
+        left.add_patch(
+            Rectangle(
+                (col0 - 0.5 + inset, row0 - 0.5 + inset),
+                col1 - col0 - 2 * inset,
+                row1 - row0 - 2 * inset,
+                fill=False,
+                edgecolor=colours[kind],
+                linewidth=1.4,
+            )
+        )
+    left.set_xlim(-0.5, max(width, *(box[3] for _, box in drawn), 0) - 0.5)
+    left.set_ylim(max(height, *(box[1] for _, box in drawn), 0) - 0.5, -0.5)
+    left.set_title("wrapped phase and windows", fontsize=9)
+    right.set_title("edges (blue) and strong edges (black)", fontsize=9)
+    handles = [
+        Rectangle((0, 0), 1, 1, fill=False, edgecolor=colours[kind], label=f"{kind} ({len(found)})")
+        for kind, found in boxes.items()
+        if found
+    ]
+    if areas.any():
+        handles.append(Rectangle((0, 0), 1, 1, fill=False, edgecolor="#12b886", label="labelled area"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
+    figure.suptitle(title, fontsize=9)
+    _save(figure, path)

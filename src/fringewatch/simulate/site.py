@@ -27,6 +27,7 @@ _MIN_VALID = 0.9
 _HEADINGS_DEG = {"asc": ASCENDING_HEADING_DEG, "desc": DESCENDING_HEADING_DEG}
 # The heading of a track turns with latitude, and every place lies elsewhere in the swath.
 _HEADING_SPREAD_DEG = 3.0
+_METRES_PER_DEGREE = 111_319.49
 
 
 class Plot(NamedTuple):
@@ -73,7 +74,9 @@ class Site:
     corner
         Longitude and latitude of the upper left corner, degrees.
     step_deg
-        Size of a pixel along longitude and along latitude, degrees, both > 0. Default: square in degrees.
+        Size of a pixel along longitude and along latitude, degrees, both > 0. Default: that of a pixel at the equator.
+    filled
+        Share of the pixels whose height was filled from around them.
     """
 
     name: str
@@ -85,6 +88,7 @@ class Site:
     spectra: tuple[RadialSpectrum, ...] = ()
     corner: tuple[float, float] = (0.0, 0.0)
     step_deg: tuple[float, float] | None = None
+    filled: float = 0.0
 
     def check_size(self, shape: tuple[int, int]) -> None:
         """Refuse scenes that are larger than the site.
@@ -133,7 +137,7 @@ class Site:
 
     def locate(self, row: int, col: int) -> tuple[float, float]:
         """Return longitude and latitude of the upper left corner of a pixel."""
-        step = self.step_deg or (0.0, 0.0)
+        step = self.step_deg or (self.pixel_m / _METRES_PER_DEGREE,) * 2
         return self.corner[0] + col * step[0], self.corner[1] - row * step[1]
 
 
@@ -177,6 +181,7 @@ def open_site(
         spectra=() if noise is None else measure_spectra(noise, noise_pixel_m, wavelength_m=wavelength_m),
         corner=(read.transform.c, read.transform.f),
         step_deg=(read.transform.a, -read.transform.e),
+        filled=read.filled,
     )
 
 

@@ -1,0 +1,279 @@
+"""Time series of one place: acquisitions that each have their own air, ground that moves from date to date, all pairs.
+
+Before noise, the phase of a pair is the difference of two dates, so the phases around every triangle of pairs add up to
+zero. Noise belongs to the pair: its coherence falls with the time between its dates.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fringewatch.conventions import los_to_phase, wrap
+from fringewatch.errors import ConfigError
+from fringewatch.physics.coherence import coherence_field, gradient_coherence, multilook_phasor, temporal_coherence
+from fringewatch.physics.filtering import goldstein
+from fringewatch.simulate.background import draw_background, draw_missing, log_uniform
+from fringewatch.simulate.deformation import draw_deformation
+from fringewatch.simulate.history import draw_history, draw_mining_history
+from fringewatch.simulate.sample import Sample
+from fringewatch.simulate.site import Site
+from fringewatch.simulate.visibility import visible_mask
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from fringewatch.physics.geometry import LookVector
+    from fringewatch.simulate.site import Plot
+    from fringewatch.simulate.spec import Kind, SceneSpec
+
+    Parameters = dict[str, float | int | str]
+
+__all__ = ["Series", "simulate_series"]
+
+# Forest, fields and lava, see physics.coherence.temporal_coherence.
+_TAU_DAYS = (10.0, 200.0)
+_LASTING = (0.1, 0.7)
+_OF_THE_GROUND = ("relief_m", "mean_coherence", "water")
+_LINEAR_IN_PHASE = ("turbulence_std_m", "stratified_m_per_km", "ramp_fringes")
+
+
+@dataclasses.dataclass(frozen=True)
+class Series:
+    """Acquisitions of one place and what any pair of them shows; arrays are (H, W), or (dates, H, W)."""
+
+    dates: tuple[dt.date, ...]
+    """Rising."""
+    los_m: NDArray[np.float32]
+    """(dates, H, W) LOS deformation since the first date, positive towards the satellite."""
+    delay_rad: NDArray[np.float32]
+    """(dates, H, W) phase of air, orbit and reference of each date, unwrapped."""
+    initial_coherence: NDArray[np.float32]
+    """Coherence of a pair of no time in between."""
+    lasting: NDArray[np.float32]
+    """Share of the coherence that is never lost."""
+    tau_days: float
+    """Time in which the rest falls to 1 / e."""
+    looks: float
+    goldstein_alpha: float
+    """Exponent of the filter that every pair goes through; 0 for none."""
+    missing: NDArray[np.bool_]
+    height_m: NDArray[np.float32]
+    look: LookVector
+    """Unit vector from ground to satellite."""
+    pixel_m: float
+    kind: Kind
+    wavelength_m: float
+    seed: int
+    index: int
+    parameters: Parameters
+    """Every drawn parameter that all pairs share, with its unit in its name."""
+    acquisitions: tuple[Parameters, ...]
+    """What was drawn for the air and the orbit of each date."""
+
+    @property
+    def track(self) -> str:
+        """``"A"`` for an ascending, ``"D"`` for a descending orbit."""
+        return "A" if np.cos(np.radians(float(self.parameters["heading_deg"]))) > 0 else "D"
+
+    def pairs(self, *, max_days: int) -> list[tuple[int, int]]:
+        """Return all pairs of dates up to so many days apart, as numbers of the earlier and the later date."""
+        count = len(self.dates)
+        return [
+            (first, second)
+            for first in range(count)
+            for second in range(first + 1, count)
+            if (self.dates[second] - self.dates[first]).days <= max_days
+        ]
+
+    def phase_rad(self, number: int) -> NDArray[np.float64]:
+        """Return the unwrapped phase of a date, deformation included."""
+        phase: NDArray[np.float64] = los_to_phase(self.los_m[number].astype(np.float64), self.wavelength_m)
+        phase += self.delay_rad[number]
+        return phase
+
+    def noiseless(self, first: int, second: int) -> NDArray[np.float64]:
+        """Return the wrapped phase of a pair without decorrelation, filter and gaps, in (-pi, pi].
+
+        Around every triangle, ``noiseless(i, j) + noiseless(j, k) - noiseless(i, k)`` is a multiple of 2 pi.
+        """
+        difference: NDArray[np.float64] = self.phase_rad(second) - self.phase_rad(first)
+        return wrap(difference)
+
+    def coherence(self, first: int, second: int) -> NDArray[np.float32]:
+        """Return the coherence of a pair, lost with time and where the deformation is steep."""
+        days = (self.dates[second] - self.dates[first]).days
+        fading = np.float32(temporal_coherence(days, tau_days=self.tau_days))
+        kept = self.initial_coherence * (self.lasting + (1 - self.lasting) * fading)
+        moved = los_to_phase(self.los_m[second] - self.los_m[first], self.wavelength_m)
+        return np.minimum(kept * gradient_coherence(moved), np.float32(0.999))
+
+    def interfere(self, first: int, second: int) -> Sample:
+        """Return a pair as a provider would deliver it, with its truth; the same at every call.
+
+        Parameters
+        ----------
+        first, second
+            Numbers of the earlier and the later date.
+        """
+        rng = np.random.default_rng([self.seed, self.index, first, second])
+        field = self.coherence(first, second)
+        z = np.exp(1j * self.noiseless(first, second)).astype(np.complex64)
+        z *= multilook_phasor(field, self.looks, rng)
+        if self.goldstein_alpha:
+            z = goldstein(z, self.goldstein_alpha)
+        phase = np.where(self.missing, np.float32(np.nan), np.angle(z)).astype(np.float32)
+        los_m = self.los_m[second] - self.los_m[first]
+        mask = np.zeros(phase.shape, bool)
+        if los_m.any():
+            mask = visible_mask(los_to_phase(los_m, self.wavelength_m), phase)
+        parameters = self.parameters | {
+            "reference_date": self.dates[first].isoformat(),
+            "secondary_date": self.dates[second].isoformat(),
+            "interval_days": (self.dates[second] - self.dates[first]).days,
+            "peak_to_peak_los_m": float(np.ptp(los_m)),
+            "peak_to_peak_fringes": float(np.ptp(los_m)) / (self.wavelength_m / 2),
+            "mean_coherence": float(field.mean()),
+            "visible_px": int(mask.sum()),
+        }
+        return Sample(
+            phase=phase,
+            los_m=los_m,
+            mask=mask,
+            coherence=field,
+            height_m=self.height_m,
+            look=self.look,
+            pixel_m=self.pixel_m,
+            kind=self.kind,
+            parameters=parameters,
+        )
+
+
+def simulate_series(
+    spec: SceneSpec, *, seed: int, index: int, dates: Sequence[dt.date], site: Site | None = None
+) -> Series:
+    """Simulate the acquisitions of one place.
+
+    Parameters
+    ----------
+    spec
+        Ranges and shares; ``fringes`` holds for all dates together, and of pairs for what a mine does in each.
+    seed, index
+        Together they determine the series.
+    dates
+        Of the acquisitions, rising, at least two.
+    site
+        A real place; see :func:`fringewatch.simulate.simulate`.
+
+    Returns
+    -------
+    Series
+
+    Raises
+    ------
+    ConfigError
+        If the dates are fewer than two or do not rise.
+    """
+    if len(dates) < 2 or any(later <= earlier for earlier, later in itertools.pairwise(dates)):
+        message = f"dates = {', '.join(map(str, dates))}: expected at least two, each later than the one before"
+        raise ConfigError(message)
+    # A stream of its own: single scenes of the same seed and index are other scenes.
+    rng = np.random.default_rng([seed, index, 0])
+    shape = (spec.height_px, spec.width_px)
+    names = list(spec.kinds)
+    weights = np.array([spec.kinds[name] for name in names], float)
+    kind = names[int(rng.choice(len(names), p=weights / weights.sum()))]
+    plot = _imagine(rng, spec, kind) if site is None else site.draw(rng, shape, spec.incidence_deg)
+    ground = draw_background(rng, spec, plot.pixel_m, site=None if site is None else plot)
+    # Whoever made the terrain, every date has its air over this one.
+    plot = plot._replace(height_m=ground.height_m)
+    parameters: Parameters = {
+        "kind": kind,
+        "pixel_m": plot.pixel_m,
+        "heading_deg": plot.heading_deg,
+        "incidence_deg": plot.incidence_deg,
+    }
+    if site is not None:
+        parameters |= {"site": site.name, "site_row": plot.row, "site_col": plot.col}
+
+    days = np.array([(date - dates[0]).days for date in dates], float)
+    delay, acquisitions = _draw_delays(rng, spec, plot, len(dates))
+    los_m, drawn = _draw_motion(rng, spec, kind, plot, days)
+    parameters |= drawn
+    lasting = coherence_field(shape, plot.pixel_m, rng, mean=float(rng.uniform(*_LASTING)))
+    tau_days = log_uniform(rng, *_TAU_DAYS)
+    looks = log_uniform(rng, *spec.looks)
+    alpha = float(rng.uniform(*spec.goldstein_alpha)) if rng.random() < spec.goldstein_share else 0.0
+    parameters |= {key: ground.parameters[key] for key in _OF_THE_GROUND if key in ground.parameters}
+    parameters |= {"tau_days": tau_days, "looks": looks, "goldstein_alpha": alpha, "dates": len(dates)}
+    return Series(
+        dates=tuple(dates),
+        los_m=los_m,
+        delay_rad=delay,
+        initial_coherence=ground.coherence,
+        lasting=lasting,
+        tau_days=tau_days,
+        looks=looks,
+        goldstein_alpha=alpha,
+        missing=draw_missing(rng, shape, spec.nodata_share),
+        height_m=ground.height_m,
+        look=plot.look,
+        pixel_m=plot.pixel_m,
+        kind=kind,
+        wavelength_m=spec.wavelength_m,
+        seed=seed,
+        index=index,
+        parameters=parameters,
+        acquisitions=acquisitions,
+    )
+
+
+def _imagine(rng: np.random.Generator, spec: SceneSpec, kind: Kind) -> Plot:
+    """Draw pixel size and line of sight of a place that does not exist; its terrain is drawn with its air."""
+    shape = (spec.height_px, spec.width_px)
+    site = Site(
+        name="",
+        height_m=np.zeros(shape, np.float32),
+        pixel_m=log_uniform(rng, *(spec.mining_pixel_size_m if kind == "mining" else spec.pixel_size_m)),
+    )
+    return site.draw(rng, shape, spec.incidence_deg)
+
+
+def _draw_delays(
+    rng: np.random.Generator, spec: SceneSpec, plot: Plot, dates: int
+) -> tuple[NDArray[np.float32], tuple[Parameters, ...]]:
+    """Draw the phase of air, orbit and reference of each date.
+
+    What is known of the air is known of pairs, of two dates each: one date has half of the variance.
+    """
+    single = math.sqrt(0.5)
+    delays = np.empty((dates, *plot.height_m.shape), np.float32)
+    acquisitions: list[Parameters] = []
+    for number in range(dates):
+        pair = draw_background(rng, spec, plot.pixel_m, site=plot)
+        reference = rng.uniform(-math.pi, math.pi)
+        delays[number] = pair.phase_rad * np.float32(single) + np.float32(reference)
+        acquisitions.append(
+            {key: float(pair.parameters[key]) * single for key in _LINEAR_IN_PHASE if key in pair.parameters}
+        )
+    return delays, tuple(acquisitions)
+
+
+def _draw_motion(
+    rng: np.random.Generator, spec: SceneSpec, kind: Kind, plot: Plot, days: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], Parameters]:
+    """Draw the LOS deformation at each date since the first, (dates, H, W)."""
+    if kind == "quiet":
+        return np.zeros((len(days), *plot.height_m.shape), np.float32), {}
+    if kind == "mining":
+        return draw_mining_history(rng, spec, plot.pixel_m, plot.look, days)
+    final = draw_deformation(rng, spec, kind, plot.pixel_m, plot.look, height_m=plot.height_m)
+    reached, drawn = draw_history(rng, kind, days)
+    return reached.astype(np.float32)[:, None, None] * final.los_m, final.parameters | drawn

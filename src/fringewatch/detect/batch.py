@@ -76,6 +76,7 @@ def run(config: DetectConfig) -> DetectResult:
         precision=config.precision,
         threads=max(1, _cores() // workers),
         threshold=config.threshold,
+        windows=config.windows,
     )
     batch = _Batch(config, folder, detector)
     rows = batch.work(references, workers)
@@ -245,7 +246,7 @@ def _row_of(reference: Reference, examination: Examination, seconds: float) -> S
 
 def _settings_digest(config: DetectConfig, detector: Detector) -> str:
     """Return a digest of all that decides about a scene's outputs, but for the scene itself."""
-    used = config.model_dump(mode="json", include={"kind", "wavelength_m", "phase_sign", "band", "nodata"})
+    used = config.model_dump(mode="json", include={"kind", "wavelength_m", "phase_sign", "band", "nodata", "windows"})
     used["precision"] = detector.bundle.precision
     used |= {"threshold": detector.threshold, "card": detector.card.model_dump(mode="json"), "version": __version__}
     return hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()

@@ -13,7 +13,7 @@ from fringewatch.interferogram import pixel_size_m, validate
 from fringewatch.models import load_bundle
 from fringewatch.models.bundle import DEFAULT_BUNDLE
 from fringewatch.regions import find_regions
-from fringewatch.scan import scan
+from fringewatch.scan import patch_size, scan, scan_windows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -131,13 +131,15 @@ class Detector:
         Threads of one inference; None takes every core.
     threshold
         Score from which a scene is flagged, 0 to 1; None takes the model's own, whose false-alarm rate its card states.
+    windows
+        Whether a classifier scores every window by itself; see :func:`fringewatch.scan.scan_windows`.
 
     Raises
     ------
     BundleError
         If there is no such model, or it is damaged.
     ConfigError
-        If the threshold is not between 0 and 1.
+        If the threshold is not between 0 and 1, or windows are asked of a model that has none.
 
     Examples
     --------
@@ -153,11 +155,16 @@ class Detector:
         precision: Precision | None = None,
         threads: int | None = None,
         threshold: float | None = None,
+        windows: bool = False,
     ) -> None:
         if threshold is not None and not 0 <= threshold <= 1:
             message = f"threshold = {threshold}: expected a score between 0 and 1, or None for the model's own"
             raise ConfigError(message)
         self.bundle: Bundle = load_bundle(model, precision=precision, threads=threads)
+        self.windows = windows
+        if windows:
+            # Before the first scene: a model without a patch size is one error, not one per file.
+            patch_size(self.bundle)
         self.threshold = self.card.thresholds.scene if threshold is None else threshold
 
     def __repr__(self) -> str:
@@ -176,7 +183,7 @@ class Detector:
         interferogram
             See :mod:`fringewatch.interferogram`; lazy ones are read in parts.
         tile_px
-            See :func:`fringewatch.scan.scan`.
+            See :func:`fringewatch.scan.scan`; windows need none.
 
         Raises
         ------
@@ -191,7 +198,10 @@ class Detector:
             )
             raise ProductError(message)
         validate(interferogram)
-        result = scan(interferogram, self.bundle, tile_px=tile_px)
+        if self.windows:
+            result = scan_windows(interferogram, self.bundle)
+        else:
+            result = scan(interferogram, self.bundle, tile_px=tile_px)
         if not result.valid.any():
             source = interferogram.attrs.get("source", "interferogram")
             message = f"{source}: every pixel is no data (NaN or the nodata value); nothing to look at"

@@ -45,6 +45,11 @@ class DetectConfig(Config):
     workers: int | None = Field(
         None, ge=1, description="Scenes worked on at once; each may take 1 GB. One per core, at most 8, if not given."
     )
+    windows: bool = Field(
+        False,
+        description="Cut out every window and run a classifier on each, as the published detector did, instead of "
+        "sharing features between windows: the reference, dozens of times slower.",
+    )
     tile_px: int | None = Field(
         None,
         ge=64,

@@ -93,7 +93,8 @@ class Bundle:
         Parameters
         ----------
         inputs
-            (N, C, H, W) float32, encoded by ``card.encoding``; H and W multiples of ``card.multiple``.
+            (N, C, H, W) float32, encoded by ``card.encoding``; H and W multiples of ``card.multiple``, or both
+            ``card.patch_px``.
 
         Returns
         -------

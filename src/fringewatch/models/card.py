@@ -11,7 +11,7 @@ from fringewatch.config import Config
 from fringewatch.encoding import Encoding
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["Calibration", "Card", "Thresholds"]
 
@@ -43,10 +43,11 @@ class Calibration(Config):
         result: NDArray[np.float32] = np.float32(0.5) * (np.float32(1) + np.tanh(np.float32(0.5) * scaled))
         return result
 
-    def inverse(self, probability: float) -> float:
-        """Return the logit of a probability; 0 and 1 count as a millionth from there."""
-        inside = min(max(probability, 1e-6), 1 - 1e-6)
-        return float((np.log(inside / (1 - inside)) - self.offset) / self.slope)
+    def inverse(self, probability: ArrayLike) -> NDArray[np.float64]:
+        """Return the logits of probabilities of any shape; 0 and 1 count as a millionth from there."""
+        inside = np.clip(np.asarray(probability, np.float64), 1e-6, 1 - 1e-6)
+        result: NDArray[np.float64] = (np.log(inside / (1 - inside)) - self.offset) / self.slope
+        return result
 
 
 class Card(Config):

@@ -1,0 +1,22 @@
+"""Run a network over a whole interferogram of any size.
+
+Networks that map scenes, classifiers that share features between windows among them, go over a scene in tiles
+(:func:`scan`); :func:`scan_windows` is the reference for classifiers, and dozens of times slower.
+"""
+
+from __future__ import annotations
+
+from fringewatch.scan.result import Scan, scene_logit, smooth_logits, upsample_logits
+from fringewatch.scan.tiles import DEFAULT_TILE_PX, scan
+from fringewatch.scan.windows import patch_size, scan_windows
+
+__all__ = [
+    "DEFAULT_TILE_PX",
+    "Scan",
+    "patch_size",
+    "scan",
+    "scan_windows",
+    "scene_logit",
+    "smooth_logits",
+    "upsample_logits",
+]

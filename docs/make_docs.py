@@ -18,7 +18,7 @@ import typing
 from collections import Counter
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, Literal, Union
 
 import numpy as np
 from pydantic import BaseModel
@@ -38,47 +38,6 @@ if TYPE_CHECKING:
 DOCS = Path(__file__).parent
 _MARKED = re.compile(r"(?P<start><!-- generated: (?P<name>[\w-]+) -->\n).*?(?P<end><!-- end -->)", re.DOTALL)
 _NUMBERS: dict[Any, str] = {str: "text", int: "whole number", float: "number", bool: "yes or no", Path: "path"}
-
-
-class SourceRange(NamedTuple):
-    """What the simulator draws a parameter from; a test compares it with what it does draw."""
-
-    source: str
-    parameter: str
-    low: float
-    high: float
-    how: str
-    style: str = ""
-
-
-SOURCE_RANGES = (
-    SourceRange("mogi", "depth_m", 800, 10_000, "log-uniform; at most 0.35 of the scene's shorter side"),
-    SourceRange("mogi", "volume_change_m3", 10**5.0, 10**7.9, "log-uniform, either sign"),
-    SourceRange("dyke", "top_m", 0, 2500, "uniform; a share reaches the surface"),
-    SourceRange("dyke", "width_m", 1000, 6000, "uniform"),
-    SourceRange("dyke", "length_m", 2000, 12_000, "uniform; at most 0.7 of the scene's shorter side"),
-    SourceRange("dyke", "dip_deg", 65, 90, "uniform"),
-    SourceRange("dyke", "opening_m", 0.1, 2.0, "log-uniform, either sign"),
-    SourceRange("sill", "top_m", 800, 6000, "log-uniform; at most 0.3 of the scene's shorter side"),
-    SourceRange("sill", "width_m", 1500, 7000, "uniform"),
-    SourceRange("sill", "length_m", 1500, 7000, "uniform"),
-    SourceRange("sill", "dip_deg", 0, 12, "uniform"),
-    SourceRange("sill", "opening_m", 0.05, 2.0, "log-uniform, either sign"),
-    SourceRange("earthquake", "magnitude", 4.5, 7.0, "uniform; lowered until the rupture fits the scene"),
-    SourceRange("earthquake", "dip_deg", 60, 90, "uniform", "strike-slip"),
-    SourceRange("earthquake", "dip_deg", 15, 60, "uniform", "reverse"),
-    SourceRange("earthquake", "dip_deg", 35, 75, "uniform", "normal"),
-    SourceRange("earthquake", "top_m", 300, 8000, "log-uniform"),
-    SourceRange("earthquake", "slip_over_median", 0.5, 2.0, "log-uniform; slip over that of the scaling law"),
-    SourceRange("longwall", "depth_m", 180, 1210, "log-uniform, with some scatter between the panels of a mine"),
-    SourceRange("longwall", "width_m", 150, 350, "uniform"),
-    SourceRange("longwall", "length_m", 400, 2000, "uniform"),
-    SourceRange("longwall", "tan_beta", 1.5, 2.6, "uniform"),
-    SourceRange("longwall", "advance_m_per_day", 2, 10, "uniform"),
-    SourceRange("longwall", "time_factor_per_day", 0.02, 0.2, "uniform; 0 stands for subsidence at once"),
-    SourceRange("longwall", "subsidence_factor_times_seam_m", 0.1, 3.6, "log-uniform"),
-)
-"""Within them, strengths are drawn so that the scene shows the wanted number of fringes."""
 
 
 def render(page: str) -> str:
@@ -231,17 +190,27 @@ def _exit_codes() -> str:
 
 
 def _source_ranges() -> str:
-    rows = (
-        (
-            f"{row.source}{row.style and f', {row.style}'}",
-            f"`{row.parameter}`",
-            f"{row.low:,.3g}" if row.low < 100 else f"{row.low:,.0f}",
-            f"{row.high:,.3g}" if row.high < 100 else f"{row.high:,.0f}",
-            row.how,
-        )
-        for row in SOURCE_RANGES
-    )
-    return table(("source", "parameter", "from", "to", "how"), rows)
+    spec = SceneSpec()
+    rows = []
+    for key, field in SceneSpec.model_fields.items():
+        ranges = getattr(spec, key)
+        if not isinstance(ranges, BaseModel):
+            continue
+        for name, part in type(ranges).model_fields.items():
+            value = getattr(ranges, name)
+            low, high = value if isinstance(value, tuple) else (value, "")
+            rows.append((f"`{key}`", f"`{name}`", _quantity(low), _quantity(high), part.description))
+        assert field.description, key
+    return table(("source", "parameter", "from", "to", "what"), rows)
+
+
+def _quantity(value: float | str) -> str:
+    if isinstance(value, str):
+        return value
+    if value >= 1e6:
+        mantissa, exponent = f"{value:.2e}".split("e")
+        return f"{float(mantissa):g}e{int(exponent)}"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _scaling() -> str:

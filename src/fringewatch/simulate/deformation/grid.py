@@ -15,13 +15,13 @@ __all__ = ["nodes", "upsample"]
 
 
 def nodes(count: int, step: int) -> NDArray[np.float64]:
-    """Return the nodes ``-step, 0, step, ...`` that reach at least one step beyond both ends of ``count`` points.
+    """Return the nodes ``-2 step, -step, 0, ...`` that reach at least two steps beyond both ends of ``count`` points.
 
     Ends of a spline are its weak spots; these keep them off the points. With a step of 1 the nodes are the points.
     """
     if step == 1:
         return np.arange(count, dtype=np.float64)
-    return step * np.arange(-1.0, np.ceil((count - 1) / step) + 2)
+    return step * np.arange(-2.0, np.ceil((count - 1) / step) + 3)
 
 
 def upsample(values: NDArray[np.floating], shape: tuple[int, int], step: int) -> NDArray[np.float32]:

@@ -247,9 +247,8 @@ def phasor(phase_rad: Real) -> Complex:
     z = np.empty(phase_rad.shape, np.complex64)
     np.cos(phase_rad, out=z.real)
     np.sin(phase_rad, out=z.imag)
-    missing = np.isnan(phase_rad)
-    if missing.any():
-        z[missing] = 0
+    if np.isnan(z.real.sum()):
+        z[np.isnan(phase_rad)] = 0
     return z
 
 
@@ -299,23 +298,31 @@ def local_coherence(phase_rad: Real, *, window_px: int = 5) -> Real:
         is no data, which does not count.
     """
     z = phasor(phase_rad)
-    valid = z != 0
-    if not valid.any():
-        return np.zeros(z.shape, np.float32)
     along_columns, along_rows = np.zeros_like(z), np.zeros_like(z)
     np.multiply(z[:, 1:], z[:, :-1].conj(), out=along_columns[:, 1:])
     np.multiply(z[1:], z[:-1].conj(), out=along_rows[1:])
-    agreement = np.sqrt(_mean_modulus(along_columns, window_px) * _mean_modulus(along_rows, window_px))
-    if not valid.all():
-        share = window_sum(valid.astype(np.float32), window_px)
-        inside = window_sum(np.ones_like(share), window_px)
-        agreement[~valid | (share < np.float32(0.5) * inside)] = 0
-    return np.asarray(agreement)
+    modulus = np.abs(window_sum(along_columns, window_px)) * np.abs(window_sum(along_rows, window_px))
+    if z.all():
+        modulus /= _steps_inside(z.shape, window_px) * _steps_inside(z.shape[::-1], window_px).T
+        return np.asarray(np.sqrt(modulus, out=modulus))
+    valid = z != 0
+    if not valid.any():
+        return np.zeros(z.shape, np.float32)
+    for steps in (along_columns, along_rows):
+        modulus /= np.maximum(window_sum((steps != 0).astype(np.float32), window_px), np.float32(1))
+    share = window_sum(valid.astype(np.float32), window_px)
+    modulus[~valid | (share < np.float32(0.5) * window_sum(np.ones_like(share), window_px))] = 0
+    return np.asarray(np.sqrt(modulus, out=modulus))
 
 
-def _mean_modulus(steps: Complex, window_px: int) -> Real:
-    counts = window_sum((steps != 0).astype(np.float32), window_px)
-    return np.asarray(np.abs(window_sum(steps, window_px)) / np.maximum(counts, np.float32(1)))
+def _steps_inside(shape: tuple[int, ...], window_px: int) -> Real:
+    """Count the steps along the second axis in each window, which the edges cut."""
+    half = window_px // 2
+    rows, columns = (np.arange(size) for size in shape)
+    high = np.minimum(rows + half, rows[-1]) - np.maximum(rows - half, 0) + 1
+    # The first column has no step.
+    wide = np.minimum(columns + half, columns[-1]) - np.maximum(columns - half, 1) + 1
+    return np.multiply.outer(high, np.maximum(wide, 1)).astype(np.float32)
 
 
 def window_sum(values: NDArray[NumberT], size: int) -> NDArray[NumberT]:

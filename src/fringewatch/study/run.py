@@ -1,0 +1,236 @@
+"""The `study` command: train every row with every seed, one after the other, and write the table."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import io
+import platform
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from rich.console import Console
+
+from fringewatch._version import __version__
+from fringewatch.errors import ConfigError, FringewatchError, TrainingError
+from fringewatch.files import ensure_folder, write_text
+from fringewatch.progress import say
+from fringewatch.simulate.run import run as simulate
+from fringewatch.study.page import render_page
+from fringewatch.study.plan import make_plan
+from fringewatch.study.records import Outcome, Record, read_record, setting_changes
+from fringewatch.study.settings import StudyConfig
+from fringewatch.study.table import Summary, render_csv, render_markdown, render_terminal, summarise
+from fringewatch.training.classifier import run as train
+from fringewatch.training.classifier.settings import HARMLESS
+
+if TYPE_CHECKING:
+    from fringewatch.simulate.settings import SimulateConfig
+    from fringewatch.study.plan import Plan, RowPlan
+
+__all__ = ["StudyConfig", "StudyResult", "run"]
+
+_NOT_OF_THE_SCENES = {"out", "workers", "preview"}
+
+_KEPT_OTHERWISE = {"seed", "weights", "accelerator"}
+"""Settings of a training that a record holds elsewhere or in another form, or that belong to the machine."""
+
+# What a training may end with for reasons of its own; anything else is a defect of this program and stops the study.
+_ROW_ERRORS = (FringewatchError, RuntimeError, ValueError, OSError, MemoryError)
+
+
+class StudyResult(NamedTuple):
+    """What a study leaves behind."""
+
+    out: Path
+    title: str
+    rows: tuple[Summary, ...]
+
+    @property
+    def failed(self) -> int:
+        """Number of trainings that failed."""
+        return sum(len(row.errors) for row in self.rows)
+
+    @property
+    def exit_code(self) -> int:
+        """0: every row was trained; 3: some failed; 1: all did."""
+        if not self.failed:
+            return 0
+        return 3 if any(row.seeds for row in self.rows) else 1
+
+    def describe(self, *, width: int | None = None) -> str:
+        """Return the table as text, as wide as the terminal or `width`, and at least 100 columns."""
+        columns = shutil.get_terminal_size().columns if width is None else width
+        text = io.StringIO()
+        Console(file=text, width=max(100, columns), highlight=False).print(render_terminal(self.title, self.rows))
+        lines = [line.rstrip() for line in text.getvalue().rstrip().splitlines()]
+        return "\n".join([*lines, f"page: {self.out / 'index.html'}", f"tables: {self.out / 'table.md'}, table.csv"])
+
+
+def run(config: StudyConfig) -> StudyResult:
+    """Run a study; trainings that an earlier run finished are kept, half-done ones go on from their checkpoint.
+
+    A training that fails stops nothing: its row says why, and the next run tries it again.
+
+    Raises
+    ------
+    ConfigError
+        If the study cannot be understood, or a finished row has other settings now; nothing has been trained then.
+    OutputError
+        If results cannot be written.
+    KeyboardInterrupt
+        If the user stopped it; the table of what is finished has been written.
+    """
+    plan = make_plan(config)
+    out = ensure_folder(config.out)
+    done = _finished(plan, out)
+    write_text(out / "study.yaml", config.to_yaml())
+    jobs = [(row, seed) for row in plan.rows for seed in plan.seeds]
+    if done:
+        say(f"{len(done)} of {len(jobs)} trainings were finished before and are kept")
+    records = dict(done)
+    folders: dict[str, Path] = {}
+    try:
+        for number, (row, seed) in enumerate(jobs, 1):
+            if (row.name, seed) in done:
+                continue
+            if row.data not in folders:
+                folders[row.data] = _data_folder(plan.sets[row.data], row.data, out)
+            say(f"[{number}/{len(jobs)}] {row.name}{f', seed {seed}' if len(plan.seeds) > 1 else ''}")
+            records[row.name, seed] = _train(row, seed, plan, folders[row.data], out, records)
+            _write_tables(plan, out, records, unfinished=len(jobs) - len(records))
+    except KeyboardInterrupt:
+        say(f"stopped with {len(records)} of {len(jobs)} trainings finished; the same command goes on ({out})")
+        _write_tables(plan, out, records, unfinished=len(jobs) - len(records))
+        raise
+    return StudyResult(out, plan.title, _write_tables(plan, out, records, unfinished=0))
+
+
+def row_folder(out: Path, row: RowPlan, seed: int) -> Path:
+    """Return the folder of one training."""
+    return out / "rows" / row.folder / f"seed-{seed}"
+
+
+def _finished(plan: Plan, out: Path) -> dict[tuple[str, int], Record]:
+    """Return the records that still hold; failed ones do not.
+
+    Raises
+    ------
+    ConfigError
+        If finished rows had other settings: mixed into one table they would compare what is not alike.
+    """
+    done: dict[tuple[str, int], Record] = {}
+    changed = []
+    for row in plan.rows:
+        for seed in plan.seeds:
+            folder = row_folder(out, row, seed)
+            record = read_record(folder)
+            if record is None or record.status != "ok":
+                continue
+            if differences := setting_changes(record.settings, _identity(row, plan)):
+                changed.append(f"row {row.name!r}, seed {seed}: {'; '.join(differences)}")
+            done[row.name, seed] = record
+    if changed:
+        message = (
+            f"{out}: finished rows were trained with other settings ({' | '.join(changed)}); use another --out, or "
+            f"delete the folders of these rows under {out / 'rows'}"
+        )
+        raise ConfigError(message)
+    return done
+
+
+def _identity(row: RowPlan, plan: Plan) -> dict[str, Any]:
+    """Return what decides about a row's figures, in JSON's types."""
+    weights = None if row.starts_from is None else "imagenet"
+    config = row.train_config(data=Path("data"), out=Path("out"), seed=0, weights=weights, resume=False)
+    settings = config.model_dump(mode="json", exclude=HARMLESS | _KEPT_OTHERWISE) | {"learning_rate": config.rate}
+    start = f"row:{row.starts_from}" if row.starts_from else row.settings.get("weights")
+    data = plan.sets[row.data]
+    made = str(data) if isinstance(data, Path) else data.model_dump(mode="json", exclude=_NOT_OF_THE_SCENES)
+    return settings | {"weights": start, "data": made}
+
+
+def _data_folder(data: Path | SimulateConfig, name: str, out: Path) -> Path:
+    """Return a data set's folder; a simulated one is made there, or completed."""
+    if isinstance(data, Path):
+        return data
+    digest = hashlib.sha256(data.model_dump_json(exclude=_NOT_OF_THE_SCENES).encode()).hexdigest()[:8]
+    folder = out / "data" / f"{name}-{digest}"
+    say(f"data set {name!r}: {data.count:,} simulated patches in {folder}")
+    made = simulate(data.model_copy(update={"out": folder}))
+    if made.failed:
+        message = (
+            f"{folder}: {made.failed} of {data.count:,} patches could not be simulated; run it again, or choose other "
+            f"settings for the data set {name!r}"
+        )
+        raise TrainingError(message)
+    return folder
+
+
+def _train(
+    row: RowPlan, seed: int, plan: Plan, data: Path, out: Path, records: dict[tuple[str, int], Record]
+) -> Record:
+    folder = ensure_folder(row_folder(out, row, seed))
+    settings = _identity(row, plan)
+    started = time.perf_counter()
+    result, message = None, ""
+    try:
+        weights = None if row.starts_from is None else _weights_of(row, seed, out, records, plan)
+        config = row.train_config(
+            data=data, out=folder, seed=seed, weights=weights, resume=_can_resume(folder, settings)
+        )
+        result = train(config)
+    except _ROW_ERRORS as error:
+        message = str(error) if isinstance(error, FringewatchError) else f"{type(error).__name__}: {error}"
+        message = " ".join(message.split())
+        say(f"{row.name}: failed: {message}")
+    # The next network needs the memory of this one.
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    record = Record(
+        row=row.name,
+        seed=seed,
+        status="failed" if result is None else "ok",
+        data=row.data,
+        settings=settings,
+        seconds=time.perf_counter() - started,
+        message=message,
+        outcome=None if result is None else Outcome.of(result, folder),
+        versions={"fringewatch": __version__, "torch": torch.__version__, "python": platform.python_version()},
+    )
+    record.write(folder)
+    return record
+
+
+def _can_resume(folder: Path, settings: dict[str, Any]) -> bool:
+    """Whether a killed training left a checkpoint; one of a failed row counts only if nothing was changed since."""
+    if not (folder / "checkpoints" / "last.ckpt").is_file():
+        return False
+    record = read_record(folder)
+    return record is None or record.settings == settings
+
+
+def _weights_of(row: RowPlan, seed: int, out: Path, records: dict[tuple[str, int], Record], plan: Plan) -> str:
+    """Return the bundle or the weights of the row that a row starts from, of the same seed."""
+    source = next(other for other in plan.rows if other.name == row.starts_from)
+    record = records[source.name, seed]
+    if record.outcome is None:
+        message = f"the row {source.name!r}, whose weights it starts from, failed; mend that one first"
+        raise TrainingError(message)
+    return str(row_folder(out, source, seed) / record.outcome.weights)
+
+
+def _write_tables(
+    plan: Plan, out: Path, records: dict[tuple[str, int], Record], *, unfinished: int
+) -> tuple[Summary, ...]:
+    """Write the three forms of the table; they show what there is so far, and say what is missing."""
+    folders = {(row.name, seed): row_folder(out, row, seed) for row in plan.rows for seed in plan.seeds}
+    rows = summarise(plan, records, folders)
+    write_text(out / "table.md", render_markdown(plan, rows, unfinished=unfinished))
+    write_text(out / "table.csv", render_csv(rows))
+    write_text(out / "index.html", render_page(plan, rows, unfinished=unfinished))
+    return rows

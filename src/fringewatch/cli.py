@@ -45,6 +45,7 @@ _TORCH = ("torch", "train")
 VERBS = {
     "detect": Verb("fringewatch.detect", "DetectConfig", "run", "find deformation in interferograms"),
     "simulate": Verb("fringewatch.simulate.run", "SimulateConfig", "run", "make interferograms with known deformation"),
+    "prepare": Verb("fringewatch.prepare", "PrepareConfig", "run", "cut interferograms into labelled patches"),
     "train": Verb(
         "fringewatch.training.run", "TrainConfig", "run", "train a network and export a model bundle", _TORCH
     ),

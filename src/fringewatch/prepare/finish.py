@@ -1,0 +1,145 @@
+"""From the patches of all scenes to a data set: split by site, classes balanced by augmentation."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, NamedTuple
+
+from fringewatch.files import ensure_folder
+from fringewatch.patches import Box, Patch, read_phase, split_by_site, write_patch
+from fringewatch.patches.manifest import read_box
+from fringewatch.prepare.balance import Copy, plan_copies
+from fringewatch.progress import track
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from fringewatch.prepare.journal import Record
+    from fringewatch.prepare.settings import PrepareConfig
+
+__all__ = ["Finished", "finish"]
+
+_FOLDER = "augmented"
+
+
+class Finished(NamedTuple):
+    """The data set."""
+
+    patches: list[Patch]
+    """Originals in the order of the scenes, then augmented copies."""
+    counts: dict[str, dict[str, int]]
+    """By class, number of patches for ``train``, ``copies`` and ``validation``."""
+    warnings: list[str]
+
+
+def finish(config: PrepareConfig, records: Sequence[Record], classes: Sequence[str]) -> Finished:
+    """Split the patches and write augmented copies.
+
+    Parameters
+    ----------
+    config
+        Settings.
+    records
+        Of all scenes, in the order of the inputs.
+    classes
+        Name of each label.
+
+    Raises
+    ------
+    OutputError
+        If a copy cannot be written.
+    """
+    labels = {name: label for label, name in enumerate(classes)}
+    patches = [_patch(columns, labels, config.out) for record in records for columns in record.patches]
+    patches = _split(patches, config)
+    training = [patch for patch in patches if patch.split == "train"]
+    plan = plan_copies(training, seed=config.seed) if config.balance else []
+    copies = _write_copies(plan, config.out)
+    counts = {
+        name: {
+            "train": sum(patch.label == label for patch in training),
+            "copies": sum(copy.label == label for copy in copies),
+            "validation": sum(patch.label == label and patch.split == "validation" for patch in patches),
+        }
+        for label, name in enumerate(classes)
+    }
+    return Finished([*patches, *copies], counts, _warnings(patches, classes, config))
+
+
+def _patch(columns: dict[str, str], labels: dict[str, int], out: Path) -> Patch:
+    return Patch(
+        path=out / columns["file"],
+        label=labels[columns["label"]],
+        site=columns["site"],
+        group=columns.get("scene_group", ""),
+        split=columns.get("split", ""),
+        box=read_box(columns, columns["file"]),
+        columns=columns,
+    )
+
+
+def _split(patches: Sequence[Patch], config: PrepareConfig) -> list[Patch]:
+    if all(patch.split for patch in patches):
+        return list(patches)
+    if config.validation == 0:
+        return [dataclasses.replace(patch, split=patch.split or "train") for patch in patches]
+    units = patches
+    if config.split_by == "scene":
+        units = [dataclasses.replace(patch, site=patch.group) for patch in patches]
+    split = split_by_site(units, validation=config.validation, seed=config.seed)
+    return [dataclasses.replace(patch, split=unit.split) for patch, unit in zip(patches, split, strict=True)]
+
+
+def _write_copies(plan: Sequence[Copy], out: Path) -> list[Patch]:
+    stale = set((out / _FOLDER).rglob("*_copy*.png"))
+    copies = []
+    with track("augmenting", total=len(plan)) as advance:
+        for patch, number, augmentation in plan:
+            word = patch.columns["label"]
+            path = ensure_folder(out / _FOLDER / word) / f"{patch.path.stem}_copy{number}.png"
+            stale.discard(path)
+            phase = read_phase(patch.path)
+            write_patch(path, augmentation(phase))
+            told = {name: str(int(value)) for name, value in augmentation._asdict().items()}
+            copies.append(
+                dataclasses.replace(
+                    patch,
+                    path=path,
+                    box=None if patch.box is None else Box(*augmentation.box(patch.box, phase.shape)),
+                    columns={**patch.columns, "augmented_from": patch.columns["file"], **told},
+                )
+            )
+            advance(1)
+    for path in stale:
+        # Copies of an earlier run that was balanced otherwise.
+        path.unlink(missing_ok=True)
+    return copies
+
+
+def _warnings(patches: Sequence[Patch], classes: Sequence[str], config: PrepareConfig) -> list[str]:
+    if not patches:
+        return ["no patches: no window has strong edges and a label; see prepare.csv, and --high or --min-strong-px"]
+    found = []
+    held = Counter(patch.label for patch in patches)
+    if len(held) == 1:
+        name = classes[next(iter(held))]
+        found.append(f"all patches are {name!r}: a network needs a second class; add scenes that show it")
+    sites: dict[str, set[str]] = defaultdict(set)
+    for patch in patches:
+        if patch.site:
+            sites[patch.site].add(patch.split)
+    if shared := sorted(site for site, splits in sites.items() if len(splits) > 1 and config.split_by == "site"):
+        found.append(f"{len(shared)} sites are in several splits ({', '.join(shared[:3])}): validation flatters")
+    if config.validation and not any(patch.split == "validation" for patch in patches):
+        found.append(
+            f"nothing is left for validation: all patches are of one place ({patches[0].site}); add scenes of another, "
+            "or take --split-by scene, which flatters validation"
+        )
+    else:
+        for label in held:
+            missing = {"train", "validation"} - {patch.split for patch in patches if patch.label == label}
+            if config.validation and missing:
+                found.append(f"no {classes[label]!r} in {missing.pop()}: all of it is of one place")
+    return found

@@ -1,0 +1,187 @@
+"""One scene to patches: edges, windows, labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fringewatch.fringes import fringe_edges, windows
+from fringewatch.patches import write_patch
+from fringewatch.prepare.choose import Choice, choose
+from fringewatch.prepare.journal import SceneRow
+from fringewatch.prepare.labels import Scene, SceneLabels
+from fringewatch.products import open_interferogram
+from fringewatch.products.licsar import frame_id
+from fringewatch.products.names import dates
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from fringewatch.fringes import FringeEdges
+    from fringewatch.prepare.labels import Labels
+    from fringewatch.prepare.settings import PrepareConfig
+    from fringewatch.products import Reference
+
+__all__ = ["prepare_scene", "site_of"]
+
+_KINDS = {
+    "candidate": "patch: background",
+    "without_edges": "no strong edges",
+    "partial": "deformation at the border",
+    "missed": "deformation without strong edges",
+    "no_data": "too little data",
+}
+
+
+def prepare_scene(
+    reference: Reference, labels: Labels, config: PrepareConfig, *, picture: Path | None
+) -> tuple[SceneRow, tuple[dict[str, str], ...]]:
+    """Cut a scene into labelled patches and write them.
+
+    Parameters
+    ----------
+    reference
+        The scene.
+    labels
+        Of all scenes.
+    config
+        Settings; ``config.out`` is the data set's folder.
+    picture
+        Where its edges and windows are drawn, or None.
+
+    Returns
+    -------
+    tuple
+        The scene's row, and its patches' rows for the manifest.
+
+    Raises
+    ------
+    ProductError
+        If the scene cannot be read, or its labels do not fit it.
+    OutputError
+        If a patch cannot be written.
+    """
+    interferogram = open_interferogram(
+        reference, kind=config.kind, phase_sign=config.phase_sign, band=config.band, nodata=config.nodata
+    )
+    scene = Scene.of(reference, interferogram)
+    known = labels.of(scene)
+    site = (known.site if known else "") or site_of(reference)
+    if known is None:
+        if config.unlabelled == "skip":
+            said = "" if scene.crs_wkt else ", and it has no coordinates that polygons could be laid over"
+            return _row(reference, site, [], "unlabelled", f"no label says anything of it{said}"), ()
+        known = SceneLabels(np.zeros(scene.shape, np.uint8), site)
+    phase = np.asarray(interferogram["phase"].values, np.float32)
+    edges = fringe_edges(phase, sigma_px=config.sigma_px, low=config.low, high=config.high)
+    size_px = config.patch_px
+    assert size_px is not None  # only pictures of class folders keep their own size
+    choices = choose(
+        windows(edges, np.isfinite(phase), size_px=size_px, step_px=config.step_px),
+        known.classes,
+        min_strong_px=config.min_strong_px,
+        min_valid=config.min_valid,
+        min_overlap=config.min_overlap,
+    )
+    written = {"candidate", "without_edges"} if config.keep_background else {"candidate"}
+    patches = [
+        _write(choice, phase, known.classes, labels.classes, scene, site, config.out)
+        for choice in choices
+        if choice.stage in written
+    ]
+    if picture is not None:
+        _draw(picture, phase, edges, known.classes, choices, scene.name)
+    return _row(reference, site, choices), tuple(patches)
+
+
+def site_of(reference: Reference) -> str:
+    """Return the place of a scene: its LiCSAR frame, else the nearest folder above that is no pair of dates."""
+    if frame := frame_id(reference.path):
+        return frame
+    for folder in Path(reference.path.partition("?")[0]).parents:
+        if folder.name and not any(dates(folder.name)):
+            return folder.name
+    return reference.name
+
+
+def _write(
+    choice: Choice,
+    phase: NDArray[np.float32],
+    classes: NDArray[np.uint8],
+    names: Sequence[str],
+    scene: Scene,
+    site: str,
+    out: Path,
+) -> dict[str, str]:
+    window, word = choice.window, names[choice.label]
+    file = f"{word}/{scene.name}_r{window.row0}_c{window.col0}.png"
+    (out / word).mkdir(exist_ok=True)
+    write_patch(out / file, window.cut(phase))
+    marked = classes[window.row0 : window.row1, window.col0 : window.col1] > 0
+    return {
+        "file": file,
+        "label": word,
+        "site": site,
+        "scene_group": scene.name,
+        **_bounds(marked if choice.label else np.zeros_like(marked)),
+        "source": scene.path,
+        "reference_date": scene.reference_date,
+        "secondary_date": scene.secondary_date,
+        "window_row0": str(window.row0),
+        "window_col0": str(window.col0),
+        "stage": choice.stage,
+        "edge_px": str(window.edge_px),
+        "strong_px": str(window.strong_px),
+        "valid": f"{window.valid_px / window.size:.4f}",
+        "overlap": f"{choice.overlap:.4f}",
+    }
+
+
+def _bounds(marked: NDArray[np.bool_]) -> Mapping[str, str]:
+    """Return the columns of the box of what is marked, empty where nothing is."""
+    rows, cols = (np.flatnonzero(marked.any(axis=axis)) for axis in (1, 0))
+    bounds = (rows[0], rows[-1] + 1, cols[0], cols[-1] + 1) if len(rows) else ("",) * 4
+    return dict(zip(("row0", "row1", "col0", "col1"), map(str, bounds), strict=True))
+
+
+def _row(reference: Reference, site: str, choices: Sequence[Choice], status: str = "ok", message: str = "") -> SceneRow:
+    def count(stage: str) -> int:
+        return sum(choice.stage == stage for choice in choices)
+
+    deformation = sum(choice.stage == "candidate" and choice.label > 0 for choice in choices)
+    return SceneRow(
+        file=reference.path,
+        name=reference.name,
+        status=status,
+        site=site,
+        windows=len(choices),
+        deformation=deformation,
+        background=count("candidate") - deformation,
+        without_edges=count("without_edges"),
+        partial=count("partial"),
+        missed=count("missed"),
+        no_data=count("no_data"),
+        message=message,
+    )
+
+
+def _draw(
+    picture: Path,
+    phase: NDArray[np.float32],
+    edges: FringeEdges,
+    classes: NDArray[np.uint8],
+    choices: Sequence[Choice],
+    title: str,
+) -> None:
+    from fringewatch.figures import edge_sheet
+
+    boxes: dict[str, list[tuple[int, int, int, int]]] = {"patch: deformation": []}
+    boxes |= {text: [] for text in _KINDS.values()}
+    for choice in choices:
+        kind = "patch: deformation" if choice.label else _KINDS[choice.stage]
+        boxes[kind].append((choice.window.row0, choice.window.row1, choice.window.col0, choice.window.col1))
+    edge_sheet(picture, phase, edges.edges, edges.strong, classes > 0, boxes, title)

@@ -11,7 +11,7 @@ import numpy as np
 from fringewatch.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from fringewatch.patches.record import Patch
 
@@ -22,8 +22,8 @@ def split_by_site(patches: Sequence[Patch], *, validation: float = 0.2, seed: in
     """Give every patch a split, ``train`` or ``validation``, so that no site is in both.
 
     Sites are drawn in random order; each goes to validation if that brings the classes' shares there closer to the
-    wanted one. The unit is the site, else the scene group, else the file. Patches that have a split keep it, and so
-    does their site.
+    wanted one. Of several orders, the one counts that comes closest. The unit is the site, else the scene group, else
+    the file. Patches that have a split keep it, and so does their site.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def split_by_site(patches: Sequence[Patch], *, validation: float = 0.2, seed: in
     Returns
     -------
     list of Patch
-        In the same order. Where a class has two or more sites, both splits have it.
+        In the same order. A class of a single site is for training, if it can be.
 
     Raises
     ------
@@ -50,37 +50,56 @@ def split_by_site(patches: Sequence[Patch], *, validation: float = 0.2, seed: in
     units: dict[str, list[Patch]] = defaultdict(list)
     for patch in patches:
         units[_unit(patch)].append(patch)
-    chosen = {unit: _given(unit, members) for unit, members in units.items()}
-    total = Counter(patch.label for patch in patches)
-    held: Counter[int] = Counter()
-    for unit, split in chosen.items():
-        if split == "validation":
-            held.update(patch.label for patch in units[unit])
-    order = sorted(unit for unit, split in chosen.items() if not split)
-    # Sites of the rarest class come first, while every share is still open.
-    np.random.default_rng(seed).shuffle(order)
-    order.sort(key=lambda unit: min(total[patch.label] for patch in units[unit]))
-    left = Counter(label for unit in order for label in {patch.label for patch in units[unit]})
-    trained = {patch.label for patch in patches if patch.split == "train"}
-    for unit in order:
-        own = Counter(patch.label for patch in units[unit])
-        left.subtract(own.keys())
-        gain = sum(
-            abs(held[label] - validation * total[label]) - abs(held[label] + count - validation * total[label])
-            for label, count in own.items()
-        )
-        # The last site of a class goes where the class is missing.
-        last = [label for label in own if left[label] == 0]
-        if any(held[label] == 0 and label in trained for label in last):
-            gain = 1
-        elif any(label not in trained for label in last):
-            gain = -1
-        chosen[unit] = "validation" if gain > 0 else "train"
-        if gain > 0:
-            held.update(own)
-        else:
-            trained.update(own)
+    given = {unit: _given(unit, members) for unit, members in units.items()}
+    counts = {unit: Counter(patch.label for patch in members) for unit, members in units.items()}
+    rng = np.random.default_rng(seed)
+    # Few sites fit a share badly in most orders; of many, any order will do.
+    tries = max(1, min(64, 20_000 // max(len(units), 1)))
+    drawn = [_draw(given, counts, validation, rng, fill=fill) for fill in (False, True) for _ in range(tries)]
+    chosen = min(drawn, key=lambda split: _distance(split, counts, validation))
     return [dataclasses.replace(patch, split=chosen[_unit(patch)]) for patch in patches]
+
+
+def _draw(
+    given: Mapping[str, str],
+    counts: Mapping[str, Counter[int]],
+    validation: float,
+    rng: np.random.Generator,
+    *,
+    fill: bool,
+) -> dict[str, str]:
+    """Return a split of the units; each goes where it brings the shares closer to the wanted ones.
+
+    With `fill`, a unit of a class that validation lacks goes there even if that is too much of it, unless it is all
+    there is.
+    """
+    chosen = dict(given)
+    total = sum(counts.values(), Counter[int]())
+    held = sum((counts[unit] for unit, split in given.items() if split == "validation"), Counter[int]())
+    order = sorted(unit for unit, split in given.items() if not split)
+    rng.shuffle(order)
+    for unit in order:
+        gain = sum(
+            abs(held[label] / total[label] - validation) - abs((held[label] + count) / total[label] - validation)
+            for label, count in counts[unit].items()
+        )
+        lacking = fill and any(not held[label] and total[label] > count for label, count in counts[unit].items())
+        chosen[unit] = "validation" if gain > 0 or lacking else "train"
+        if chosen[unit] == "validation":
+            held.update(counts[unit])
+    return chosen
+
+
+def _distance(split: Mapping[str, str], counts: Mapping[str, Counter[int]], validation: float) -> float:
+    """Return how far the classes' shares are from the wanted ones; a class that a split lacks counts most."""
+    total = sum(counts.values(), Counter[int]())
+    parts = {
+        name: sum((counts[unit] for unit, part in split.items() if part == name), Counter[int]())
+        for name in ("train", "validation")
+    }
+    lacking = sum(2 * (not parts["train"][label]) + (not parts["validation"][label]) for label in total)
+    off = sum(abs(parts["validation"][label] / total[label] - validation) for label in total)
+    return lacking + off / (len(total) + 1)
 
 
 def _unit(patch: Patch) -> str:

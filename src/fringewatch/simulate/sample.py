@@ -20,6 +20,7 @@ from fringewatch.physics.coherence import (
 from fringewatch.physics.filtering import goldstein
 from fringewatch.simulate.background import draw_background, draw_missing, log_uniform
 from fringewatch.simulate.deformation import draw_deformation
+from fringewatch.simulate.difficulty import signal_to_noise, snr_stratum
 from fringewatch.simulate.visibility import visibility, visible_mask
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Sample", "simulate"]
 
 _MAX_DRAWS = 12
+_DRAWS_PER_GROUND = 4
 _MIN_VISIBLE_PX = 40
 # Looks of the noise that steep deformation adds to real phase, and the share of coherence below which it is added.
 _REAL_LOOKS = 8.0
@@ -98,16 +100,21 @@ def simulate(
     names = list(spec.kinds)
     weights = np.array([spec.kinds[name] for name in names], float)
     kind = names[int(rng.choice(len(names), p=weights / weights.sum()))]
-    for _ in range(_MAX_DRAWS if kind != "quiet" else 0):
-        scene = _draw(rng, spec, kind, noise, site)
-        if float(scene.parameters["visibility"]) < spec.min_visibility:
+    ground = _draw_ground(rng, spec, kind, noise, site)
+    for attempt in range(_MAX_DRAWS if kind != "quiet" else 0):
+        if attempt and attempt % _DRAWS_PER_GROUND == 0:
+            ground = _draw_ground(rng, spec, kind, noise, site)
+        # Another source on the same ground: a new ground each time would leave the calm ones to deformation, and the
+        # turbulent ones to quiet scenes.
+        motion = _draw_motion(rng, spec, kind, ground)
+        if float(motion.parameters["visibility"]) < spec.min_visibility:
             continue
-        sample = _observe(rng, spec, scene)
+        sample = _observe(rng, spec, kind, ground, motion)
         if sample.mask.sum() >= _MIN_VISIBLE_PX:
             return sample
     # Drawn as such; or a population whose backgrounds drown every source, which is the caller's choice (or one very
     # noisy folder): such a scene is honest only as a quiet one.
-    return _observe(rng, spec, _draw(rng, spec, "quiet", noise, site))
+    return _observe(rng, spec, "quiet", ground, None)
 
 
 @cache
@@ -121,20 +128,13 @@ def _keep_memory() -> None:
     np.empty(_KEPT_BYTES, np.uint8)
 
 
-class _Scene(NamedTuple):
-    """A scene before noise, filter and gaps."""
+class _Ground(NamedTuple):
+    """Where, and how the satellite sees it, without deformation."""
 
-    kind: Kind
     pixel_m: float
     look: geometry.LookVector
-    height_m: NDArray[np.float32]
-    los_m: NDArray[np.float32]
-    deformation_rad: NDArray[np.float32] | None
-    """Phase of the deformation; None in quiet scenes."""
-    moved_rad: NDArray[np.float32] | None
-    """The same as the pixels see it: wrapped where it was averaged inside them."""
-    kept: NDArray[np.float32] | None
-    """Coherence that the averaging of the deformation inside a pixel leaves."""
+    height_m: NDArray[np.float32] | None
+    """None on real phase of unknown terrain."""
     background_rad: NDArray[np.float32]
     """Simulated background, or real phase with NaN where there is no data."""
     coherence: NDArray[np.float32] | None
@@ -142,8 +142,22 @@ class _Scene(NamedTuple):
     parameters: dict[str, float | int | str]
 
 
-def _draw(rng: np.random.Generator, spec: SceneSpec, kind: Kind, noise: RealNoise | None, site: Site | None) -> _Scene:
-    """Draw geometry, background and deformation."""
+class _Motion(NamedTuple):
+    """Deformation, and what the pixels keep of it."""
+
+    los_m: NDArray[np.float32]
+    phase_rad: NDArray[np.float32]
+    pixel_phase_rad: NDArray[np.float32]
+    """The same as the pixels see it: wrapped where it was averaged inside them."""
+    kept: NDArray[np.float32]
+    """Coherence that is left by the averaging inside a pixel."""
+    parameters: dict[str, float | int | str]
+
+
+def _draw_ground(
+    rng: np.random.Generator, spec: SceneSpec, kind: Kind, noise: RealNoise | None, site: Site | None
+) -> _Ground:
+    """Draw geometry and background."""
     shape = (spec.height_px, spec.width_px)
     plot = None if site is None else site.draw(rng, shape, spec.incidence_deg)
     if plot is not None:
@@ -157,10 +171,11 @@ def _draw(rng: np.random.Generator, spec: SceneSpec, kind: Kind, noise: RealNois
         incidence = float(rng.uniform(*spec.incidence_deg))
         look = geometry.look_vector(heading, incidence)
     parameters: dict[str, float | int | str] = {
-        "kind": kind,
         "pixel_m": pixel_m,
         "heading_deg": heading,
         "incidence_deg": incidence,
+        "snr": 0.0,
+        "snr_stratum": "none",
     }
     if site is not None and plot is not None:
         parameters |= {"site": site.name, "site_row": plot.row, "site_col": plot.col}
@@ -174,70 +189,74 @@ def _draw(rng: np.random.Generator, spec: SceneSpec, kind: Kind, noise: RealNois
         background_rad, coherence, height = background.phase_rad, background.coherence, background.height_m
         parameters |= background.parameters
 
-    los_m = np.zeros(shape, np.float32)
-    deformation_rad = moved_rad = kept = None
-    if kind != "quiet":
-        los_m, multilooked, drawn = draw_deformation(rng, spec, kind, pixel_m, look, height_m=height)
-        parameters |= drawn
-        deformation_rad = los_to_phase(los_m, spec.wavelength_m)
-        # What a pixel averages: given where it was simulated finer than the pixel, else by its gradient.
-        moved_rad = deformation_rad if multilooked is None else np.angle(multilooked)
-        kept = gradient_coherence(deformation_rad) if multilooked is None else np.abs(multilooked)
-        parameters["visibility"] = visibility(deformation_rad, background_rad, kept)
-    if height is None:
-        height = np.zeros(shape, np.float32)
-    return _Scene(
-        kind, pixel_m, look, height, los_m, deformation_rad, moved_rad, kept, background_rad, coherence, parameters
+    return _Ground(pixel_m, look, height, background_rad, coherence, parameters)
+
+
+def _draw_motion(rng: np.random.Generator, spec: SceneSpec, kind: Kind, ground: _Ground) -> _Motion:
+    los_m, multilooked, parameters = draw_deformation(
+        rng, spec, kind, ground.pixel_m, ground.look, height_m=ground.height_m
     )
-
-
-def _observe(rng: np.random.Generator, spec: SceneSpec, scene: _Scene) -> Sample:
-    """Add noise, filter, gaps, and the mask of what is then visible."""
-    parameters = dict(scene.parameters)
-    if scene.coherence is None:
-        coherence = local_coherence(scene.background_rad)
-        phase = _on_real_noise(rng, scene)
+    phase = los_to_phase(los_m, spec.wavelength_m)
+    # What a pixel averages: given where it was simulated finer than the pixel, else by its gradient.
+    if multilooked is None:
+        pixel_phase, kept = phase, gradient_coherence(phase)
     else:
-        coherence = np.minimum(
-            scene.coherence if scene.kept is None else scene.coherence * scene.kept, np.float32(0.999)
-        )
+        pixel_phase, kept = np.angle(multilooked), np.abs(multilooked)
+    snr = signal_to_noise(
+        los_m, ground.background_rad, wavelength_m=spec.wavelength_m, wrapped=ground.coherence is None
+    )
+    seen = visibility(phase, ground.background_rad, kept)
+    parameters = parameters | {"visibility": seen, "snr": snr, "snr_stratum": snr_stratum(snr)}
+    return _Motion(los_m, phase, pixel_phase, kept, parameters)
+
+
+def _observe(rng: np.random.Generator, spec: SceneSpec, kind: Kind, ground: _Ground, motion: _Motion | None) -> Sample:
+    """Add noise, filter, gaps, and the mask of what is then visible."""
+    shape = ground.background_rad.shape
+    parameters: dict[str, float | int | str] = {"kind": kind} | ground.parameters
+    total = ground.background_rad
+    if motion is not None:
+        parameters |= motion.parameters
+        total = total + motion.pixel_phase_rad
+    if ground.coherence is None:
+        coherence = local_coherence(ground.background_rad)
+        phase = total if motion is None else _on_real_noise(rng, total, motion.kept)
+    else:
+        coherence = ground.coherence if motion is None else ground.coherence * motion.kept
+        coherence = np.minimum(coherence, np.float32(0.999))
         looks = log_uniform(rng, *spec.looks)
         parameters["looks"] = looks
         # No phase is absolute: the zero lies anywhere.
-        total = scene.background_rad + np.float32(rng.uniform(-np.pi, np.pi))
-        if scene.moved_rad is not None:
-            total += scene.moved_rad
-        z = phasor(total)
+        z = phasor(total + np.float32(rng.uniform(-np.pi, np.pi)))
         z *= multilook_phasor(coherence, looks, rng)
         if rng.random() < spec.goldstein_share:
             alpha = float(rng.uniform(*spec.goldstein_alpha))
             parameters["goldstein_alpha"] = alpha
             z = goldstein(z, alpha)
         phase = np.angle(z)
-        phase[draw_missing(rng, phase.shape, spec.nodata_share)] = np.nan
-    if scene.deformation_rad is None:
-        mask = np.zeros(phase.shape, bool)
+        phase[draw_missing(rng, shape, spec.nodata_share)] = np.nan
+    if motion is None:
+        los_m, mask = np.zeros(shape, np.float32), np.zeros(shape, bool)
     else:
-        mask = visible_mask(scene.deformation_rad, phase)
+        los_m, mask = motion.los_m, visible_mask(motion.phase_rad, phase)
         parameters["visible_px"] = int(mask.sum())
     return Sample(
         phase=phase,
-        los_m=scene.los_m,
+        los_m=los_m,
         mask=mask,
         coherence=coherence,
-        height_m=scene.height_m,
-        look=scene.look,
-        pixel_m=scene.pixel_m,
-        kind=scene.kind,
+        height_m=np.zeros(shape, np.float32) if ground.height_m is None else ground.height_m,
+        look=ground.look,
+        pixel_m=ground.pixel_m,
+        kind=kind,
         parameters=parameters,
     )
 
 
-def _on_real_noise(rng: np.random.Generator, scene: _Scene) -> NDArray[np.float32]:
-    if scene.moved_rad is None or scene.kept is None:
-        return scene.background_rad
-    phase = scene.background_rad + scene.moved_rad
-    # Steep deformation decorrelates real pixels just as simulated ones: they get noise accordingly.
-    steep = scene.kept < _STEEP
-    phase[steep] += multilook_phase_noise(np.minimum(scene.kept[steep], np.float32(0.999)), _REAL_LOOKS, rng)
-    return wrap(phase)
+def _on_real_noise(
+    rng: np.random.Generator, phase_rad: NDArray[np.float32], kept: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Give steep deformation on real phase the noise that it would have there, and wrap."""
+    steep = kept < _STEEP
+    phase_rad[steep] += multilook_phase_noise(np.minimum(kept[steep], np.float32(0.999)), _REAL_LOOKS, rng)
+    return wrap(phase_rad)

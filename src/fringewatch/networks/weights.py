@@ -18,6 +18,7 @@ from fringewatch.files import atomic_path
 from fringewatch.models import checked_file, find_bundle, read_card
 from fringewatch.networks.keras_weights import LoadedWeights, load_keras_weights
 from fringewatch.networks.registry import network_name
+from fringewatch.progress import say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -159,7 +160,9 @@ def fetch_imagenet(name: str) -> Path:
     cached = os.environ.get("FRINGEWATCH_CACHE")
     folder = Path(cached) if cached else Path(pooch.os_cache("fringewatch"))
     path = folder / "imagenet" / release.file_name
-    # Its progress goes through a logger of its own; failures are told below.
+    if not path.is_file():
+        say(f"fetching {release.url}")
+    # Its own words go through a logger of its own; failures are told below.
     pooch.get_logger().setLevel("ERROR")
     try:
         return Path(pooch.retrieve(release.url, known_hash=f"md5:{release.md5}", fname=path.name, path=path.parent))

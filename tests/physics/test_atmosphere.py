@@ -31,9 +31,15 @@ def test_fitted_slope_is_the_requested_one(slope):
     assert fit_slope(mean_spectrum(fields, 90.0)) == pytest.approx(slope, abs=0.1)
 
 
+def test_three_regimes_are_those_of_hanssen():
+    """Radar Interferometry (2001), eq. 4.7.28, along a profile: 5/3 (1.5-50 km), 8/3 (0.25-1.5 km), 2/3 below."""
+    assert THREE_REGIMES.breaks_m == (1500.0, 250.0)
+    assert [-1 - slope for slope in THREE_REGIMES.slopes] == pytest.approx([5 / 3, 8 / 3, 2 / 3])
+
+
 @pytest.mark.parametrize(
     ("regime", "pixel_m", "shortest_m", "longest_m"),
-    [(0, 200.0, 2.5e3, 25e3), (1, 40.0, 600.0, 1700.0), (2, 40.0, 130.0, 420.0)],
+    [(0, 200.0, 2e3, 25e3), (1, 20.0, 300.0, 1300.0), (2, 20.0, 65.0, 210.0)],
 )
 def test_each_of_the_three_regimes_has_its_slope(regime, pixel_m, shortest_m, longest_m):
     rng = np.random.default_rng(6)

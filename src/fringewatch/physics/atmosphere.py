@@ -51,18 +51,21 @@ class PowerLaw(NamedTuple):
     breaks_m: tuple[float, ...]
 
 
-THREE_REGIMES = PowerLaw(slopes=(-8 / 3, -11 / 3, -5 / 3), breaks_m=(2e3, 500.0))
-"""Hanssen (2001), section 4.7, one more than his slopes along a profile, 5/3, 8/3 and 2/3.
+THREE_REGIMES = PowerLaw(slopes=(-8 / 3, -11 / 3, -5 / 3), breaks_m=(1.5e3, 250.0))
+"""Hanssen (2001), eq. 4.7.28: each slope is one more than that along a profile.
 
-At wavelengths beyond the thickness of the turbulent layer, about 2 km, turbulence is two-dimensional and rough; below
-that it is three-dimensional and smoother (Treuhaft and Lanyi 1987); below 0.5 km small-scale moisture and noise take
-over.
+Along a profile the power falls with 5/3 at wavelengths of 1.5 to 50 km, beyond the thickness of the turbulent layer;
+with 8/3 at 0.25 to 1.5 km, where turbulence is three-dimensional and thus smoother (Treuhaft and Lanyi 1987); and with
+2/3 below. His program ``fracsurfatmo`` (2000), which comes with DePSI (TU Delft, ``simulation/fracsurfatmo.m``) and
+lives on in MintPy (``simulation/fractal.py``, which quotes the equation), has the exponents 5/3, 8/3 and 2/3 from long
+to short wavelengths as well, and adds 1 to each for the spectrum of the surface.
 """
 
 SMOOTH = PowerLaw(slopes=(-11 / 3, -8 / 3), breaks_m=(1.5e3,))
-"""Three-dimensional turbulence at all long wavelengths, as where the wet layer is thick, and rougher below 1.5 km.
+"""The reverse: the slope of three-dimensional turbulence, -11/3, at all long wavelengths, and rougher below 1.5 km.
 
-Kolmogorov's 8/3 along a profile, the law of most simulators; real pairs lie between it and :data:`THREE_REGIMES`.
+Not Hanssen's law. Kolmogorov's 8/3 along a profile at all lengths is what many simulators draw, and holds where the wet
+layer is thick; real pairs lie between this and :data:`THREE_REGIMES`.
 """
 
 

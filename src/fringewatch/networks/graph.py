@@ -75,8 +75,8 @@ class LayerGraph(nn.Module):
     def checkpoint_gradients(self, segments: int) -> None:
         """In training, keep only the maps between segments and compute the others again on the way back.
 
-        Gradients and statistics stay as they are; memory falls, and a step takes about a third longer (Chen et al. 2016,
-        1604.06174).
+        Gradients and statistics stay as they are; memory falls, and a step takes about a third longer (Chen et al.
+        2016, arXiv:1604.06174).
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Lightning's trainer as every training here uses it: quiet, with its checkpoint and TensorBoard in the run's folder."""
+"""Lightning's trainer as every training here uses it: quiet, checkpoint and TensorBoard in the run's folder."""
 
 from __future__ import annotations
 

@@ -11,11 +11,13 @@ quarter turns. On codes offset and sign are exact, being whole numbers of steps.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, overload
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -25,10 +27,8 @@ from fringewatch.patches import read_patch_set, read_phase, split_by_site
 from fringewatch.progress import track
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
     from fringewatch.encoding import Encoding
     from fringewatch.patches import Patch
@@ -37,6 +37,7 @@ __all__ = [
     "LEVELS",
     "Batcher",
     "PatchArrays",
+    "Phases",
     "decode_codes",
     "encode_codes",
     "epoch_batches",
@@ -49,6 +50,26 @@ LEVELS = 255
 _STEP = np.float32(2 * np.pi / LEVELS)
 _SHARE_OF_MEMORY = 0.3
 """Patches lie on the GPU if they take no more than this of what is free; otherwise each batch is sent there."""
+
+
+class Phases(Sequence[NDArray[np.float32]]):
+    """The phases of coded patches, (H, W) radians with NaN = no data, each decoded when it is asked for."""
+
+    def __init__(self, codes: NDArray[np.uint8]) -> None:
+        self._codes = codes
+        self._table = decode_codes()
+
+    def __len__(self) -> int:
+        return len(self._codes)
+
+    @overload
+    def __getitem__(self, index: int) -> NDArray[np.float32]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[NDArray[np.float32]]: ...
+    def __getitem__(self, index: int | slice) -> NDArray[np.float32] | list[NDArray[np.float32]]:
+        """Return one patch, or a list of several."""
+        phases: NDArray[np.float32] = self._table[self._codes[index]]
+        return list(phases) if isinstance(index, slice) else phases
 
 
 class PatchArrays(NamedTuple):
@@ -274,9 +295,10 @@ class Batcher:
 
 def _turn(codes: Tensor, draws: Tensor) -> Tensor:
     """Mirror and transpose (N, H, W): together the eight ways to lay a square."""
-    for column, turned in ((2, lambda x: x.flip(2)), (3, lambda x: x.flip(1)), (4, lambda x: x.transpose(1, 2))):
-        codes = torch.where(draws[:, column, None, None] == 1, turned(codes), codes)
-    return codes
+    mirrored, flipped, transposed = (draws[:, column, None, None] == 1 for column in (2, 3, 4))
+    codes = torch.where(mirrored, codes.flip(2), codes)
+    codes = torch.where(flipped, codes.flip(1), codes)
+    return torch.where(transposed, codes.transpose(1, 2), codes)
 
 
 def _offset(draws: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from fringewatch.figures import plot_history
 from fringewatch.files import atomic_path
 from fringewatch.networks.weights import save_weights
 from fringewatch.progress import say, track
-from fringewatch.training.classifier.memory import peak_memory_bytes, reset_peak_memory
+from fringewatch.training.classifier.memory import device_of, peak_memory_bytes, reset_peak_memory
 from fringewatch.training.classifier.module import ClassifierModule
 from fringewatch.training.folder import extend_history
 from fringewatch.training.trainer import train
@@ -63,11 +63,11 @@ def fit(config: ClassifierConfig, out: Path, network: Classifier, module: Classi
     """
     finished = out / WEIGHTS
     if resume and finished.is_file():
-        network.load_state_dict(torch.load(finished, weights_only=True))
+        network.load_state_dict(torch.load(finished, map_location="cpu", weights_only=True))
         say(f"{finished}: training had finished")
         return
     steps = config.epochs * len(module.train_batches)
-    on_gpu = config.accelerator != "cpu" and torch.cuda.is_available()
+    on_gpu = device_of(config).type == "cuda"
     with track(f"training {config.network}", total=steps) as advance:
         train(
             module,
@@ -87,8 +87,7 @@ def fit(config: ClassifierConfig, out: Path, network: Classifier, module: Classi
         )
     best = out / "checkpoints" / _BEST
     if best.is_file():
-        network.load_state_dict(torch.load(best, weights_only=True))
-    network.cpu()
+        network.load_state_dict(torch.load(best, map_location="cpu", weights_only=True))
     save_weights(network, finished)
     # The last state of the optimiser is of no use any more and takes twice the space of the network.
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
@@ -106,7 +105,7 @@ def write_scores(path: Path, scores: Scores, module: ClassifierModule) -> None:
 
 
 class _Epochs(Callback):
-    """What happens between epochs: a row of history, a line on the terminal, and whether it was the best, or the last."""
+    """What happens between epochs: a row of history, a line on the terminal, whether it was the best or the last."""
 
     def __init__(self, config: ClassifierConfig, out: Path, advance: Advance) -> None:
         self.config = config
@@ -155,7 +154,12 @@ class _Epochs(Callback):
             "peak_memory_bytes": float(peak_memory_bytes(module.device)),
         }
         rows = extend_history(self.out / "history.csv", row)
-        plot_history(self.out / "history.png", {name: [line[name] for line in rows] for name in _PLOTTED})
+        plot_history(
+            self.out / "history.png",
+            {name: [line[name] for line in rows] for name in _PLOTTED},
+            held_out="validation",
+            scores_title="accuracy",
+        )
         say(
             f"epoch {trainer.current_epoch + 1}/{self.config.epochs}: loss {row['train_loss']:.4f} (validation "
             f"{row['val_loss']:.4f}), accuracy {row['train_accuracy']:.4f} ({row['val_accuracy']:.4f}), "

@@ -55,7 +55,7 @@ class Scores(NamedTuple):
 
 
 def deformation_logit(logits: Tensor, classes: int) -> Tensor:
-    """Return the log odds (N,) of any class but the first from (N, outputs) logits; outputs past `classes` do not count."""
+    """Return the log odds (N,) of any class but the first from (N, outputs) logits; those past `classes` are ignored."""
     return torch.logsumexp(logits[:, 1:classes], dim=1) - logits[:, 0]
 
 
@@ -109,6 +109,10 @@ class ClassifierModule(lightning.LightningModule):
         What the data set says of the validation patches.
     """
 
+    weights: Tensor | None
+    train_sums: Tensor
+    validation_sums: Tensor
+
     def __init__(
         self,
         network: Classifier,
@@ -161,10 +165,18 @@ class ClassifierModule(lightning.LightningModule):
             batcher.to(self.device)
 
     def on_train_epoch_start(self) -> None:
-        """Forget the last epoch, and seed dropout by the epoch, so that a resumed run draws what the whole one would."""
+        """Forget the last epoch, and seed dropout by the epoch: a resumed run then draws what the whole one would."""
         self.train_sums.zero_()
         # Negative numbers are no seeds, and 2^32 of them are enough.
         torch.manual_seed(int(np.random.SeedSequence([self.config.seed, self.current_epoch]).generate_state(1)[0]))
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """Return logits (N, outputs) of encoded patches (N, 3, H, W)."""
+        features = self.network.backbone(patches)
+        # The study's tops pass a softmax of 200 classes on: in 8 bits of mantissa its differences would be lost.
+        with torch.autocast(self.device.type, enabled=False):
+            logits: Tensor = self.network.top(features.float())
+        return logits
 
     def _loss(self, logits: Tensor, label: Tensor, weights: Tensor | None) -> Tensor:
         entropy = functional.cross_entropy(logits, label, reduction="none")
@@ -175,7 +187,7 @@ class ClassifierModule(lightning.LightningModule):
     def training_step(self, number: int) -> Tensor:
         """One step."""
         patches, label = self._train.batch(self._order(self.current_epoch)[number], epoch=self.current_epoch)
-        logits = self.network(patches).float()
+        logits = self(patches)
         loss = self._loss(logits, label, self.weights)
         _add(self.train_sums, loss.detach(), logits, label)
         if number % _LOOK_AT_LOSS == 0 or loss.device.type == "cpu":
@@ -188,8 +200,8 @@ class ClassifierModule(lightning.LightningModule):
             rate = self.config.rate
             message = (
                 f"the loss became NaN in epoch {self.current_epoch + 1}: lower --learning-rate (it is {rate:g}; try "
-                f"{rate / 10:g}), choose a smaller range of input with --encoding (zero-centred, cos-sin-valid), or train "
-                "with --precision 32-true"
+                f"{rate / 10:g}), choose a smaller range of input with --encoding (zero-centred, cos-sin-valid), or "
+                "train with --precision 32-true"
             )
             raise TrainingError(message)
 
@@ -201,7 +213,7 @@ class ClassifierModule(lightning.LightningModule):
     def validation_step(self, number: int) -> None:
         """Score a batch of validation patches."""
         patches, label = self._validation.batch(self._held_out[number])
-        logits = self.network(patches).float()
+        logits = self(patches)
         _add(self.validation_sums, self._loss(logits, label, None), logits, label)
         self._said.append((deformation_logit(logits, self.classes), logits.argmax(dim=1), label))
 

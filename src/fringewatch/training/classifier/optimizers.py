@@ -211,8 +211,8 @@ def make_optimizer(
     ----------
     name
         One of ``sgd``, ``rmsprop``, ``adagrad``, ``adadelta``, ``adam``, ``adamax``, ``nadam``. Adadelta (rho 0.95;
-        Zeiler 2012) and Nadam (beta 0.9 and 0.999; Dozat 2016) are torch's, which with Keras' epsilon take the same steps;
-        Nadam's momentum warms up as ``0.9 (1 - 0.5 * 0.96^t)`` (Keras 2: ``0.96^(0.004 t)``, lr 0.002).
+        Zeiler 2012) and Nadam (beta 0.9 and 0.999; Dozat 2016) are torch's, which with Keras' epsilon take the same
+        steps; Nadam's momentum warms up as ``0.9 (1 - 0.5 * 0.96^t)`` (Keras 2: ``0.96^(0.004 t)``, lr 0.002).
     parameters
         Those to train.
     learning_rate

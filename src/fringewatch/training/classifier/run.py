@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 import math
+import platform
 import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import lightning
+import numpy as np
 import torch
+from torch import nn
 
+from fringewatch._version import __version__
 from fringewatch.encoding import Encoding
 from fringewatch.errors import TrainingError
 from fringewatch.files import ensure_folder, write_text
 from fringewatch.networks.registry import Counts, build, count_parameters
 from fringewatch.progress import say
-from fringewatch.training.classifier.data import Batcher, read_arrays
+from fringewatch.training.classifier.data import Batcher, Phases, read_arrays
 from fringewatch.training.classifier.fit import WEIGHTS, fit
-from fringewatch.training.classifier.memory import advise_on_memory
+from fringewatch.training.classifier.memory import advise_on_memory, device_of
 from fringewatch.training.classifier.module import ClassifierModule, class_weights
 from fringewatch.training.classifier.settings import HARMLESS, ClassifierConfig
 from fringewatch.training.folder import SETTINGS, check_resume, clear, read_history
@@ -74,7 +78,8 @@ class ClassifierResult(NamedTuple):
             ("peak memory", f"{self.peak_memory_bytes / 2**30:.2f} GiB" if self.peak_memory_bytes else "not known"),
             ("accuracy", f"{self.val_accuracy:.2%}"),
             ("AUROC", f"{self.val_auroc:.4f}"),
-            ("precision, recall", f"{self.val_precision:.2%}, {self.val_recall:.2%}"),
+            ("precision", "no patch flagged" if math.isnan(self.val_precision) else f"{self.val_precision:.2%}"),
+            ("recall", f"{self.val_recall:.2%}"),
         )
         return "\n".join(f"{name + ':':19}{value}" for name, value in rows)
 
@@ -129,7 +134,8 @@ def run(config: ClassifierConfig) -> ClassifierResult:
     )
     with advise_on_memory(config):
         fit(config, out, network, module, resume=config.resume)
-    result = _result(config, out, counts, train, validation)
+    bundle = _export(config, out, network, encoding, train, validation) if config.export else None
+    result = _result(config, out, bundle, counts, train, validation)
     write_text(out / _RESULT, json.dumps(_plain(result), indent=1) + "\n")
     return result
 
@@ -146,6 +152,10 @@ def _build(config: ClassifierConfig, classes: int) -> Classifier:
         loaded = load_weights(network, config.weights)
         if loaded.left_out:
             say(f"{config.weights}: left out {', '.join(loaded.left_out)}, which this network has not or not so")
+    for part in network.modules():
+        if isinstance(part, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            # torch states the share of the new statistics.
+            part.momentum = 1 - config.norm_momentum
     if config.gradient_checkpointing:
         network.backbone.checkpoint_gradients(_SEGMENTS)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # torch's stub lacks the keyword alone
@@ -180,13 +190,64 @@ def _check_data(out: Path, *parts: PatchArrays) -> None:
         raise TrainingError(message)
 
 
+def _export(
+    config: ClassifierConfig,
+    out: Path,
+    network: Classifier,
+    encoding: Encoding,
+    train: PatchArrays,
+    validation: PatchArrays,
+) -> Path | None:
+    if len(train.classes) != 2:
+        say(f"no bundle: detection knows deformation and background, and the set has {', '.join(train.classes)}")
+        return None
+    from fringewatch.training.export import Validation, export_classifier
+
+    return export_classifier(
+        network.to(device_of(config)),
+        out / config.bundle_name,
+        network=config.network_config(len(train.classes)),
+        name=config.bundle_name,
+        encoding=encoding,
+        validation=Validation(Phases(validation.codes), validation.label),
+        false_alarm_rate=config.false_alarm_rate,
+        description=config.description
+        or f"{network.backbone.title} trained on patches as in the study of 2019 by fringewatch train-cnn.",
+        training=_describe_training(config, train, validation),
+    )
+
+
+def _describe_training(config: ClassifierConfig, train: PatchArrays, validation: PatchArrays) -> dict[str, Any]:
+    kept = {"out", "data", "workers", "resume", "description", "export", "weights"}
+    return {
+        "settings": config.model_dump(mode="json", exclude=kept),
+        # A path says more of the machine than of the weights.
+        "started_from": Path(config.weights).name if config.weights else "drawn values",
+        "patches": {
+            split: dict(zip(part.classes, np.bincount(part.label, minlength=len(part.classes)).tolist(), strict=True))
+            for split, part in (("train", train), ("validation", validation))
+        },
+        "sites": {
+            split: len({patch.site for patch in part.patches if patch.site})
+            for split, part in (("train", train), ("validation", validation))
+        },
+        "data_sha256": _describe_data(train, validation),
+        "versions": {"fringewatch": __version__, "torch": torch.__version__, "python": platform.python_version()},
+    }
+
+
 def _result(
-    config: ClassifierConfig, out: Path, counts: Counts, train: PatchArrays, validation: PatchArrays
+    config: ClassifierConfig,
+    out: Path,
+    bundle: Path | None,
+    counts: Counts,
+    train: PatchArrays,
+    validation: PatchArrays,
 ) -> ClassifierResult:
     history = read_history(out / "history.csv")
     kept = history[-1] if config.patience is None else min(history, key=lambda row: row["val_loss"])
     return ClassifierResult(
-        bundle=None,
+        bundle=bundle,
         weights=out / WEIGHTS,
         history=out / "history.csv",
         epochs_run=len(history),

@@ -7,13 +7,16 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from fringewatch.encoding import EncodingKind
+from fringewatch.encoding import EncodingKind  # noqa: TC001 - pydantic looks it up
 from fringewatch.networks.registry import NetworkConfig, NetworkName, NetworkOptions
 from fringewatch.training.classifier.optimizers import LEARNING_RATES, OptimizerName
 
 __all__ = ["HARMLESS", "ClassifierConfig"]
 
-HARMLESS = {"resume", "workers", "out", "data", "name", "description", "gradient_checkpointing"}
+HARMLESS = {
+    *("resume", "workers", "out", "data", "name", "description"),
+    *("gradient_checkpointing", "export", "false_alarm_rate"),
+}
 """Settings that do not change the weights: a run can be resumed with others. Data are compared by their content."""
 
 
@@ -27,8 +30,8 @@ class ClassifierConfig(NetworkOptions):
     description: str = Field("", description="What the model is, for its card.")
     encoding: EncodingKind | None = Field(
         None,
-        description="Input: the study's grey [0, 255], zero-centred [-125, 125], cos-sin-valid, or that of a release of "
-        "ImageNet weights. If not given what the weights were trained on, else grey.",
+        description="Input: the study's grey [0, 255], zero-centred [-125, 125], cos-sin-valid, or that of a release "
+        "of ImageNet weights. If not given what the weights were trained on, else grey.",
     )
     weights: str | None = Field(
         None,
@@ -44,6 +47,13 @@ class ClassifierConfig(NetworkOptions):
     )
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of sgd.")
     nesterov: bool = Field(True, description="Nesterov's momentum for sgd.")
+    norm_momentum: float = Field(
+        0.99,
+        ge=0,
+        lt=1,
+        description="Share of the old statistics that batch norms keep at each step. At Keras' 0.99 validation sees "
+        "unready statistics for the first 500 steps; take 0.9 for small sets.",
+    )
     epochs: int = Field(20, ge=1, description="Passes over the training patches; 50 for AlexNet in the study.")
     batch_size: int = Field(32, ge=2, description="Patches per step.")
     class_weights: Literal["none", "balanced"] | tuple[float, ...] = Field(
@@ -70,6 +80,10 @@ class ClassifierConfig(NetworkOptions):
     )
     accelerator: Literal["auto", "cpu", "gpu"] = Field("auto", description="Where to train.")
     workers: int = Field(4, ge=1, description="Threads that read patches.")
+    export: bool = Field(True, description="Write the bundle that `fringewatch detect --model` runs.")
+    false_alarm_rate: float = Field(
+        0.1, gt=0, lt=1, description="Share of the validation set's background patches that the bundle may flag."
+    )
     seed: int = Field(0, ge=0, description="Seed of the split, start values, order and augmentation.")
     resume: bool = Field(False, description="Go on from the last checkpoint in --out.")
 

@@ -46,7 +46,7 @@ class Dem(NamedTuple):
     height_m: Real
     """(H, W), without gaps."""
     water: NDArray[np.bool_]
-    """(H, W), True on the sea and on lakes: where heights are exactly flat, or the sea floor."""
+    """(H, W), True on the sea and on lakes, where heights are exactly flat."""
     transform: Affine
     """Of the upper left pixel corner, in degrees of EPSG:4326, north up."""
     pixel_m: float
@@ -62,8 +62,8 @@ def read_dem(path: str | Path, *, pixel_m: float | None = None) -> Dem:
     ----------
     path
         A raster of heights in metres with a coordinate system, up to 64 million pixels. No-data values, the usual
-        undeclared ones (-9999, -32768, 32767) and NaN are voids, which are filled from their surroundings; what lies
-        deeper than any land is sea.
+        undeclared ones (-9999, -32768, 32767) and NaN are voids, which are filled from their surroundings. Where
+        something lies deeper than any land, all heights below 0 are sea floor and become 0.
     pixel_m
         Side of the wanted pixels, metres: finer heights are averaged, coarser ones interpolated. Default: the
         raster's own.
@@ -92,6 +92,9 @@ def read_dem(path: str | Path, *, pixel_m: float | None = None) -> Dem:
     if not np.isfinite(height).any():
         message = f"{path}: holds no height between {_DEEPEST_SEA_M:g} and {_HIGHEST_LAND_M:g} m; is it in metres?"
         raise ProductError(message)
+    if np.nanmin(height) < _LOWEST_LAND_M:
+        # It goes on under water, where nothing is below 0 but the sea floor.
+        np.maximum(height, 0, out=height)
     transform, shape, pixel_m, own_m = _square_grid(info, pixel_m)
     height = _warp(height, info, transform, shape, average=pixel_m > 1.5 * own_m)
     void = ~np.isfinite(height)
@@ -103,9 +106,7 @@ def read_dem(path: str | Path, *, pixel_m: float | None = None) -> Dem:
         )
         raise ProductError(message)
     height = _fill(height, void)
-    sea_floor = height < _LOWEST_LAND_M
-    height[sea_floor] = 0
-    return Dem(height, sea_floor | _flat(height), transform, pixel_m, filled)
+    return Dem(height, _flat(height), transform, pixel_m, filled)
 
 
 def find_look_files(paths: Sequence[str | Path]) -> list[Path]:

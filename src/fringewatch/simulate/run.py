@@ -72,6 +72,10 @@ def run(config: SimulateConfig) -> SimulateResult:
     noise = None if config.noise_from is None else RealNoise(config.noise_from)
     site = _open_site(config, spec, noise)
     out = ensure_folder(config.out)
+    if (out / MANIFEST).is_file():
+        # A process that was killed could not take its half-written file away.
+        for left in out.rglob(".*.partial*"):
+            left.unlink(missing_ok=True)
     maker = Maker(config, spec, site, noise)
     panels: dict[int, tuple[Panel, ...]] = {}
     failed: list[Outcome] = []

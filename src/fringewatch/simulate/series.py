@@ -55,10 +55,10 @@ class Series:
     """(dates, H, W) LOS deformation since the first date, positive towards the satellite."""
     delay_rad: NDArray[np.float32]
     """(dates, H, W) phase of air, orbit and reference of each date, unwrapped."""
-    initial_coherence: NDArray[np.float32]
-    """Coherence of a pair of no time in between."""
+    shortest_coherence: NDArray[np.float32]
+    """Coherence of the pairs with the least time in between."""
     lasting: NDArray[np.float32]
-    """Share of the coherence that is never lost."""
+    """Share of that coherence that is never lost."""
     tau_days: float
     """Time in which the rest falls to 1 / e."""
     looks: float
@@ -108,12 +108,13 @@ class Series:
         return wrap(difference)
 
     def coherence(self, first: int, second: int) -> NDArray[np.float32]:
-        """Return the coherence of a pair, lost with time and where the deformation is steep."""
-        days = (self.dates[second] - self.dates[first]).days
+        """Return the coherence of a pair, in [0, 1): lost with time and where the deformation is steep."""
+        shortest = min(later - earlier for earlier, later in itertools.pairwise(self.dates))
+        days = (self.dates[second] - self.dates[first] - shortest).days
         fading = np.float32(temporal_coherence(days, tau_days=self.tau_days))
-        kept = self.initial_coherence * (self.lasting + (1 - self.lasting) * fading)
-        moved = los_to_phase(self.los_m[second] - self.los_m[first], self.wavelength_m)
-        return np.minimum(kept * gradient_coherence(moved), np.float32(0.999))
+        kept: NDArray[np.float32] = self.shortest_coherence * (self.lasting + (1 - self.lasting) * fading)
+        kept *= gradient_coherence(los_to_phase(self.los_m[second] - self.los_m[first], self.wavelength_m))
+        return np.minimum(kept, np.float32(0.999), out=kept)
 
     def interfere(self, first: int, second: int) -> Sample:
         """Return a pair as a provider would deliver it, with its truth; the same at every call.
@@ -164,7 +165,8 @@ def simulate_series(
     Parameters
     ----------
     spec
-        Ranges and shares; ``fringes`` holds for all dates together, and of pairs for what a mine does in each.
+        Ranges and shares. The fringes of volcanoes and earthquakes are those of all dates together; of mines they
+        follow from the panels. The coherence is that of the pairs with the least time in between.
     seed, index
         Together they determine the series.
     dates
@@ -217,7 +219,7 @@ def simulate_series(
         dates=tuple(dates),
         los_m=los_m,
         delay_rad=delay,
-        initial_coherence=ground.coherence,
+        shortest_coherence=ground.coherence,
         lasting=lasting,
         tau_days=tau_days,
         looks=looks,

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Plot", "Site", "measure_spectra", "open_site"]
 
-_MAX_RESIDUES = 1e-3
+_MAX_RESIDUES = 5e-3
+_MAX_TORN = 1e-3
 _MIN_VALID = 0.9
 _HEADINGS_DEG = {"asc": ASCENDING_HEADING_DEG, "desc": DESCENDING_HEADING_DEG}
 # The heading of a track turns with latitude, and every place lies elsewhere in the swath.
@@ -259,7 +260,7 @@ def _unwrap(phase: NDArray[np.float32]) -> NDArray[np.float32] | None:
     result = np.asarray(np.ma.filled(unwrapped, np.nan), np.float32)
     steps = [np.abs(np.diff(result, axis=axis)) for axis in (0, 1)]
     torn = sum(int((step > np.pi).sum()) for step in steps)
-    return None if torn > _MAX_RESIDUES * phase.size else result
+    return None if torn > _MAX_TORN * phase.size else result
 
 
 def _mean_look(look: NDArray[np.float32]) -> LookVector | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime as dt
 import math
 import multiprocessing
+import os
 import signal
+import threading
 from collections import deque
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -253,9 +254,17 @@ def _start(config: SimulateConfig, spec: SceneSpec, site: Site | None) -> None:
     """Prepare a process of the pool."""
     global _make  # noqa: PLW0603  (a process of the pool has one job, which is set here)
     # Ctrl-C reaches every process of the terminal; the first one decides, and lets the others finish their batch.
-    with contextlib.suppress(ValueError):
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _make = Maker(config, spec, site, None if config.noise_from is None else RealNoise(config.noise_from)).make
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it is killed: the pool would wait for its next job for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _make_batch(indices: Sequence[int]) -> list[Outcome]:

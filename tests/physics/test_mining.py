@@ -193,7 +193,7 @@ def test_pim_panel_is_smaller_by_its_inflection_offset_and_lower_by_its_dip():
     x = np.linspace(-600, 600, 25)
     np.testing.assert_allclose(knothe_subsidence(x, x, offset), knothe_subsidence(x, x, shorter))
     # Advances north and dips to the right of it, so the trough moves east by H tan(k dip).
-    dipping = Panel(length_m=4e3, width_m=4e3, dip_deg=20.0, dip_propagation=0.5, **size)
+    dipping = Panel(length_m=4e3, width_m=2e3, dip_deg=20.0, dip_propagation=0.5, **size)
     assert knothe_subsidence(400 * np.tan(np.radians(10)), 0.0, dipping) == pytest.approx(
         2.0 * 0.7 * np.cos(np.radians(20))
     )
@@ -210,6 +210,21 @@ def test_pim_panel_is_smaller_by_its_inflection_offset_and_lower_by_its_dip():
         ({"subsidence_factor": 1.2}, r"subsidence_factor=1.2 is out of range; allowed: 0 <= subsidence_factor <= 1"),
         ({"dip_deg": 80.0}, r"dip_deg=80 is out of range; allowed: 0 <= dip_deg <= 60"),
         ({"inflection_offset_m": 150.0}, r"leaves nothing of the panel; allowed: inflection_offset_m < 100"),
+        ({"depth_m": -400.0}, r"depth_m=-400 is not positive; allowed: depth_m > 0"),
+        ({"depth_m": float("nan")}, r"depth_m=nan is not finite"),
+        ({"width_m": 0.0}, r"width_m=0 is not positive"),
+        ({"seam_thickness_m": -2.0}, r"seam_thickness_m=-2 is not positive; allowed: seam_thickness_m > 0"),
+        ({"seam_thickness_m": float("nan")}, r"seam_thickness_m=nan is not finite"),
+        ({"subsidence_factor": 0.0}, r"subsidence_factor=0 is not positive"),
+        ({"tan_beta": 0.0}, r"tan_beta=0 is not positive"),
+        ({"dip_deg": -1.0}, r"dip_deg=-1 is out of range"),
+        ({"dip_deg": float("nan")}, r"dip_deg=nan is out of range"),
+        ({"dip_propagation": 1.5}, r"dip_propagation=1.5 is out of range; allowed: 0 <= dip_propagation <= 1"),
+        ({"inflection_offset_m": -1.0}, r"inflection_offset_m=-1 is too small; allowed: inflection_offset_m >= 0"),
+        (
+            {"dip_deg": 60.0, "width_m": 500.0, "depth_m": 200.0},
+            r"depth_m=200 lets the upper edge of the dipping panel reach the surface; allowed: depth_m > 216\.5",
+        ),
         ({"azimuth_deg": float("nan")}, r"azimuth_deg=nan is not finite"),
     ],
 )
@@ -225,6 +240,10 @@ def test_impossible_panels_are_refused(changed, message):
         ({"start_day": -1.0}, r"start_day=-1 and end_day=12 are not in order"),
         ({"advance_m_per_day": 0.0}, r"advance_m_per_day=0 is not positive"),
         ({"time_factor_per_day": -0.1}, r"time_factor_per_day=-0.1 is not positive"),
+        ({"end_day": float("nan")}, r"end_day=nan is not finite"),
+        ({"start_day": float("nan")}, r"start_day=nan is not finite"),
+        ({"advance_m_per_day": float("nan")}, r"advance_m_per_day=nan is not finite"),
+        ({"horizontal_factor": -0.3}, r"horizontal_factor=-0.3 is too small; allowed: horizontal_factor >= 0"),
     ],
 )
 def test_impossible_advances_are_refused(changed, message):

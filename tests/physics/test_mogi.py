@@ -51,6 +51,11 @@ def test_depth_below_a_hill_counts_from_its_surface():
     assert corrected.up_m[1] / corrected.up_m[0] == pytest.approx((2.0 / 2.5) ** 2)
 
 
+def test_a_radius_that_fits_changes_nothing():
+    plain, known = (mogi(500.0, 0.0, depth_m=2e3, volume_change_m3=1e6, radius_m=radius) for radius in (None, 700.0))
+    assert plain == known
+
+
 def test_superposition_is_the_sum():
     x = np.linspace(-5e3, 5e3, 7)
     one = mogi(x - 1e3, 0.0, depth_m=2e3, volume_change_m3=1e6)
@@ -76,6 +81,14 @@ def test_superposition_needs_equal_points():
         ({"depth_m": 0.0}, r"depth_m=0 is not positive; allowed: depth_m > 0"),
         ({"depth_m": -100.0}, r"depth_m=-100 is not positive"),
         ({"depth_m": np.array([500.0, -3.0])}, r"depth_m=-3 is not positive"),
+        ({"depth_m": float("nan")}, r"depth_m=nan is not finite; give a finite number"),
+        (
+            {"radius_m": 1e3},
+            r"radius_m=1000 lets the cavity reach the surface from depth_m=1000; allowed: radius_m < 1000",
+        ),
+        ({"radius_m": 600.0, "depth_m": np.array([900.0, 550.0])}, r"depth_m=550; allowed: radius_m < 550"),
+        ({"radius_m": -5.0}, r"radius_m=-5 is not positive"),
+        ({"radius_m": float("nan")}, r"radius_m=nan is not finite"),
         ({"volume_change_m3": float("nan")}, r"volume_change_m3=nan is not finite"),
         ({"poisson": 0.6}, r"poisson=0.6 is out of range; allowed: 0 <= poisson <= 0.5"),
     ],

@@ -111,6 +111,11 @@ def test_agrees_with_boundary_elements(depth):
     ("changed", "message"),
     [
         ({"depth_m": 700.0}, r"depth_m=700 is too shallow for radius_m=1000; allowed: depth_m >= 800"),
+        ({"radius_m": 2501.0}, r"too shallow for radius_m=2501; allowed: depth_m >= 2000\.8 \(0\.8 times the radius\)"),
+        ({"radius_m": float("nan")}, r"radius_m=nan is not finite"),
+        ({"depth_m": float("nan")}, r"depth_m=nan is not finite"),
+        ({"poisson": 0.7}, r"poisson=0\.7 is out of range; allowed: 0 <= poisson <= 0\.5"),
+        ({"pressure_pa": None, "volume_change_m3": float("inf")}, r"volume_change_m3=inf is not finite"),
         ({"radius_m": 0.0}, r"radius_m=0 is not positive"),
         ({"depth_m": -5.0}, r"depth_m=-5 is not positive"),
         ({"volume_change_m3": 1.0}, r"give exactly one of them"),

@@ -43,6 +43,10 @@ def test_one_unit_of_magnitude_is_a_factor_of_32():
 
 
 def test_wrong_arguments_are_refused():
+    with pytest.raises(PhysicsError, match=r"magnitude=nan is out of range; allowed: 4 <= magnitude <= 8"):
+        earthquake_dimensions(float("nan"), style="normal")
+    with pytest.raises(PhysicsError, match=r"magnitude=inf is not finite"):
+        seismic_moment(float("inf"))
     with pytest.raises(PhysicsError, match=r"magnitude=9\.5 is out of range; allowed: 4 <= magnitude <= 8"):
         earthquake_dimensions(9.5, style="normal")
     with pytest.raises(PhysicsError, match="style='thrust' is not known; choose one of 'strike-slip', 'reverse'"):

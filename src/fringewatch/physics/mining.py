@@ -93,6 +93,13 @@ class Panel:
         require_between("dip_deg", self.dip_deg, 0.0, 60.0)
         require_between("dip_propagation", self.dip_propagation, 0.0, 1.0)
         require_at_least("inflection_offset_m", self.inflection_offset_m, 0.0)
+        rise = 0.5 * self.width_m * math.sin(math.radians(self.dip_deg))
+        if self.depth_m <= rise:
+            message = (
+                f"depth_m={self.depth_m:g} lets the upper edge of the dipping panel reach the surface; allowed: "
+                f"depth_m > {rise:g} (half the width times the sine of the dip)"
+            )
+            raise PhysicsError(message)
         smallest = 0.5 * min(self.length_m, self.width_m)
         if self.inflection_offset_m >= smallest:
             message = (
@@ -246,7 +253,7 @@ def _displacement(
     horizontal_factor: float,
 ) -> Displacement:
     """Multiply the profile along the panel with that across it, and add the horizontal motion."""
-    require_finite("horizontal_factor", horizontal_factor)
+    require_at_least("horizontal_factor", horizontal_factor, 0.0)
     radius, largest = panel.influence_radius_m, panel.largest_subsidence_m
     azimuth = math.radians(panel.azimuth_deg)
     sin, cos = math.sin(azimuth), math.cos(azimuth)

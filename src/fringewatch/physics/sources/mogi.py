@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fringewatch.errors import PhysicsError
 from fringewatch.physics._check import require_between, require_finite, require_positive
 from fringewatch.physics.displacement import Displacement
 
@@ -21,6 +22,7 @@ def mogi(
     *,
     depth_m: ArrayLike,
     volume_change_m3: float,
+    radius_m: float | None = None,
     poisson: float = 0.25,
 ) -> Displacement:
     """Compute the surface displacement of a point source of volume change in an elastic half space.
@@ -34,6 +36,9 @@ def mogi(
         usual varying-depth correction for topography (Williams and Wadge 1998).
     volume_change_m3
         Volume change of the cavity, m3; positive inflates.
+    radius_m
+        Radius of the cavity, metres. Without influence on a point source, but where it is known, one that would
+        reach the surface is refused. Default: not known.
     poisson
         Poisson's ratio of the half space, in [0, 0.5].
 
@@ -45,7 +50,7 @@ def mogi(
     Raises
     ------
     PhysicsError
-        If the depth is not positive, or another argument is out of range.
+        If the depth is not positive, the radius not smaller than the depth, or another argument is out of range.
 
     Notes
     -----
@@ -56,6 +61,15 @@ def mogi(
     require_positive("depth_m", depth_m, "(metres below the ground)")
     require_finite("volume_change_m3", volume_change_m3)
     require_between("poisson", poisson, 0.0, 0.5)
+    if radius_m is not None:
+        require_positive("radius_m", radius_m)
+        shallowest = float(np.min(depth_m))
+        if radius_m >= shallowest:
+            message = (
+                f"radius_m={radius_m:g} lets the cavity reach the surface from depth_m={shallowest:g}; allowed: "
+                f"radius_m < {shallowest:g} (a point source wants much less)"
+            )
+            raise PhysicsError(message)
 
     east = np.asarray(east_m, dtype=np.float64)
     north = np.asarray(north_m, dtype=np.float64)

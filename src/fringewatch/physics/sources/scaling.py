@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from fringewatch.physics._check import require_between, require_choice
+from fringewatch.physics._check import require_between, require_choice, require_finite
 
 __all__ = ["LAWS", "SHEAR_MODULUS_PA", "STYLES", "RuptureSize", "earthquake_dimensions", "seismic_moment"]
 
@@ -44,6 +44,7 @@ class RuptureSize(NamedTuple):
 
 def seismic_moment(magnitude: float) -> float:
     """Compute the seismic moment (N m) of a moment magnitude: ``10^(1.5 Mw + 9.05)`` (Hanks and Kanamori 1979)."""
+    require_finite("magnitude", magnitude)
     return float(10.0 ** (1.5 * magnitude + 9.05))
 
 

@@ -322,7 +322,8 @@ def _steps_inside(shape: tuple[int, ...], window_px: int) -> Real:
     high = np.minimum(rows + half, rows[-1]) - np.maximum(rows - half, 0) + 1
     # The first column has no step.
     wide = np.minimum(columns + half, columns[-1]) - np.maximum(columns - half, 1) + 1
-    return np.multiply.outer(high, np.maximum(wide, 1)).astype(np.float32)
+    counts: Real = np.multiply.outer(high, np.maximum(wide, 1)).astype(np.float32)
+    return counts
 
 
 def window_sum(values: NDArray[NumberT], size: int) -> NDArray[NumberT]:

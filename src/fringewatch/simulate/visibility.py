@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["visibility", "visible_mask"]
 
+# Coherence that a filter can make visible fringes of, and local coherence of phase that shows them.
+_MIN_COHERENCE = 0.25
 _MIN_LOCAL_COHERENCE = 0.4
 _WINDOW_PX = 11
 _CLOSING_PX = 3
@@ -24,12 +26,12 @@ _BLOCK_PX = 4
 
 
 def visibility(
-    deformation_rad: NDArray[np.float32], background_rad: NDArray[np.float32], kept: NDArray[np.float32]
+    deformation_rad: NDArray[np.float32], background_rad: NDArray[np.float32], coherence: NDArray[np.float32]
 ) -> float:
     """Compute how steep the deformation is against the background: a signal-to-noise ratio without unit.
 
     RMS phase gradient of the one over that of the other, where the deformation is large, see :func:`visible_mask`,
-    and leaves half the coherence. Known before noise and filter are drawn, so that a hopeless scene costs little.
+    and the phase coherent. Known before noise and filter are drawn, so that a hopeless scene costs little.
 
     Parameters
     ----------
@@ -37,14 +39,14 @@ def visibility(
         (H, W) unwrapped phase of the deformation alone.
     background_rad
         (H, W) phase of the background, wrapped or not; what is finer than four pixels is averaged out.
-    kept
-        (H, W) coherence that is left by the slope of the deformation inside a pixel.
+    coherence
+        (H, W) in [0, 1], less what the slope of the deformation inside a pixel takes of it.
     """
     blocks = [size // _BLOCK_PX for size in deformation_rad.shape]
     rows, columns = (count * _BLOCK_PX for count in blocks)
     # Every other pixel is as good a sample of the area as all of them.
     part = np.s_[1:rows:2, 1:columns:2]
-    area = (np.abs(deformation_rad[part]) > _level(deformation_rad)) & (kept[part] > 0.5)
+    area = (np.abs(deformation_rad[part]) > _level(deformation_rad)) & (coherence[part] > _MIN_COHERENCE)
     if not area.any():
         return 0.0
     step_x = deformation_rad[1:rows:2, 1:columns:2] - deformation_rad[1:rows:2, 0:columns:2]
@@ -86,8 +88,8 @@ def visible_mask(deformation_rad: NDArray[np.float32], phase_rad: NDArray[np.flo
     part = _bounds(moved, 0), _bounds(moved, 1)
     phase = phase_rad[part]
     agreement = window_sum(local_coherence(phase), _WINDOW_PX)
-    agreement /= window_sum(np.ones(phase.shape, np.float32), _WINDOW_PX)
-    visible = moved[part] & (agreement > np.float32(_MIN_LOCAL_COHERENCE))
+    rows, columns = (_window_sizes(size, _WINDOW_PX) for size in phase.shape)
+    visible = moved[part] & (agreement > np.float32(_MIN_LOCAL_COHERENCE) * rows[:, np.newaxis] * columns)
     if visible.any():
         mask[part] = _fill_holes(_close(visible, _CLOSING_PX)) & moved[part] & np.isfinite(phase)
     return mask
@@ -102,6 +104,13 @@ def _bounds(mask: NDArray[np.bool_], axis: int) -> slice:
     """Return from the first to the last True along an axis, and the margin."""
     where = np.flatnonzero(np.any(mask, axis=1 - axis))
     return slice(max(0, int(where[0]) - _MARGIN_PX), int(where[-1]) + 1 + _MARGIN_PX)
+
+
+def _window_sizes(size: int, window: int) -> NDArray[np.float32]:
+    """Return how many elements of an axis lie in the window about each."""
+    index = np.arange(size)
+    high, low = np.minimum(index + window // 2, size - 1), np.maximum(index - window // 2, 0)
+    return (high - low + 1).astype(np.float32)
 
 
 def _close(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:

@@ -62,7 +62,7 @@ def choose(
     min_strong_px
         Pixels of strong edges that make a candidate, at least 1.
     min_valid
-        Share of the window that must hold data.
+        Share of the window that must hold data, of its part in the scene.
     min_overlap
         See above, in (0, 1]. With less, but some, the window is ``partial``.
 
@@ -84,12 +84,14 @@ def _decide(
     min_valid: float,
     min_overlap: float,
 ) -> Choice:
-    inside = np.bincount(regions[window.row0 : window.row1, window.col0 : window.col1].ravel(), minlength=len(of_class))
+    part = regions[window.row0 : window.row1, window.col0 : window.col1]
+    inside = np.bincount(part.ravel(), minlength=len(of_class))
     inside[0] = 0
     share = inside / np.minimum(size_px, window.size)
     best = int(share.argmax())
     label, overlap = int(of_class[best]), float(share[best])
-    if window.valid_px < min_valid * window.size:
+    # What lies beyond a small scene does not count against it.
+    if window.valid_px < max(min_valid * part.size, 1):
         return Choice(window, "no_data", 0, overlap)
     if 0 < overlap < min_overlap:
         return Choice(window, "partial", 0, overlap)

@@ -65,7 +65,7 @@ def finish(config: PrepareConfig, records: Sequence[Record], classes: Sequence[s
         }
         for label, name in enumerate(classes)
     }
-    return Finished([*patches, *copies], counts, _warnings(patches, classes, config))
+    return Finished([*patches, *copies], counts, _warnings(patches, records, classes, config))
 
 
 def _patch(columns: dict[str, str], labels: dict[str, int], out: Path) -> Patch:
@@ -118,7 +118,9 @@ def _write_copies(plan: Sequence[Copy], out: Path) -> list[Patch]:
     return copies
 
 
-def _warnings(patches: Sequence[Patch], classes: Sequence[str], config: PrepareConfig) -> list[str]:
+def _warnings(
+    patches: Sequence[Patch], records: Sequence[Record], classes: Sequence[str], config: PrepareConfig
+) -> list[str]:
     if not patches:
         return ["no patches: no window has strong edges and a label; see prepare.csv, and --high or --min-strong-px"]
     found = []
@@ -142,4 +144,6 @@ def _warnings(patches: Sequence[Patch], classes: Sequence[str], config: PrepareC
             missing = {"train", "validation"} - {patch.split for patch in patches if patch.label == label}
             if config.validation and missing:
                 found.append(f"no {classes[label]!r} in {missing.pop()}: all of it is of one place")
+    if small := sum(record.row.message.startswith("smaller than") for record in records):
+        found.append(f"{small} scenes are smaller than the windows and were filled up with no data; see --size-px")
     return found

@@ -36,8 +36,15 @@ class Picture(NamedTuple):
     split: str
 
 
-def list_pictures(roots: Sequence[str]) -> tuple[list[Picture], tuple[str, ...]]:
+def list_pictures(roots: Sequence[str], *, spare: Path) -> tuple[list[Picture], tuple[str, ...]]:
     """List the pictures of class folders and the classes that they make.
+
+    Parameters
+    ----------
+    roots
+        Folders of class folders.
+    spare
+        A folder that is none of them: that of the data set.
 
     Returns
     -------
@@ -56,7 +63,7 @@ def list_pictures(roots: Sequence[str]) -> tuple[list[Picture], tuple[str, ...]]
         if not root.is_dir():
             message = f"{root}: is no folder; --class-folders takes folders that hold one folder per class"
             raise ConfigError(message)
-        found = class_folders(root)
+        found = [folder for folder in class_folders(root) if folder.folder.resolve() != spare.resolve()]
         if not found:
             message = f"{root}: holds no folders, expected one per class, for example deformation/ and background/"
             raise ProductError(message)

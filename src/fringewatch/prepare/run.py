@@ -25,6 +25,7 @@ from fringewatch.prepare.scenes import prepare_scene, site_of
 from fringewatch.prepare.settings import PrepareConfig, PrepareResult
 from fringewatch.prepare.summary import write_table
 from fringewatch.products import companions_of, discover
+from fringewatch.products.reference import is_remote
 from fringewatch.progress import say, track
 
 if TYPE_CHECKING:
@@ -133,15 +134,20 @@ def _check(config: PrepareConfig) -> None:
 
 def _tasks(config: PrepareConfig) -> tuple[list[Task], tuple[str, ...], Labels | None]:
     if config.class_folders:
-        pictures, classes = list_pictures(config.inputs)
+        pictures, classes = list_pictures(config.inputs, spare=config.out)
         return [_of_picture(picture, config) for picture in pictures], classes, None
     labels = Labels(config.labels)
-    references = list(discover(config.inputs))
+    # Patches of an earlier run are pictures of phase too; below a folder of scenes they would be taken for more.
+    references = [found for found in discover(config.inputs) if not _is_below(found.path, config.out)]
     return (
         [_of_scene(reference, number, labels, config) for number, reference in enumerate(references)],
         labels.classes,
         labels,
     )
+
+
+def _is_below(path: str, folder: Path) -> bool:
+    return not is_remote(path) and "\0" not in path and Path(path).resolve().is_relative_to(folder.resolve())
 
 
 def _of_picture(picture: Picture, config: PrepareConfig) -> Task:

@@ -95,7 +95,11 @@ def prepare_scene(
     ]
     if picture is not None:
         _draw(picture, phase, edges, known.classes, choices, scene.name)
-    return _row(reference, site, choices), tuple(patches)
+    small = min(phase.shape) < size_px
+    message = (
+        f"smaller than the windows ({phase.shape[0]} x {phase.shape[1]} px): filled up with no data" if small else ""
+    )
+    return _row(reference, site, choices, message=message), tuple(patches)
 
 
 def site_of(reference: Reference) -> str:

@@ -59,7 +59,7 @@ class PrepareConfig(Config):
     low: float = Field(LOW, gt=0, description="Low threshold of the edges, grey levels (0 to 255) per pixel.")
     high: float = Field(HIGH, gt=0, description="High threshold, above which an edge is strong.")
     min_strong_px: int = Field(24, ge=1, description="Pixels of strong edges that a window needs to become a patch.")
-    min_valid: float = Field(0.5, ge=0, le=1, description="Share of a window that must hold data.")
+    min_valid: float = Field(0.5, ge=0, le=1, description="Share of a window, within the scene, that must hold data.")
     min_overlap: float = Field(
         0.5,
         gt=0,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import geopandas as gpd
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from fringewatch import Detector, make_interferogram, open_interferogram
 from fringewatch.detect import Examination
 from fringewatch.errors import BundleError, ConfigError, ProductError
 from fringewatch.models import load_bundle, save_bundle
+from fringewatch.scan import scan_windows
 
 GRID = {"crs": "EPSG:32633", "transform": rasterio.Affine(80, 0, 400_000, 0, -80, 4_500_000)}
 
@@ -120,6 +123,27 @@ def test_unknown_model_and_precision(tiny_bundle_folder, tmp_path):
     card = load_bundle(tiny_bundle_folder).card.model_copy(update={"files": {"float32": "model.onnx"}})
     with pytest.raises(BundleError, match="has no int8 network, only float32"):
         Detector(save_bundle(tmp_path, card))
+
+
+def test_windows_of_a_classifier(tiny_bundle_folder, tmp_path):
+    folder = shutil.copytree(tiny_bundle_folder, tmp_path / "patches")
+    save_bundle(folder, load_bundle(folder).card.model_copy(update={"patch_px": 32}))
+    scene = rings()
+    found = Detector(folder, windows=True).examine(scene)
+    assert found.scan.stride == 8
+    assert found.scan.logits.tolist() == scan_windows(scene, load_bundle(folder)).logits.tolist()
+    assert Detector(folder).examine(scene).scan.stride == 4
+    with pytest.raises(ConfigError, match=r"tiny .* has no patch size; scan without windows"):
+        Detector(tiny_bundle_folder, windows=True)
+
+
+def test_the_card_chooses_the_arithmetic(tiny_bundle_folder, tmp_path):
+    folder = shutil.copytree(tiny_bundle_folder, tmp_path / "float")
+    update = {"files": {"float32": "model.onnx"}, "default_precision": "float32"}
+    save_bundle(folder, load_bundle(folder).card.model_copy(update=update))
+    assert Detector(folder).bundle.precision == "float32"
+    with pytest.raises(BundleError, match="has no int8 network, only float32"):
+        Detector(folder, precision="int8")
 
 
 def test_a_scene_that_breaks_the_schema_is_refused(detector):

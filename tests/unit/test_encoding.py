@@ -1,9 +1,11 @@
 """Phase to network input."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 
-from fringewatch.encoding import Encoding
+from fringewatch.encoding import Encoding, EncodingKind
 
 PHASE = np.array([[0.0, np.pi / 2], [np.pi, np.nan]], np.float32)
 
@@ -26,7 +28,7 @@ def test_the_studys_greys():
     np.testing.assert_allclose(Encoding(kind="zero-centred")(ends)[2], [[-125, 0, 125]], atol=1e-3)
 
 
-@pytest.mark.parametrize("kind", ["cos-sin-valid", "grey", "zero-centred"])
+@pytest.mark.parametrize("kind", get_args(EncodingKind))
 def test_no_data_never_reaches_the_network_as_nan(kind):
     assert np.isfinite(Encoding(kind=kind)(PHASE)).all()
 
@@ -35,3 +37,46 @@ def test_batches_are_encoded_like_single_scenes():
     rng = np.random.default_rng(0)
     batch = rng.uniform(-3, 3, (4, 8, 8)).astype(np.float32)
     np.testing.assert_array_equal(Encoding()(batch)[2], Encoding()(batch[2]))
+
+
+# By hand from the published formulas, for grey 0, 127.5 and 255; the test below asks Keras itself.
+IMAGENET = {
+    "imagenet-caffe": [[-103.939, 23.561, 151.061], [-116.779, 10.721, 138.221], [-123.68, 3.82, 131.32]],
+    "imagenet-tf": [[-1, 0, 1]] * 3,
+    "imagenet-torch": [
+        [-0.485 / 0.229, 0.015 / 0.229, 0.515 / 0.229],
+        [-0.456 / 0.224, 0.044 / 0.224, 0.544 / 0.224],
+        [-0.406 / 0.225, 0.094 / 0.225, 0.594 / 0.225],
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", IMAGENET)
+def test_imagenet_preprocessing_by_hand(kind):
+    ends = np.array([[-np.pi, 0, np.pi]], np.float32)
+    np.testing.assert_allclose(Encoding(kind=kind)(ends)[:, 0], IMAGENET[kind], atol=2e-5)
+
+
+@pytest.mark.parametrize("kind", ["grey", *IMAGENET])
+def test_no_data_is_the_grey_of_zero_phase(kind):
+    zero, missing = (Encoding(kind=kind)(np.full((2, 2), value, np.float32)) for value in (0.0, np.nan))
+    np.testing.assert_array_equal(missing, zero)
+
+
+@pytest.mark.train
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
+def test_imagenet_preprocessing_is_that_of_keras(monkeypatch, tmp_path):
+    pytest.importorskip("torch")
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    applications = pytest.importorskip("keras").applications
+    modules = {"imagenet-caffe": "resnet50", "imagenet-tf": "inception_v3", "imagenet-torch": "densenet"}
+    phase = np.random.default_rng(0).uniform(-np.pi, np.pi, (2, 9, 7)).astype(np.float32)
+    grey = Encoding(kind="grey")(phase)
+    for kind, module in modules.items():
+        expected = getattr(applications, module).preprocess_input(grey.copy(), data_format="channels_first")
+        np.testing.assert_allclose(Encoding(kind=kind)(phase), expected, atol=1e-4)
+    assert np.array_equal(
+        applications.vgg16.preprocess_input(grey.copy(), data_format="channels_first"),
+        applications.resnet50.preprocess_input(grey.copy(), data_format="channels_first"),
+    )

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from fringewatch.errors import BundleError, ProductError
-from fringewatch.models import load_bundle
-from fringewatch.scan import Scan, scan, scene_logit, upsample_logits
+from fringewatch.errors import BundleError, ConfigError, ProductError
+from fringewatch.models import Calibration, load_bundle
+from fringewatch.scan import Scan, scan, scan_windows, scene_logit, upsample_logits
 
 
 @pytest.fixture(scope="module")
@@ -144,3 +144,95 @@ def test_upsampling_does_not_depend_on_the_window():
     full = result.logits_window(slice(0, 35), slice(0, 43))
     window = result.logits_window(slice(13, 30), slice(7, 41))
     np.testing.assert_array_equal(window, full[13:30, 7:41])
+
+
+PATCH = 32
+CENTRE = PATCH // 8
+
+
+@pytest.fixture
+def classifier(bundle, monkeypatch):
+    """The tiny network as a classifier of 32-pixel patches: its score is that of the map pixel in the middle."""
+    update = {"patch_px": PATCH, "calibration": Calibration(slope=0.5, offset=0.25)}
+    monkeypatch.setattr(bundle, "card", bundle.card.model_copy(update=update))
+    return bundle
+
+
+def probability(bundle, window):
+    map_logits, _ = bundle.logits(bundle.card.encoding(window)[None])
+    return float(bundle.card.calibration(map_logits[0, 0, CENTRE, CENTRE]))
+
+
+def test_one_patch_has_the_score_of_its_window(classifier):
+    phase = noisy_phase((PATCH, PATCH), gap=False)
+    result = scan_windows(phase, classifier)
+    assert result.stride == 8
+    assert result.logits.shape == (4, 4)
+    merged = classifier.card.calibration(result.logits)
+    np.testing.assert_allclose(merged, probability(classifier, phase.values), atol=1e-5)
+
+
+@pytest.mark.parametrize(("shape", "step"), [((96, 70), 8), ((61, 90), 12), ((40, 200), 32), ((20, 45), 8)])
+def test_windows_are_merged_by_their_definition(classifier, shape, step):
+    """Against loops over windows and map pixels, written from the docstring."""
+    phase = noisy_phase(shape)
+    result = scan_windows(phase, classifier, step_px=step)
+    padded = np.full([max(size, PATCH) for size in shape], np.nan, np.float32)
+    padded[: shape[0], : shape[1]] = phase.values
+    starts = [sorted({*range(0, size - PATCH, step), size - PATCH}) for size in padded.shape]
+    scores = {}
+    for row in starts[0]:
+        for column in starts[1]:
+            window = padded[row : row + PATCH, column : column + PATCH]
+            if np.isfinite(window).any():
+                scores[row, column] = probability(classifier, window)
+    expected = np.zeros(result.logits.shape)
+    for i, j in np.ndindex(expected.shape):
+        y, x = (min((k + 0.5) * step, size - 0.5) for k, size in zip((i, j), shape, strict=True))
+        total = weights = 0.0
+        for (row, column), score in scores.items():
+            dy, dx = y - row - PATCH / 2, x - column - PATCH / 2
+            if max(abs(dy), abs(dx)) <= PATCH / 2:
+                weight = np.exp(-(dy**2 + dx**2) / (2 * (PATCH / 4) ** 2))
+                total, weights = total + weight * score, weights + weight
+        expected[i, j] = total / weights if weights else np.nan
+        block = phase.values[i * step : (i + 1) * step, j * step : (j + 1) * step]
+        assert result.valid[i, j] == np.isfinite(block).any()
+    assert np.isfinite(expected[result.valid]).all()
+    found = classifier.card.calibration(result.logits)
+    np.testing.assert_allclose(found[result.valid], expected[result.valid], atol=1e-5)
+    assert np.isfinite(result.logits).all()
+
+
+def test_windows_find_the_fringes(classifier):
+    result = scan_windows(noisy_phase((200, 200), gap=False), classifier)
+    rows, columns = result.logits.shape
+    assert (rows, columns) == (25, 25)
+    assert result.logits[66 // 8, 70 // 8] > result.logits[-2, 1] + 1
+
+
+def test_a_scene_without_data_has_no_windows(classifier):
+    result = scan_windows(xr.DataArray(np.full((50, 60), np.nan, np.float32), dims=("y", "x")), classifier)
+    assert not result.valid.any()
+    assert result.scene_logit == -np.inf
+
+
+def test_windows_are_for_classifiers(bundle):
+    with pytest.raises(ConfigError, match=r"windows: tiny \(tiny\) maps whole scenes and has no patch size"):
+        scan_windows(noisy_phase((64, 64)), bundle)
+
+
+@pytest.mark.parametrize("step", [0, 33])
+def test_steps_that_leave_gaps_or_nothing(classifier, step):
+    with pytest.raises(ConfigError, match=f"step_px = {step}: expected 1 to 32, the patch size of tiny"):
+        scan_windows(noisy_phase((64, 64)), classifier, step_px=step)
+
+
+def test_a_scene_smaller_than_a_patch_is_padded_to_one(bundle, monkeypatch):
+    sizes = []
+    monkeypatch.setattr(bundle, "card", bundle.card.model_copy(update={"patch_px": 75}))
+    run = bundle.logits
+    monkeypatch.setattr(bundle, "logits", lambda inputs: (sizes.append(inputs.shape[2:]), run(inputs))[1])
+    result = scan(noisy_phase((40, 100), gap=False), bundle)
+    assert sizes == [(80, 112)]
+    assert result.logits.shape == (10, 25)

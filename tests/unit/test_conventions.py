@@ -17,6 +17,15 @@ def test_half_a_wavelength_towards_the_satellite_is_one_fringe_of_negative_phase
     assert los_to_phase(uplift)[0] == pytest.approx(-2 * np.pi)
 
 
+def test_fringe_radian_and_steepest_motion_have_their_published_sizes():
+    assert 100 * SENTINEL1_WAVELENGTH_M == pytest.approx(5.5465763, abs=1e-7)
+    fringe_m, radian_m, steepest_m = -phase_to_los(np.array([2 * np.pi, 1.0, np.pi]))
+    assert 100 * fringe_m == pytest.approx(2.773, abs=5e-4)
+    assert 100 * radian_m == pytest.approx(0.4414, abs=5e-5)
+    # Half a cycle per pixel is the most that wrapping leaves unambiguous.
+    assert 100 * steepest_m == pytest.approx(1.39, abs=5e-3)
+
+
 def test_conversion_goes_there_and_back():
     phase = np.linspace(-50, 50, 101)
     np.testing.assert_allclose(los_to_phase(phase_to_los(phase)), phase, rtol=1e-14)

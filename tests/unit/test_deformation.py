@@ -98,6 +98,16 @@ def test_topography_of_a_crack_is_that_of_a_deeper_one():
     np.testing.assert_allclose(found, exact, atol=2e-3 * np.abs(exact).max())
 
 
+def test_uplift_nears_the_satellite_most_on_the_side_that_faces_it():
+    """Ground west of an inflating source moves west, towards an ascending satellite, which stands in the west."""
+    for heading, side in ((347.0, -1), (193.0, 1)):
+        los = evaluate(POINT, PLACE, look_vector(heading, 39.0))
+        _, col = np.unravel_index(los.argmax(), los.shape)
+        assert np.sign(col - PLACE.col) == side
+        assert los.max() > 0
+        assert los_to_phase(los).min() < -np.pi
+
+
 def test_upper_edge_of_a_rectangle_lies_where_its_trace_is():
     source = tabular(0.0, 60.0)
     strike, dip = np.radians(35), np.radians(60)

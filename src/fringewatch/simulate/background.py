@@ -8,10 +8,14 @@ import numpy as np
 
 from fringewatch.conventions import los_to_phase
 from fringewatch.physics import atmosphere, coherence, terrain
+from fringewatch.simulate.cover import draw_cover, is_barren
+from fringewatch.simulate.distributions import log_uniform
+from fringewatch.simulate.styles import draw_missing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fringewatch.physics.geometry import LookVector
     from fringewatch.simulate.site import Plot
     from fringewatch.simulate.spec import SceneSpec
 
@@ -32,17 +36,20 @@ class Background(NamedTuple):
     parameters: dict[str, float | int | str]
 
 
-def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    """Draw from a log-uniform distribution."""
-    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
-
-
 def draw_background(
-    rng: np.random.Generator, spec: SceneSpec, pixel_m: float, *, site: Plot | None = None
+    rng: np.random.Generator,
+    spec: SceneSpec,
+    pixel_m: float,
+    *,
+    site: Plot | None = None,
+    style: str = "raw",
+    look: LookVector | None = None,
 ) -> Background:
     """Draw terrain, atmosphere, ramp and coherence of one scene.
 
-    A `site` brings its own terrain and water, and the spectra of its turbulence where they were measured.
+    A `site` brings its own terrain and water, and the spectra of its turbulence where they were measured. The `style`
+    chooses the model of coherence: the ranges of `spec` for ``"raw"``, :func:`draw_cover` for the providers'. `look`
+    is the unit vector from the ground to the satellite, which decides on layover.
     """
     shape = (spec.height_px, spec.width_px)
     extent_m = max(shape) * pixel_m
@@ -59,6 +66,7 @@ def draw_background(
     turbulence_m = log_uniform(rng, *spec.turbulence_m) * scale ** (5 / 6)
     smooth = rng.random() < spec.smooth_turbulence_share
     power_law = atmosphere.SMOOTH if smooth else atmosphere.THREE_REGIMES
+    exponential = rng.random() < spec.exponential_turbulence_share
     if site is not None and site.spectra:
         spectrum = site.spectra[int(rng.integers(len(site.spectra)))]
         los_m = atmosphere.turbulence_from_spectrum(shape, pixel_m, rng, spectrum)
@@ -69,6 +77,8 @@ def draw_background(
             pixel_m,
             rng,
             std_m=turbulence_m,
+            spectrum="exponential" if exponential else "three-regime",
+            correlation_m=log_uniform(rng, 2e3, 30e3) if exponential else 8e3,
             power_law=power_law,
             anisotropy=float(rng.uniform(1.0, 2.0)),
             azimuth_deg=float(rng.uniform(0, 180)),
@@ -77,19 +87,35 @@ def draw_background(
     if rng.random() < spec.stratified_tail:
         coefficient *= 3
     scale_height_m = float(rng.uniform(1500, 3000)) if rng.random() < 0.5 else None
-    los_m = los_m + atmosphere.stratified_delay(height, coefficient_m_per_m=coefficient, scale_height_m=scale_height_m)
-    phase = los_to_phase(los_m.astype(np.float32), spec.wavelength_m)
-    ramp_fringes = float(rng.uniform(*spec.ramp_fringes)) * float(rng.random() < 0.6)
-    direction = float(rng.uniform(0, 2 * np.pi))
-    rows = np.linspace(-0.5, 0.5, shape[0], dtype=np.float32)[:, None]
-    cols = np.linspace(-0.5, 0.5, shape[1], dtype=np.float32)[None, :]
-    slope = 2 * np.pi * ramp_fringes
-    phase += np.float32(slope * np.cos(direction)) * rows + np.float32(slope * np.sin(direction)) * cols
+    los_m += atmosphere.stratified_delay(height, coefficient_m_per_m=coefficient, scale_height_m=scale_height_m)
+    ionosphere = rng.random() < spec.ionosphere_share
+    if ionosphere:
+        wave_m = log_uniform(rng, 10e3, 60e3)
+        los_m += atmosphere.ionosphere(shape, pixel_m, rng, std_m=log_uniform(rng, 3e-3, 2e-2), wavelength_m=wave_m)
+    phase = los_to_phase(los_m.astype(np.float32, copy=False), spec.wavelength_m)
 
-    mean = float(rng.uniform(*spec.coherence))
-    # Steep ground decorrelates where it is rough or wooded, not where it is bare.
-    slope_deg = terrain.slope_deg(height, pixel_m) if rng.random() < 0.5 else None
-    field = coherence.coherence_field(shape, pixel_m, rng, mean=mean, slope_deg=slope_deg)
+    if style == "raw":
+        mean = float(rng.uniform(*spec.coherence))
+        # Steep ground decorrelates where it is rough or wooded, not where it is bare.
+        slope_deg = terrain.slope_deg(height, pixel_m) if rng.random() < 0.5 else None
+        field = coherence.coherence_field(shape, pixel_m, rng, mean=mean, slope_deg=slope_deg)
+        parameters: dict[str, float | int | str] = {"mean_coherence": mean}
+        barren = mean > 0.5
+    else:
+        cover = draw_cover(rng, height, pixel_m, look)
+        field, parameters = cover
+        barren = is_barren(cover)
+
+    ramp_fringes = float(rng.uniform(*spec.ramp_fringes)) * float(rng.random() < spec.ramp_share)
+    if rng.random() < spec.steep_ramp_share:
+        ramp_fringes = float(rng.uniform(*spec.steep_ramp_fringes))
+    phase += _ramp(rng, shape, ramp_fringes)
+    # Fringes that follow the terrain are seen where old pairs are still coherent: rarely elsewhere.
+    ambiguity_m = np.inf
+    if rng.random() < spec.topographic_residual_share * (1.0 if barren else 1 / 3):
+        ambiguity_m = log_uniform(rng, *spec.ambiguity_m)
+        phase += np.float32(2 * np.pi / ambiguity_m) * height
+
     water = rng.random() < spec.water_share
     if site is not None:
         # Its water is known; where there is none, none is invented.
@@ -106,13 +132,23 @@ def draw_background(
         {
             "relief_m": relief_m,
             "turbulence_std_m": turbulence_m,
-            "smooth_turbulence": int(smooth),
+            "turbulence": "exponential" if exponential else "smooth" if smooth else "three-regime",
             "stratified_m_per_km": coefficient * 1000,
             "ramp_fringes": ramp_fringes,
-            "mean_coherence": mean,
+            "topographic_fringes": relief_m / ambiguity_m,
+            "ionosphere": int(ionosphere),
             "water": int(water),
-        },
+        }
+        | parameters,
     )
+
+
+def _ramp(rng: np.random.Generator, shape: tuple[int, int], fringes: float) -> NDArray[np.float32]:
+    direction = float(rng.uniform(0, 2 * np.pi))
+    slope = 2 * np.pi * fringes
+    rows = np.linspace(-0.5, 0.5, shape[0], dtype=np.float32)[:, np.newaxis]
+    cols = np.linspace(-0.5, 0.5, shape[1], dtype=np.float32)
+    return np.asarray(np.float32(slope * np.cos(direction)) * rows + np.float32(slope * np.sin(direction)) * cols)
 
 
 def _draw_terrain(
@@ -134,33 +170,3 @@ def _draw_terrain(
             crater_radius_m=radius_m * float(rng.uniform(0.0, 0.25)),
         )
     return height
-
-
-def draw_missing(rng: np.random.Generator, shape: tuple[int, int], share: float) -> NDArray[np.bool_]:
-    """Draw a mask of missing data as providers leave it: slanted frame edges, burst gaps, holes of low coherence.
-
-    Returns
-    -------
-    numpy.ndarray
-        (H, W) bool, True = missing; never more than two thirds of the scene.
-    """
-    missing = np.zeros(shape, bool)
-    if rng.random() >= share:
-        return missing
-    rows = np.arange(shape[0])[:, None]
-    cols = np.arange(shape[1])[None, :]
-    style = rng.random()
-    if style < 0.6:
-        # A frame's edge is nearly straight, tilted 8 to 15 degrees from the grid, on any side.
-        angle = np.radians(rng.uniform(-20, 20) + 90 * rng.integers(4))
-        offset = rng.uniform(-0.1, 0.5) * max(shape)
-        side = (rows - shape[0] / 2) * np.cos(angle) + (cols - shape[1] / 2) * np.sin(angle)
-        missing |= side > offset
-    if style > 0.5:
-        for _ in range(int(rng.integers(1, 4))):
-            angle = np.radians(rng.uniform(-20, 20) + 90 * rng.integers(2))
-            offset = rng.uniform(-0.5, 0.5) * max(shape)
-            width = rng.uniform(1, 8)
-            side = (rows - shape[0] / 2) * np.cos(angle) + (cols - shape[1] / 2) * np.sin(angle) - offset
-            missing |= np.abs(side) < width
-    return missing if missing.mean() < 0.66 else np.zeros(shape, bool)

@@ -14,13 +14,13 @@ from fringewatch.physics.coherence import (
     gradient_coherence,
     local_coherence,
     multilook_phase_noise,
-    multilook_phasor,
     phasor,
 )
-from fringewatch.physics.filtering import goldstein
-from fringewatch.simulate.background import draw_background, draw_missing, log_uniform
+from fringewatch.simulate.background import draw_background
 from fringewatch.simulate.deformation import draw_deformation
 from fringewatch.simulate.difficulty import signal_to_noise, snr_stratum
+from fringewatch.simulate.distributions import log_uniform
+from fringewatch.simulate.styles import Processing, draw_missing, draw_processing, observe
 from fringewatch.simulate.visibility import visibility, visible_mask
 
 if TYPE_CHECKING:
@@ -137,8 +137,10 @@ class _Ground(NamedTuple):
     """None on real phase of unknown terrain."""
     background_rad: NDArray[np.float32]
     """Simulated background, or real phase with NaN where there is no data."""
-    coherence: NDArray[np.float32] | None
-    """Of the simulated background; None on real phase, which has its noise already."""
+    coherence: NDArray[np.float32]
+    """Of the simulated background, or local coherence of real phase."""
+    processing: Processing | None
+    """Of the simulated background; None on real phase, which was processed."""
     parameters: dict[str, float | int | str]
 
 
@@ -161,6 +163,7 @@ def _draw_ground(
     shape = (spec.height_px, spec.width_px)
     plot = None if site is None else site.draw(rng, shape, spec.incidence_deg)
     if plot is not None:
+        small = plot.pixel_m < spec.pixel_size_m[0]
         pixel_m, look, heading, incidence = plot.pixel_m, plot.look, plot.heading_deg, plot.incidence_deg
     else:
         small = kind == "mining" or (kind == "quiet" and rng.random() < spec.quiet_mining_share)
@@ -180,16 +183,18 @@ def _draw_ground(
     if site is not None and plot is not None:
         parameters |= {"site": site.name, "site_row": plot.row, "site_col": plot.col}
 
-    coherence = None
+    processing = None
     height = None if plot is None else plot.height_m
     if noise is not None and rng.random() < spec.real_noise_share:
         background_rad, parameters["noise"] = noise.draw(rng, shape)
+        coherence = local_coherence(background_rad)
     else:
-        background = draw_background(rng, spec, pixel_m, site=plot)
+        processing = draw_processing(rng, spec, fine=small)
+        background = draw_background(rng, spec, pixel_m, site=plot, style=processing.style, look=look)
         background_rad, coherence, height = background.phase_rad, background.coherence, background.height_m
         parameters |= background.parameters
 
-    return _Ground(pixel_m, look, height, background_rad, coherence, parameters)
+    return _Ground(pixel_m, look, height, background_rad, coherence, processing, parameters)
 
 
 def _draw_motion(rng: np.random.Generator, spec: SceneSpec, kind: Kind, ground: _Ground) -> _Motion:
@@ -203,9 +208,9 @@ def _draw_motion(rng: np.random.Generator, spec: SceneSpec, kind: Kind, ground: 
     else:
         pixel_phase, kept = np.angle(multilooked), np.abs(multilooked)
     snr = signal_to_noise(
-        los_m, ground.background_rad, wavelength_m=spec.wavelength_m, wrapped=ground.coherence is None
+        los_m, ground.background_rad, wavelength_m=spec.wavelength_m, wrapped=ground.processing is None
     )
-    seen = visibility(phase, ground.background_rad, kept)
+    seen = visibility(phase, ground.background_rad, ground.coherence * kept)
     parameters = parameters | {"visibility": seen, "snr": snr, "snr_stratum": snr_stratum(snr)}
     return _Motion(los_m, phase, pixel_phase, kept, parameters)
 
@@ -218,23 +223,19 @@ def _observe(rng: np.random.Generator, spec: SceneSpec, kind: Kind, ground: _Gro
     if motion is not None:
         parameters |= motion.parameters
         total = total + motion.pixel_phase_rad
-    if ground.coherence is None:
-        coherence = local_coherence(ground.background_rad)
+    coherence = ground.coherence
+    if ground.processing is None:
         phase = total if motion is None else _on_real_noise(rng, total, motion.kept)
     else:
-        coherence = ground.coherence if motion is None else ground.coherence * motion.kept
+        if motion is not None:
+            coherence = coherence * motion.kept
         coherence = np.minimum(coherence, np.float32(0.999))
-        looks = log_uniform(rng, *spec.looks)
-        parameters["looks"] = looks
+        parameters |= ground.processing.parameters()
         # No phase is absolute: the zero lies anywhere.
         z = phasor(total + np.float32(rng.uniform(-np.pi, np.pi)))
-        z *= multilook_phasor(coherence, looks, rng)
-        if rng.random() < spec.goldstein_share:
-            alpha = float(rng.uniform(*spec.goldstein_alpha))
-            parameters["goldstein_alpha"] = alpha
-            z = goldstein(z, alpha)
-        phase = np.angle(z)
-        phase[draw_missing(rng, shape, spec.nodata_share)] = np.nan
+        phase = observe(rng, z, coherence, ground.processing)
+        style = ground.processing.style
+        phase[draw_missing(rng, shape, spec.nodata_share, style=style, coherence=coherence)] = np.nan
     if motion is None:
         los_m, mask = np.zeros(shape, np.float32), np.zeros(shape, bool)
     else:

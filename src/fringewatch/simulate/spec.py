@@ -20,10 +20,11 @@ from fringewatch.simulate.ranges import (
     SillRanges,
 )
 
-__all__ = ["PRESETS", "Kind", "MagmaticSource", "PresetName", "Range", "SceneSpec", "preset"]
+__all__ = ["PRESETS", "Kind", "MagmaticSource", "PresetName", "Range", "SceneSpec", "StyleName", "preset"]
 
 Kind = Literal["volcano", "earthquake", "mining", "quiet"]
 MagmaticSource = Literal["mogi", "penny-crack", "dyke", "sill"]
+StyleName = Literal["licsar", "hyp3", "raw"]
 PresetName = Literal["volcano", "mining", "earthquake", "quiet", "mixed"]
 
 
@@ -87,6 +88,12 @@ class SceneSpec(Config):
         description="Share of scenes with smooth turbulence (2-D slope -11/3 at long wavelengths); the others have "
         "Hanssen's three regimes.",
     )
+    exponential_turbulence_share: float = Field(
+        0.15,
+        ge=0,
+        le=1,
+        description="Share of scenes whose turbulence has an exponential covariance instead, of length 2 to 30 km.",
+    )
     stratified_std_m_per_km: float = Field(
         0.014, ge=0, description="Standard deviation of the stratified delay coefficient (m LOS per km of height)."
     )
@@ -94,13 +101,39 @@ class SceneSpec(Config):
         0.15, ge=0, le=1, description="Share of scenes whose stratified coefficient is three times as wide."
     )
     ramp_fringes: Range = Field((0.0, 3.0), description="Orbital or ionospheric ramp across the scene (fringes).")
+    ramp_share: float = Field(0.3, ge=0, le=1, description="Share of scenes with such a ramp.")
+    steep_ramp_fringes: Range = Field(
+        (3.0, 25.0), description="Ramp of scenes whose orbits or grids are wrong (fringes)."
+    )
+    steep_ramp_share: float = Field(0.02, ge=0, le=1, description="Share of scenes with such a steep ramp.")
+    ionosphere_share: float = Field(
+        0.05, ge=0, le=1, description="Share of scenes with ionosphere-like waves of 10 to 60 km."
+    )
+    topographic_residual_share: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        description="Share of coherent scenes with fringes along the terrain that processing left; a third of it in "
+        "the others.",
+    )
+    ambiguity_m: PositiveRange = Field(
+        (20.0, 1000.0), description="Height per fringe of such a residual, log-uniform (m)."
+    )
 
-    coherence: Range = Field((0.15, 0.98), description="Mean coherence of the scene.")
-    looks: Range = Field((4.0, 60.0), description="Effective number of looks, log-uniform.")
+    styles: dict[StyleName, float] = Field(
+        {"licsar": 0.5, "hyp3": 0.2, "raw": 0.3},
+        description="Weight of each product style. licsar and hyp3 draw coherence, looks, filter and resampling as "
+        "these providers' scenes show them; raw draws them from the ranges below. Scenes at mining pixel sizes are "
+        "not in style licsar, unless it is the only one.",
+    )
+    coherence: Range = Field((0.15, 0.98), description="Mean coherence of the scene; style raw.")
+    looks: Range = Field((4.0, 60.0), description="Effective number of looks, log-uniform; style raw.")
     water_share: float = Field(0.2, ge=0, le=1, description="Share of scenes with water.")
-    goldstein_share: float = Field(0.6, ge=0, le=1, description="Share of scenes with a Goldstein filter.")
-    goldstein_alpha: Range = Field((0.3, 0.65), description="Exponent of the Goldstein filter.")
-    nodata_share: float = Field(0.3, ge=0, le=1, description="Share of scenes with missing data.")
+    goldstein_share: float = Field(0.6, ge=0, le=1, description="Share of scenes with a Goldstein filter; style raw.")
+    goldstein_alpha: Range = Field((0.3, 0.65), description="Exponent of the Goldstein filter; style raw.")
+    nodata_share: float = Field(
+        0.3, ge=0, le=1, description="Share of scenes with missing data; a quarter of it in style licsar."
+    )
     real_noise_share: float = Field(
         0.5, ge=0, le=1, description="Share of scenes on real quiet phase, where a folder of it is given."
     )

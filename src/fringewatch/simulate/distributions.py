@@ -1,0 +1,26 @@
+"""Distributions that several parts of a scene are drawn from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_Name = TypeVar("_Name", bound=str)
+
+__all__ = ["log_uniform", "weighted_choice"]
+
+
+def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    """Draw from a log-uniform distribution."""
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+
+def weighted_choice(rng: np.random.Generator, weights: Mapping[_Name, float]) -> _Name:
+    """Draw a key in proportion to its weight."""
+    names = list(weights)
+    shares = np.array([weights[name] for name in names], float)
+    return names[int(rng.choice(len(names), p=shares / shares.sum()))]

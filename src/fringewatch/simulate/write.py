@@ -192,6 +192,7 @@ class ManifestWriter:
         self.kept: dict[int, str] = {}
         """Scenes in it on opening: index to label, for those whose files all exist."""
         self._known: set[int] = set()
+        self._lost: set[int] = set()
         self._mend()
         try:
             self._handle: BinaryIO = path.open("ab")
@@ -240,6 +241,7 @@ class ManifestWriter:
             return
         try:
             size, torn = self._read()
+            self.kept = {index: label for index, label in self.kept.items() if index not in self._lost}
             if torn:
                 with self.path.open("r+b") as handle:
                     handle.truncate(size)
@@ -250,31 +252,31 @@ class ManifestWriter:
         """Return where the last whole scene ends, and whether something torn follows it."""
         position = start_of_scene = 0
         last = -1
-        missing: set[int] = set()
         with self.path.open("rb") as handle:
-            for number, line in enumerate(handle):
+            header = handle.readline().decode()
+            if ",".join(COLUMNS).startswith(header):
+                # Stopped before its first line was whole.
+                return 0, True
+            self._check_header(next(csv.reader([header])))
+            position = start_of_scene = handle.tell()
+            for line in handle:
                 if not line.endswith(b"\n"):
+                    # The torn row may be of the scene before it, if that is a series.
                     self._known.discard(last)
                     self.kept.pop(last, None)
                     return start_of_scene, True
-                fields = next(csv.reader([line.decode()]), [])
-                if number == 0:
-                    self._check_header(fields)
-                    position = start_of_scene = len(line)
-                    continue
-                row = dict(zip(COLUMNS, fields, strict=True))
+                row = dict(zip(COLUMNS, next(csv.reader([line.decode()])), strict=True))
                 index = int(row["index"])
                 if index != last:
                     start_of_scene = position
+                    self.kept[index] = row["label"]
+                elif row["label"] == "deformation":
+                    self.kept[index] = row["label"]
                 position += len(line)
                 last = index
                 self._known.add(index)
                 if not (self.path.parent / row["file"]).is_file():
-                    missing.add(index)
-                if self.kept.get(index) != "deformation":
-                    self.kept[index] = row["label"]
-        for index in missing:
-            del self.kept[index]
+                    self._lost.add(index)
         return position, False
 
     def _check_header(self, fields: list[str]) -> None:

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Profile", "advancing_strip", "mined_strip", "tabulate"]
 
-# Nodes per radius of influence: cubics between them are exact to 1e-9 of the largest subsidence, their slopes to 1e-6
+# Nodes per radius of influence: cubics between them are exact to 1e-8 of the largest subsidence, their slopes to 1e-6
 # of the steepest one.
-_NODES_PER_RADIUS = 128
+_NODES_PER_RADIUS = 64
 # Radii from the panel at which exp(-pi d^2 / r^2) is 1e-22.
 _REACH_RADII = 4.0
 

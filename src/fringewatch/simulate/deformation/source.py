@@ -89,13 +89,13 @@ class Placed(NamedTuple):
     col: float
     pixel_m: float
 
-    def east_m(self, col: Array) -> Array:
+    def east_m(self, col: Array | NDArray[np.intp]) -> Array:
         """Distance east of the source."""
-        return (col - self.col) * self.pixel_m
+        return np.asarray((col - self.col) * self.pixel_m, np.float64)
 
-    def north_m(self, row: Array) -> Array:
+    def north_m(self, row: Array | NDArray[np.intp]) -> Array:
         """Distance north of the source; rows run south."""
-        return (self.row - row) * self.pixel_m
+        return np.asarray((self.row - row) * self.pixel_m, np.float64)
 
 
 def probe(source: Source, place: Placed, look: LookVector, *, height_m: float = 0.0) -> float:
@@ -131,12 +131,27 @@ def evaluate(
     if step >= 2 or source.trace is None:
         return _splined(source, place, look, max(step, 1), height_m)
     los = _splined(source, place, look, _SHALLOW_STEP, height_m)
-    east, north = place.east_m(nodes(place.shape[1], 1)[None, :]), place.north_m(nodes(place.shape[0], 1)[:, None])
-    rows, cols = np.nonzero(source.trace.distance(east, north) < _SHALLOW_MARGIN * _SHALLOW_STEP * place.pixel_m)
+    rows, cols = _near(source.trace, place)
     if rows.size:
         above = 0.0 if height_m is None else height_m[rows, cols].astype(np.float64)
-        los[rows, cols] = project_to_los(source.field(east[0, cols], north[rows, 0], above), look)
+        los[rows, cols] = project_to_los(source.field(place.east_m(cols), place.north_m(rows), above), look)
     return los
+
+
+def _near(trace: Trace, place: Placed) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Find rows and columns of the pixels for which splines are too coarse."""
+    reach_m = _SHALLOW_MARGIN * _SHALLOW_STEP * place.pixel_m
+    strike = np.radians(trace.strike_deg)
+    # First the box around the edge, since most pixels lie outside.
+    half_rows = (0.5 * trace.length_m * abs(np.cos(strike)) + reach_m) / place.pixel_m
+    half_cols = (0.5 * trace.length_m * abs(np.sin(strike)) + reach_m) / place.pixel_m
+    row, col = place.row - trace.north_m / place.pixel_m, place.col + trace.east_m / place.pixel_m
+    first_row, last_row = (int(np.clip(row + side * half_rows, 0, place.shape[0])) for side in (-1, 1))
+    first_col, last_col = (int(np.clip(col + side * half_cols, 0, place.shape[1])) for side in (-1, 1))
+    east = place.east_m(np.arange(first_col, min(last_col + 1, place.shape[1]))[None, :])
+    north = place.north_m(np.arange(first_row, min(last_row + 1, place.shape[0]))[:, None])
+    rows, cols = np.nonzero(trace.distance(east, north) < reach_m)
+    return rows + first_row, cols + first_col
 
 
 def _splined(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,8 +76,9 @@ def write_patch(path: str | Path, phase_rad: NDArray[np.float32]) -> None:
     grey = np.rint((np.where(valid, phase_rad, np.float32(-np.pi)) + np.pi) * (255 / (2 * np.pi)))
     pixels = np.stack([np.clip(grey, 0, 255), np.where(valid, 255, 0)], axis=-1).astype(np.uint8)
     with atomic_path(path) as temporary:
-        # The default effort takes eight times as long, as long as simulating the patch, for 7 % smaller files.
-        Image.fromarray(pixels).save(temporary, format="PNG", compress_level=1)
+        # The default effort takes seven times as long, as long as simulating the patch, for 15 % smaller files; noise
+        # has no repetitions to look for.
+        Image.fromarray(pixels).save(temporary, format="PNG", compress_level=1, compress_type=zlib.Z_RLE)
 
 
 def _decode(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -1,23 +1,29 @@
-"""Draw docs/images/examples.png: the example scenes, what the default model says of them, and the truth.
+"""Draw the pictures of the documentation from the example scenes.
+
+docs/images/examples.png: what the default model says of them, and the truth. docs/images/prepare.png: the edges and
+windows that `fringewatch prepare` finds.
 
 python docs/make_images.py
 """
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
 import fringewatch as fw
+from fringewatch.prepare import PrepareConfig, run
 
 ROOT = Path(__file__).parents[1]
 ORDER = ("volcano", "mine", "earthquake", "quiet", "steep_cone")
 
 
-def main() -> None:
-    """Write the picture."""
+def draw_examples(target: Path) -> None:
+    """Draw detections."""
     detector = fw.Detector()
     figure = Figure(figsize=(15, 6.4), dpi=80, layout="constrained")
     axes = figure.subplots(2, len(ORDER))
@@ -45,9 +51,23 @@ def main() -> None:
             axis.set(xticks=[], yticks=[], xlim=extent[:2], ylim=extent[2:])
     axes[0, 0].set_ylabel("phase, detections in red", fontsize=12)
     axes[1, 0].set_ylabel("probability, truth in blue", fontsize=12)
-    target = Path(__file__).parent / "images" / "examples.png"
-    target.parent.mkdir(exist_ok=True)
     figure.savefig(target)
+
+
+def draw_windows(target: Path) -> None:
+    """Draw edges and windows."""
+    scene = ROOT / "examples" / "scenes" / "earthquake"
+    with tempfile.TemporaryDirectory() as folder:
+        run(PrepareConfig(inputs=(str(scene),), out=Path(folder), size_px=128, pictures=1))
+        shutil.copy(next(Path(folder, "pictures").iterdir()), target)
+
+
+def main() -> None:
+    """Draw all."""
+    folder = Path(__file__).parent / "images"
+    folder.mkdir(exist_ok=True)
+    draw_examples(folder / "examples.png")
+    draw_windows(folder / "prepare.png")
 
 
 if __name__ == "__main__":

@@ -187,6 +187,7 @@ def edge_sheet(
     """
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
+    from scipy.ndimage import binary_dilation
 
     height, width = phase.shape
     panel = 5.2
@@ -195,9 +196,10 @@ def edge_sheet(
     left.imshow(np.full((height, width, 3), 0.85))
     left.imshow(phase, cmap="twilight", vmin=-np.pi, vmax=np.pi, interpolation="nearest")
     paper = np.where(np.isfinite(phase)[..., None], 1.0, 0.85) * np.ones(3)
-    paper[edges] = (0.35, 0.6, 0.95)
-    paper[strong] = (0.0, 0.0, 0.0)
-    # Edges are one pixel wide: smoothing keeps them visible where the figure has fewer pixels than the scene.
+    # Edges are one pixel wide, and lost where the figure has fewer pixels than the scene: they are drawn wider there.
+    wide = np.ones((2 * (max(height, width) // 700) + 1,) * 2, bool)
+    paper[binary_dilation(edges, wide)] = (0.35, 0.6, 0.95)
+    paper[binary_dilation(strong, wide)] = (0.0, 0.0, 0.0)
     right.imshow(paper, interpolation="antialiased")
     colours = dict(zip(boxes, ("#e8102a", "#1668c7", "#8a8a8a", "#e89a10", "#b04fc4", "#c9c9c9"), strict=False))
     for axis in (left, right):

@@ -24,8 +24,8 @@ if not DOCS.is_dir():
 PAGES = sorted(DOCS.glob("*.md"))
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 # Commands that are run; the others (large, remote, or of training) are parsed and their settings checked.
-RUN = {"detect", "simulate", "evaluate", "models"}
-NOT_RUN = re.compile(r"https://|s3://|float32|mosaic|taal|quiet/ --default|--exclude|sinking")
+RUN = {"detect", "simulate", "prepare", "evaluate", "models"}
+NOT_RUN = re.compile(r"https://|s3://|float32|mosaic|taal|quiet/ --default|--exclude|sinking|--labels")
 
 
 def fenced(page, language):
@@ -183,6 +183,13 @@ def test_columns_of_the_summary_are_described():
     from fringewatch.report import SceneRow
 
     described = [row[0].strip("`") for row in table_rows(section("detect.md", "summary.csv"))]
+    assert described == [field.name for field in dataclasses.fields(SceneRow)]
+
+
+def test_columns_of_prepared_scenes_are_described():
+    from fringewatch.prepare.journal import SceneRow
+
+    described = [row[0].strip("`") for row in table_rows(section("prepare.md", "prepare.csv"))]
     assert described == [field.name for field in dataclasses.fields(SceneRow)]
 
 

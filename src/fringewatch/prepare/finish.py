@@ -135,10 +135,13 @@ def _warnings(
     if shared := sorted(site for site, splits in sites.items() if len(splits) > 1 and config.split_by == "site"):
         found.append(f"{len(shared)} sites are in several splits ({', '.join(shared[:3])}): validation flatters")
     if config.validation and not any(patch.split == "validation" for patch in patches):
-        found.append(
-            f"nothing is left for validation: all patches are of one place ({patches[0].site}); add scenes of another, "
-            "or take --split-by scene, which flatters validation"
-        )
+        if config.split_by == "site":
+            way = (
+                f"place ({patches[0].site}); add scenes of another, or take --split-by scene, which flatters validation"
+            )
+        else:
+            way = "scene; add another"
+        found.append(f"nothing is left for validation: all patches are of one {way}")
     else:
         for label in held:
             missing = {"train", "validation"} - {patch.split for patch in patches if patch.label == label}

@@ -144,10 +144,9 @@ class _Epochs(Callback):
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         assert isinstance(module, ClassifierModule)
         assert module.scores is not None
-        values = {name: float(value) for name, value in trainer.callback_metrics.items()}
         row = {
             "epoch": float(trainer.current_epoch),
-            **values,
+            **module.summary,
             "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
             "seconds": time.perf_counter() - self.started,
             "images_per_second": module.patches_per_epoch / (self.trained - self.started),

@@ -55,7 +55,7 @@ class Scores(NamedTuple):
 
 
 def deformation_logit(logits: Tensor, classes: int) -> Tensor:
-    """Return the log odds (N,) of any class but the first from (N, outputs) logits; those past `classes` are ignored."""
+    """Return the log odds (N,) of any class but the first from (N, outputs) logits; not those past `classes`."""
     return torch.logsumexp(logits[:, 1:classes], dim=1) - logits[:, 0]
 
 
@@ -130,7 +130,8 @@ class ClassifierModule(lightning.LightningModule):
         self.classes = classes
         self.validation_patches = validation_patches
         self.scores: Scores | None = None
-        """Of the newest epoch."""
+        self.summary: dict[str, float] = {}
+        """Losses and scores; like the scores of the newest epoch."""
         self._train, self._validation = train, validation
         self._order = functools.lru_cache(maxsize=1)(
             lambda epoch: epoch_batches(len(train), config.batch_size, seed=config.seed, epoch=epoch)
@@ -224,14 +225,13 @@ class ClassifierModule(lightning.LightningModule):
         self._said.clear()
         self.scores = Scores(np.nan_to_num(logit.astype(np.float64)), predicted, label)
         train, validation = self.train_sums.tolist(), self.validation_sums.tolist()
-        self.log_dict(
-            {
-                "train_loss": train[0] / train[2],
-                "train_accuracy": train[1] / train[2],
-                "val_loss": validation[0] / validation[2],
-                **self.scores.summary(),
-            }
-        )
+        self.summary = {
+            "train_loss": train[0] / train[2],
+            "train_accuracy": train[1] / train[2],
+            "val_loss": validation[0] / validation[2],
+            **self.scores.summary(),
+        }
+        self.log_dict(self.summary)
 
     def configure_optimizers(self) -> Any:
         """Keras' optimiser, its learning rate decaying with each step."""

@@ -122,7 +122,7 @@ def run(config: ClassifierConfig) -> ClassifierResult:
         write_text(out / _DATA, json.dumps(_describe_data(train, validation), indent=1) + "\n")
     write_text(out / SETTINGS, config.to_yaml())
     counts = count_parameters(network)
-    encoding = Encoding(kind=_encoding_kind(config))
+    encoding = Encoding(kind=encoding_kind(config))
     module = ClassifierModule(
         network,
         config,
@@ -161,7 +161,7 @@ def _build(config: ClassifierConfig, classes: int) -> Classifier:
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # torch's stub lacks the keyword alone
 
 
-def _encoding_kind(config: ClassifierConfig) -> EncodingKind:
+def encoding_kind(config: ClassifierConfig) -> EncodingKind:
     """Return the encoding that was asked for, else that of the weights to start from, else the study's."""
     if config.encoding is not None or config.weights is None:
         return config.encoding or "grey"

@@ -1,0 +1,495 @@
+"""Training the study's CNNs on labelled patches, with a network small enough for tests."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("lightning")
+
+from torch import nn
+
+from fringewatch import cli
+from fringewatch.encoding import Encoding
+from fringewatch.errors import BundleError, ConfigError, ProductError, TrainingError
+from fringewatch.networks import registry
+from fringewatch.networks.graph import INPUT, LayerGraph
+from fringewatch.networks.layers import BatchNorm2d, Conv2d
+from fringewatch.networks.registry import create
+from fringewatch.networks.weights import save_weights
+from fringewatch.patches import Patch, write_manifest, write_patch
+from fringewatch.training.classifier import ClassifierConfig, run
+from fringewatch.training.classifier import fit as fit_module
+from fringewatch.training.classifier.data import (
+    Batcher,
+    PatchArrays,
+    Phases,
+    decode_codes,
+    encode_codes,
+    epoch_batches,
+    read_arrays,
+    resample,
+)
+from fringewatch.training.classifier.module import ClassifierModule, class_weights
+from fringewatch.training.classifier.run import encoding_kind
+
+pytestmark = pytest.mark.train
+
+SIZE = 64
+
+
+class Tiny(LayerGraph):
+    """Stride 32, as all networks of the study, in three layers."""
+
+    title = "Tiny"
+    channels = 16
+
+    def __init__(self):
+        super().__init__()
+        x = self.add("conv1", Conv2d(3, 16, 3, stride=2, padding=1), INPUT)
+        x = self.add("bn1", BatchNorm2d(16), x)
+        x = self.add("relu1", nn.ReLU(inplace=True), x)
+        x = self.add("pool1", nn.MaxPool2d(4, 4), x)
+        x = self.add("conv2", Conv2d(16, 16, 4, stride=4), x)
+        self.add("relu2", nn.ReLU(inplace=True), x)
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    """Let the name resnet50 build the tiny network."""
+    monkeypatch.setitem(registry._BACKBONES, "resnet50", Tiny)
+
+
+def fringes(rng, *, deforming, size=SIZE):
+    ramp = 0.6 * np.arange(size) if deforming else np.zeros(size)
+    phase = np.angle(np.exp(1j * (ramp + rng.normal(0, 0.3, (size, size)) + rng.uniform(-3, 3))))
+    phase[:4] = np.nan
+    return phase.astype(np.float32)
+
+
+def write_set(root, *, count=64, size=SIZE, labels=("none", "deformation"), sites=8):
+    rng = np.random.default_rng(0)
+    patches = []
+    for number in range(count):
+        label = number % len(labels)
+        folder = root / labels[label]
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{number:03d}.png"
+        write_patch(path, fringes(rng, deforming=bool(label), size=size))
+        patches.append(Patch(path, label, site=f"site{number // 2 % sites}"))
+    return patches
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    root = tmp_path_factory.mktemp("patches")
+    write_manifest(root / "manifest.csv", write_set(root))
+    return root
+
+
+def settings(data, out, **changed):
+    options = {
+        "network": "resnet50",
+        "data": data,
+        "out": out,
+        "input_size_px": SIZE,
+        "dense_activation": "relu",
+        "encoding": "cos-sin-valid",
+        "epochs": 2,
+        "batch_size": 16,
+        "learning_rate": 0.01,
+        "norm_momentum": 0.5,
+        "precision": "32-true",
+        "accelerator": "cpu",
+        "workers": 1,
+        "export": False,
+    }
+    return ClassifierConfig.build(options | changed)
+
+
+def rows(path):
+    with path.open(newline="", encoding="utf-8") as handle:
+        return list(csv.DictReader(handle))
+
+
+def weights(out):
+    return torch.load(out / "weights.pt", weights_only=True)
+
+
+@pytest.fixture(scope="module")
+def finished(data, tmp_path_factory):
+    """Settings and result of a run with all its outputs; tests copy its folder before they change it."""
+    config = settings(data, tmp_path_factory.mktemp("finished") / "run", epochs=6, export=True, name="tiny")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(registry._BACKBONES, "resnet50", Tiny)
+        return config, run(config)
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    """Settings to resume a copy of the finished run."""
+    config, _ = finished
+    shutil.copytree(config.out, tmp_path / "copy")
+    return config.model_copy(update={"out": tmp_path / "copy", "resume": True})
+
+
+def test_a_run_learns_and_leaves_history_and_scores(finished):
+    config, result = finished
+    assert result.val_accuracy > 0.9
+    assert result.val_auroc > 0.95
+    assert (result.n_train, result.n_validation) == (48, 16)
+    assert result.images_per_second > 0
+    assert result.seconds_per_epoch > 0
+    assert result.counts.total == sum(each.numel() for each in weights(config.out).values() if each.ndim)
+    history = rows(result.history)
+    assert [row["epoch"] for row in history] == ["0", "1", "2", "3", "4", "5"]
+    assert {
+        "train_loss",
+        "val_loss",
+        "train_accuracy",
+        "val_accuracy",
+        "val_auroc",
+        "val_precision",
+        "val_recall",
+    } <= set(history[0])
+    # The learning rate of the next step: 3 steps in each of 6 epochs.
+    assert float(history[-1]["learning_rate"]) == pytest.approx(0.01 / (1 + 18e-6), rel=1e-9)
+    assert (config.out / "history.png").read_bytes().startswith(b"\x89PNG")
+    scores = rows(config.out / "validation.csv")
+    right = [row["label"] == row["predicted"] for row in scores]
+    assert np.mean(right) == pytest.approx(result.val_accuracy)
+    assert not (config.out / "checkpoints").exists()
+    stored = json.loads((config.out / "result.json").read_text())
+    assert stored["val_accuracy"] == result.val_accuracy
+    assert "accuracy" in result.describe()
+
+
+def test_the_bundle_detects_and_says_nothing_of_the_machine(finished):
+    import xarray as xr
+
+    from fringewatch.models import load_bundle
+    from fringewatch.scan import scan
+
+    config, result = finished
+    bundle = load_bundle(result.bundle)
+    assert bundle.card.patch_px == SIZE
+    assert bundle.card.encoding == Encoding(kind="cos-sin-valid")
+    assert bundle.card.training["sites"] == {"train": 6, "validation": 2}
+    assert str(config.out.parent) not in (result.bundle / "card.json").read_text()
+    rng = np.random.default_rng(5)
+    found = [
+        float(np.nanmax(scan(xr.DataArray(fringes(rng, deforming=each, size=128), dims=("y", "x")), bundle).logits))
+        for each in (True, False)
+    ]
+    assert found[0] > found[1]
+
+
+def test_the_command_line_runs_it(data, tmp_path, capsys):
+    code = cli.main(
+        [
+            *("train-cnn", "resnet50", "--data", str(data), "--out", str(tmp_path / "run")),
+            *("--input-size-px", str(SIZE), "--epochs", "1", "--accelerator", "cpu", "--no-export"),
+            *("--class-weights", "1", "2", "--freeze", "2"),
+        ]
+    )
+    captured = capsys.readouterr()
+    assert code == 0, captured.err
+    assert "accuracy:" in captured.out
+    assert "epoch 1/1" in captured.err
+    assert "class_weights:\n- 1.0\n- 2.0\n" in (tmp_path / "run" / "train.yaml").read_text()
+
+
+def test_interrupted_and_resumed_run_ends_like_an_uninterrupted_one(data, tmp_path, monkeypatch):
+    config = settings(data, tmp_path / "whole", epochs=3, optimizer="adam", decay=0.01)
+    run(config)
+    halved = config.model_copy(update={"out": tmp_path / "halved"})
+    steps = ClassifierModule.training_step
+
+    def stop_in_the_third_epoch(module, number):
+        if module.current_epoch == 2 and number == 1:
+            raise KeyboardInterrupt
+        return steps(module, number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ClassifierModule, "training_step", stop_in_the_third_epoch)
+        with pytest.raises(KeyboardInterrupt):
+            run(halved)
+    assert (halved.out / "checkpoints" / "last.ckpt").is_file()
+    run(halved.model_copy(update={"resume": True}))
+    for name, value in weights(config.out).items():
+        assert torch.equal(value, weights(halved.out)[name]), name
+    measured = {"seconds", "images_per_second", "peak_memory_bytes"}
+    whole, resumed = (
+        [{key: value for key, value in row.items() if key not in measured} for row in rows(out / "history.csv")]
+        for out in (config.out, halved.out)
+    )
+    assert whole == resumed
+
+
+def test_finished_run_is_not_trained_again(finished, copied, monkeypatch):
+    monkeypatch.setattr(ClassifierModule, "training_step", lambda *_: pytest.fail("trained again"))
+    again = run(copied.model_copy(update={"workers": 2, "export": False}))
+    paths = {"bundle": None, "weights": None, "history": None}
+    assert again._replace(**paths) == finished[1]._replace(**paths)
+
+
+def test_resume_refuses_other_settings_and_lists_them(copied):
+    with pytest.raises(TrainingError, match=r"other settings \(dropout: 0\.5 -> 0\.3; batch_size: 16 -> 8\)"):
+        run(copied.model_copy(update={"batch_size": 8, "dropout": 0.3}))
+
+
+def test_resume_refuses_other_patches(copied, tmp_path):
+    shutil.copytree(copied.data, tmp_path / "set")
+    write_patch(tmp_path / "set" / "none" / "000.png", np.zeros((SIZE, SIZE), np.float32))
+    with pytest.raises(TrainingError, match="made with other patches"):
+        run(copied.model_copy(update={"data": tmp_path / "set"}))
+
+
+def test_resume_without_a_checkpoint(data, tmp_path):
+    with pytest.raises(ConfigError, match="no checkpoint to resume from"):
+        run(settings(data, tmp_path, resume=True))
+
+
+def test_early_stopping_keeps_the_best_epoch(data, tmp_path, monkeypatch):
+    validated = ClassifierModule.on_validation_epoch_end
+    states, losses = [], [1.0, 0.5, 0.7, 0.6, 0.1, 0.1]
+
+    def script_losses(module):
+        validated(module)
+        module.summary["val_loss"] = losses[module.current_epoch]
+        states.append({name: value.clone() for name, value in module.network.state_dict().items()})
+
+    monkeypatch.setattr(ClassifierModule, "on_validation_epoch_end", script_losses)
+    config = settings(data, tmp_path / "run", epochs=6, patience=2)
+    result = run(config)
+    assert (result.epochs_run, result.best_epoch, result.val_loss) == (4, 2, 0.5)
+    for name, value in weights(config.out).items():
+        assert torch.equal(value, states[1][name]), name
+
+
+def test_nan_stops_with_advice(data, tmp_path):
+    with pytest.raises(TrainingError, match=r"became NaN in epoch 1: lower --learning-rate \(it is 1e\+30; try 1e\+29"):
+        run(settings(data, tmp_path / "run", learning_rate=1e30, momentum=0.0))
+
+
+def test_lack_of_memory_is_told_with_ways_out(data, tmp_path, monkeypatch):
+    def fail(*_):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    monkeypatch.setattr(ClassifierModule, "training_step", fail)
+    wanted = r"batch_size = 16: .* try --batch-size 8, --gradient-checkpointing, --precision bf16-mixed or a smaller"
+    with pytest.raises(TrainingError, match=wanted):
+        run(settings(data, tmp_path / "run"))
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(data, tmp_path, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(ClassifierModule, "training_step", fail)
+    with pytest.raises(RuntimeError, match="something else"):
+        run(settings(data, tmp_path / "run"))
+
+
+def test_gradient_checkpointing_changes_nothing_but_memory(data, tmp_path):
+    kept, computed = (
+        settings(data, tmp_path / str(each), epochs=1, gradient_checkpointing=each) for each in (False, True)
+    )
+    run(kept), run(computed)
+    for name, value in weights(kept.out).items():
+        assert torch.equal(value, weights(computed.out)[name]), name
+
+
+def test_weights_of_another_network_are_refused_and_named(data, tmp_path):
+    save_weights(create("resnet50", input_size_px=SIZE, hidden=(100,)), tmp_path / "other.pt")
+    other = torch.load(tmp_path / "other.pt", weights_only=True)
+    other["backbone.conv2.weight"] = torch.zeros(16, 16, 3, 3)
+    torch.save(other, tmp_path / "other.pt")
+    with pytest.raises(
+        BundleError, match=r"layer 'conv2': weight has shape \(16, 16, 3, 3\); expected \(16, 16, 4, 4\)"
+    ):
+        run(settings(data, tmp_path / "run", weights=str(tmp_path / "other.pt")))
+    assert not (tmp_path / "run").exists()
+
+
+def test_training_goes_on_from_weights_and_frozen_ones_stay(data, finished, tmp_path):
+    first, result = finished
+    second = settings(data, tmp_path / "second", weights=str(result.bundle), encoding=None, freeze="bn1", epochs=1)
+    run(second)
+    before, after = weights(first.out), weights(second.out)
+    for name in ("conv1.weight", "bn1.weight", "bn1.running_mean"):
+        assert torch.equal(before[f"backbone.{name}"], after[f"backbone.{name}"])
+    assert not torch.equal(before["backbone.conv2.weight"], after["backbone.conv2.weight"])
+
+
+def test_encoding_is_that_of_the_weights_if_not_given(data, finished, tmp_path):
+    def kind(**changed):
+        return encoding_kind(settings(data, tmp_path, **({"encoding": None} | changed)))
+
+    assert kind() == "grey"
+    assert kind(weights="imagenet") == "imagenet-caffe"
+    assert kind(weights=str(finished[1].bundle)) == "cos-sin-valid"
+    assert kind(weights="imagenet", encoding="grey") == "grey"
+
+
+def test_one_class(tmp_path):
+    write_set(tmp_path / "set", labels=("none",))
+    with pytest.raises(ProductError, match=r"one class only \('none'\), expected two or more"):
+        run(settings(tmp_path / "set", tmp_path / "run"))
+
+
+def test_empty_class(tmp_path):
+    write_set(tmp_path / "set", labels=("none",))
+    (tmp_path / "set" / "deformation").mkdir()
+    with pytest.raises(ProductError, match="no images in the folder of a class"):
+        run(settings(tmp_path / "set", tmp_path / "run"))
+
+
+def test_class_that_one_split_lacks(tmp_path):
+    write_manifest(tmp_path / "manifest.csv", write_set(tmp_path, sites=1))
+    with pytest.raises(TrainingError, match="no patch of 'none' and 'deformation' in the split"):
+        run(settings(tmp_path, tmp_path / "run"))
+
+
+def test_unreadable_picture(tmp_path):
+    write_set(tmp_path / "set")
+    (tmp_path / "set" / "none" / "000.png").write_bytes(b"not a picture")
+    with pytest.raises(ProductError, match=r"1 of 64 pictures cannot be read: .*000\.png"):
+        run(settings(tmp_path / "set", tmp_path / "run"))
+
+
+def test_pictures_of_another_size_are_refused_or_resampled(tmp_path):
+    write_set(tmp_path / "set", size=80)
+    config = settings(tmp_path / "set", tmp_path / "run")
+    with pytest.raises(
+        ProductError, match=r"takes patches of 64 x 64 pixels, and the set has 64 of 80 x 80; .*--resize"
+    ):
+        run(config)
+    train, _ = read_arrays(tmp_path / "set", size_px=SIZE, resize=True)
+    assert train.codes.shape == (52, SIZE, SIZE)
+
+
+def test_too_few_outputs_and_wrong_weights_of_classes(tmp_path):
+    write_set(tmp_path / "set", labels=("a", "b", "c"), count=66)
+    with pytest.raises(TrainingError, match="classes = 2: the data set has 3"):
+        run(settings(tmp_path / "set", tmp_path / "run", classes=2))
+    with pytest.raises(TrainingError, match="the data set has 3 classes; give one weight for each"):
+        run(settings(tmp_path / "set", tmp_path / "run", class_weights=(1, 2)))
+    with pytest.raises(ConfigError, match="a number >= 0 for each class"):
+        settings(tmp_path / "set", tmp_path / "run", class_weights=(1, -2))
+
+
+def test_three_classes_train_without_a_bundle(tmp_path):
+    write_set(tmp_path / "set", labels=("a", "b", "c"), count=66)
+    result = run(settings(tmp_path / "set", tmp_path / "run", epochs=1, export=True))
+    assert result.bundle is None
+
+
+def test_balanced_weights_give_each_class_the_same_say():
+    label = np.array([0] * 6 + [1] * 2)
+    np.testing.assert_allclose(class_weights("balanced", label, 2), [8 / 12, 8 / 4])
+    assert class_weights("none", label, 2) is None
+
+
+def test_codes_keep_every_grey_of_a_picture(tmp_path):
+    greys = np.arange(256, dtype=np.float32)
+    phase = np.angle(np.exp(1j * (greys * 2 * np.pi / 255 - np.pi))).astype(np.float32)[None]
+    codes = encode_codes(phase)
+    np.testing.assert_array_equal(codes[0, 1:], np.arange(1, 256))
+    assert codes[0, 0] == 255  # -pi is pi
+    np.testing.assert_allclose(np.exp(1j * decode_codes()[codes]), np.exp(1j * phase), atol=1e-5)
+    assert encode_codes(np.full((1, 1), np.nan, np.float32)) == 0
+    assert np.isnan(Phases(np.zeros((1, 2, 2), np.uint8))[0]).all()
+
+
+def test_resampling_averages_phasors_across_the_jump():
+    phase = np.full((8, 8), np.pi - 0.1, np.float32)
+    phase[:, ::2] = -np.pi + 0.1
+    phase[:, 6:] = np.nan
+    small = resample(phase, 4)
+    np.testing.assert_allclose(np.abs(small[:, 1]), np.pi, atol=0.08)
+    assert np.isnan(small[:, 3]).all()
+
+
+@pytest.mark.parametrize("kind", ["grey", "zero-centred", "cos-sin-valid", "imagenet-caffe"])
+def test_batches_are_what_the_encoding_says(kind):
+    rng = np.random.default_rng(1)
+    codes = rng.integers(0, 256, (6, 8, 8)).astype(np.uint8)
+    arrays = PatchArrays(codes, np.arange(6) % 2, (), ("none", "deformation"))
+    encoding = Encoding(kind=kind)
+    chosen = np.array([4, 1, 3])
+    batch, label = Batcher(arrays, encoding, augment=False).batch(chosen)
+    np.testing.assert_array_equal(batch.numpy(), encoding(decode_codes()[codes[chosen]]))
+    assert batch.is_contiguous(memory_format=torch.channels_last)
+    assert label.tolist() == [0, 1, 1]
+
+
+def test_augmentation_is_offset_sign_and_the_eight_ways_to_lay_a_square():
+    rng = np.random.default_rng(2)
+    codes = rng.integers(1, 256, (1, 8, 8)).astype(np.uint8)
+    codes[0, 2, 3] = 0
+    count = 64
+    arrays = PatchArrays(np.repeat(codes, count, 0), np.zeros(count, np.int64), (), ("none", "deformation"))
+    batcher = Batcher(arrays, Encoding(), augment=True, seed=3)
+    batch, _ = batcher.batch(np.arange(count), epoch=1)
+    found = torch.complex(batch[:, 0], batch[:, 1]).numpy()
+    whole = Encoding()(decode_codes()[codes[0]])
+    original = whole[0] + 1j * whole[1]
+    seen = set()
+    for patch in found:
+        for way in range(8):
+            turned = np.rot90(original[:, ::-1] if way >= 4 else original, way % 4)
+            for sign in (1, -1):
+                other = turned if sign == 1 else turned.conj()
+                turn = np.vdot(other, patch) / np.vdot(other, other).real
+                # A constant offset is a constant factor of modulus 1, no data stay 0.
+                if abs(abs(turn) - 1) < 1e-4 and np.abs(patch - turn * other).max() < 1e-4:
+                    seen.add((way, sign))
+                    break
+            else:
+                continue
+            break
+        else:
+            pytest.fail("a patch is none of the ways")
+    assert len(seen) == 16
+    again, _ = batcher.batch(np.array([7, 2]), epoch=1)
+    torch.testing.assert_close(again, batch[[7, 2]], rtol=0, atol=0)
+    other, _ = batcher.batch(np.array([7, 2]), epoch=2)
+    assert not torch.equal(again, other)
+
+
+def test_epochs_shuffle_all_patches_and_leave_no_single_one():
+    batches = epoch_batches(33, 16, seed=0, epoch=0)
+    assert [len(each) for each in batches] == [16, 16]
+    batches = epoch_batches(34, 16, seed=0, epoch=0)
+    assert sorted(np.concatenate(batches)) == list(range(34))
+    assert [list(each) for each in batches] == [list(each) for each in epoch_batches(34, 16, seed=0, epoch=0)]
+    assert list(batches[0]) != list(epoch_batches(34, 16, seed=0, epoch=1)[0])
+    assert len(epoch_batches(1, 16, seed=0, epoch=0)) == 1
+
+
+def test_training_needs_no_raster_library():
+    """Machines that only train have no GDAL; pictures are read with Pillow."""
+    code = (
+        "import sys\n"
+        "for name in ('rasterio', 'rioxarray', 'geopandas', 'pyogrio', 'zarr', 'dask'): sys.modules[name] = None\n"
+        "import fringewatch.training.classifier, fringewatch.training.export"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.slow
+def test_the_real_network_trains_in_bf16(data, tmp_path, monkeypatch):
+    monkeypatch.undo()
+    config = settings(
+        data, tmp_path / "run", epochs=1, precision="bf16-mixed", optimizer="nadam", gradient_checkpointing=True
+    )
+    result = run(config)
+    assert result.counts == (25_973_298, 25_919_374, 53_924)
+    assert np.isfinite(result.val_loss)
+    assert fit_module.WEIGHTS in {path.name for path in config.out.iterdir()}

@@ -21,7 +21,7 @@ from fringewatch.simulate.deformation import draw_deformation
 from fringewatch.simulate.difficulty import signal_to_noise, snr_stratum
 from fringewatch.simulate.distributions import log_uniform
 from fringewatch.simulate.styles import Processing, draw_missing, draw_processing, observe
-from fringewatch.simulate.visibility import visibility, visible_mask
+from fringewatch.simulate.visibility import MIN_COHERENCE, visibility, visible_mask, visible_share
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,6 +35,7 @@ __all__ = ["Sample", "simulate"]
 _MAX_DRAWS = 12
 _DRAWS_PER_GROUND = 4
 _MIN_VISIBLE_PX = 40
+_MIN_VISIBLE_SHARE = 0.35
 # Looks of the noise that steep deformation adds to real phase, and the share of coherence below which it is added.
 _REAL_LOOKS = 8.0
 _STEEP = 0.97
@@ -104,13 +105,17 @@ def simulate(
     for attempt in range(_MAX_DRAWS if kind != "quiet" else 0):
         if attempt and attempt % _DRAWS_PER_GROUND == 0:
             ground = _draw_ground(rng, spec, kind, noise, site)
+        if np.count_nonzero(ground.coherence > MIN_COHERENCE) < _MIN_VISIBLE_PX:
+            ground = _draw_ground(rng, spec, kind, noise, site)
+            continue
         # Another source on the same ground: a new ground each time would leave the calm ones to deformation, and the
         # turbulent ones to quiet scenes.
         motion = _draw_motion(rng, spec, kind, ground)
         if float(motion.parameters["visibility"]) < spec.min_visibility:
             continue
         sample = _observe(rng, spec, kind, ground, motion)
-        if sample.mask.sum() >= _MIN_VISIBLE_PX:
+        share = visible_share(motion.phase_rad, sample.phase, sample.mask)
+        if sample.mask.sum() >= _MIN_VISIBLE_PX and (share >= _MIN_VISIBLE_SHARE or not spec.min_visibility):
             return sample
     # Drawn as such; or a population whose backgrounds drown every source, which is the caller's choice (or one very
     # noisy folder): such a scene is honest only as a quiet one.

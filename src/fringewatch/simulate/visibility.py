@@ -13,10 +13,11 @@ from fringewatch.physics.filtering import multilook
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["visibility", "visible_mask"]
+__all__ = ["MIN_COHERENCE", "visibility", "visible_mask", "visible_share"]
 
-# Coherence that a filter can make visible fringes of, and local coherence of phase that shows them.
-_MIN_COHERENCE = 0.25
+MIN_COHERENCE = 0.25
+"""Coherence that averaging and filters can make visible fringes of."""
+# Local coherence of phase that shows them.
 _MIN_LOCAL_COHERENCE = 0.4
 _WINDOW_PX = 11
 _CLOSING_PX = 3
@@ -46,7 +47,7 @@ def visibility(
     rows, columns = (count * _BLOCK_PX for count in blocks)
     # Every other pixel is as good a sample of the area as all of them.
     part = np.s_[1:rows:2, 1:columns:2]
-    area = (np.abs(deformation_rad[part]) > _level(deformation_rad)) & (coherence[part] > _MIN_COHERENCE)
+    area = (np.abs(deformation_rad[part]) > _level(deformation_rad)) & (coherence[part] > MIN_COHERENCE)
     if not area.any():
         return 0.0
     step_x = deformation_rad[1:rows:2, 1:columns:2] - deformation_rad[1:rows:2, 0:columns:2]
@@ -93,6 +94,18 @@ def visible_mask(deformation_rad: NDArray[np.float32], phase_rad: NDArray[np.flo
     if visible.any():
         mask[part] = _fill_holes(_close(visible, _CLOSING_PX)) & moved[part] & np.isfinite(phase)
     return mask
+
+
+def visible_share(
+    deformation_rad: NDArray[np.float32], phase_rad: NDArray[np.float32], mask: NDArray[np.bool_]
+) -> float:
+    """Return how much of the large deformation that has data is visible, 0 to 1; see :func:`visible_mask`.
+
+    Where noise leaves islands of a pattern, the mask outlines the islands, though an analyst sees the pattern or does
+    not: a scene of that kind has no honest label.
+    """
+    with_data = (np.abs(deformation_rad) > _level(deformation_rad)) & np.isfinite(phase_rad)
+    return float(mask.sum() / max(int(with_data.sum()), 1))
 
 
 def _level(deformation_rad: NDArray[np.float32]) -> float:

@@ -1,7 +1,7 @@
 """Draw the pictures of the documentation from the example scenes.
 
 docs/images/examples.png: what the default model says of them, and the truth. docs/images/prepare.png: the edges and
-windows that `fringewatch prepare` finds.
+windows that `fringewatch prepare` finds. docs/images/simulate.png: what `fringewatch simulate --preview` draws.
 
 python docs/make_images.py
 """
@@ -17,6 +17,8 @@ from matplotlib.figure import Figure
 
 import fringewatch as fw
 from fringewatch.prepare import PrepareConfig, run
+from fringewatch.simulate.run import SimulateConfig
+from fringewatch.simulate.run import run as simulate
 
 ROOT = Path(__file__).parents[1]
 ORDER = ("volcano", "mine", "earthquake", "quiet", "steep_cone")
@@ -62,12 +64,20 @@ def draw_windows(target: Path) -> None:
         shutil.copy(next(Path(folder, "pictures").iterdir()), target)
 
 
+def draw_samples(target: Path) -> None:
+    """Draw simulated scenes."""
+    with tempfile.TemporaryDirectory() as folder:
+        simulate(SimulateConfig(out=Path(folder), count=24, seed=2, preview=True))
+        shutil.copy(Path(folder, "preview.png"), target)
+
+
 def main() -> None:
     """Draw all."""
     folder = Path(__file__).parent / "images"
     folder.mkdir(exist_ok=True)
     draw_examples(folder / "examples.png")
     draw_windows(folder / "prepare.png")
+    draw_samples(folder / "simulate.png")
 
 
 if __name__ == "__main__":

@@ -161,8 +161,9 @@ def test_one_scene_that_fails_costs_only_itself(command, tmp_path, monkeypatch):
         return real(spec, seed=seed, index=index, noise=noise, site=site)
 
     monkeypatch.setattr(work, "simulate", fails_at_two)
-    code, out, err = command("--count", 4, "--out", "set")
+    code, out, err = command("--count", 4, "--preview", "--out", "set")
     assert code == 3
+    assert (tmp_path / "set" / "preview.png").is_file()
     assert "scene 2 failed: ValueError: no such luck" in err
     assert out.endswith("; 1 failed\n")
     assert [row["index"] for row in manifest(tmp_path / "set")] == ["0", "1", "3"]

@@ -17,7 +17,6 @@ from fringewatch.simulate.work import PREVIEWED, Maker, Outcome, make_all
 from fringewatch.simulate.write import ManifestWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from fringewatch.figures import Panel
@@ -89,7 +88,7 @@ def run(config: SimulateConfig) -> SimulateResult:
             say(f"{out}: holds {len(labels)} of {config.count} scenes; the same command goes on from there")
             raise
     if config.preview:
-        _draw_preview(maker, panels)
+        _draw_preview(maker, panels, without={outcome.scene for outcome in failed})
     deformation = sum(label == "deformation" for label in labels.values())
     return SimulateResult(out, len(labels), deformation, len(labels) + len(failed) - len(missing), len(failed))
 
@@ -167,11 +166,14 @@ def _open_site(config: SimulateConfig, spec: SceneSpec, noise: RealNoise | None)
     return site
 
 
-def _draw_preview(maker: Maker, made: dict[int, tuple[Panel, ...]]) -> None:
+def _draw_preview(maker: Maker, made: dict[int, tuple[Panel, ...]], *, without: set[int]) -> None:
     from fringewatch.figures import contact_sheet
 
     config = maker.config
-    indices: Iterable[int] = (0,) if config.dates else range(min(PREVIEWED, config.count))
+    wanted = range(1 if config.dates else min(PREVIEWED, config.count))
+    indices = [index for index in wanted if index not in without]
+    if not indices:
+        return
     # Scenes of an earlier run are simulated again: their truth is not in a patch.
     panels = [panel for index in indices for panel in made.get(index) or maker.preview(index)]
     what = f"{config.dates} dates, pairs up to {config.max_days} days" if config.dates else f"{config.preset} scenes"

@@ -177,7 +177,7 @@ def stratified_delay(
     height_m
         Heights in metres; NaN stays NaN.
     coefficient_m_per_m
-        Delay per metre of height at the lowest point, metres LOS per metre; 0.01 is 1 cm/km.
+        Delay per metre of height at the lowest point, metres LOS per metre; 1e-5 is 1 cm/km.
     scale_height_m
         Height over which the effect fades by ``e``, 1.5-3 km, since the water vapour is near the ground. Default:
         linear in height.

@@ -111,18 +111,28 @@ def fringe_edges(
     if not valid.all():
         # Lone pixels in no data would be compared with far ones: their filtered values jump by chance.
         valid &= gaussian_filter(valid.astype(np.float32), sigma_px, mode="nearest") >= 0.5
-    found = [
-        canny(  # type: ignore[no-untyped-call]  # scikit-image has no types
-            grey,
-            sigma_px,
-            low_threshold=threshold * _SOBEL_SCALE,
-            high_threshold=high * _SOBEL_SCALE,
-            mask=valid,
-            mode="nearest",
-        )
-        for threshold in (low, high)
-    ]
-    return FringeEdges(*found)
+    edges = canny(  # type: ignore[no-untyped-call]  # scikit-image has no types
+        grey,
+        sigma_px,
+        low_threshold=low * _SOBEL_SCALE,
+        high_threshold=high * _SOBEL_SCALE,
+        mask=valid,
+        mode="nearest",
+    )
+    return FringeEdges(edges, edges & (_slope(grey, valid, sigma_px) >= high))
+
+
+def _slope(grey: NDArray[np.float32], valid: NDArray[np.bool_], sigma_px: float) -> NDArray[np.float32]:
+    """Return the slope that scikit-image's Canny compares with its thresholds, which it does not give away."""
+    from scipy import ndimage
+
+    smooth, weight = (
+        ndimage.gaussian_filter(values, sigma_px, mode="nearest")
+        for values in (np.where(valid, grey, np.float32(0)), valid.astype(np.float32))
+    )
+    smooth /= weight + np.finfo(np.float32).eps
+    slope: NDArray[np.float32] = np.hypot(ndimage.sobel(smooth, axis=0), ndimage.sobel(smooth, axis=1)) / _SOBEL_SCALE
+    return slope
 
 
 def windows(edges: FringeEdges, valid: NDArray[np.bool_], *, size_px: int, step_px: int | None = None) -> list[Window]:

@@ -111,8 +111,10 @@ def _regions(classes: NDArray[np.uint8]) -> tuple[NDArray[np.int32], NDArray[np.
         near = ndimage.binary_dilation(mask, ndimage.generate_binary_structure(2, 2), iterations=_MERGE_PX)
         numbers = np.where(mask, ndimage.label(near)[0], 0)
         counts = np.bincount(numbers.ravel())
-        for number in np.flatnonzero(counts[1:] >= _SPECK_PX) + 1:
-            regions[numbers == number] = len(sizes)
-            of_class.append(int(label))
-            sizes.append(int(counts[number]))
+        large = np.flatnonzero(counts[1:] >= _SPECK_PX) + 1
+        renumber = np.zeros(len(counts), np.int32)
+        renumber[large] = np.arange(len(sizes), len(sizes) + len(large))
+        regions += renumber[numbers]
+        of_class += [int(label)] * len(large)
+        sizes += counts[large].tolist()
     return regions, np.array(of_class), np.array(sizes)

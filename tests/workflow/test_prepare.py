@@ -437,3 +437,51 @@ def test_the_command(scenes, tmp_path, capsys):
     assert "data set:" in said
     assert "5 scenes are smaller than the windows and were filled up with no data" in said
     assert read_patch_set(tmp_path / "out").sizes.keys() <= {(227, 227)}
+
+
+def test_a_stopped_run_keeps_what_is_done(scenes, tmp_path, monkeypatch, capsys):
+    module = sys.modules[run.__module__]
+    original = module.prepare_scene
+
+    def stop_at_the_third(reference, *args, **kwargs):
+        if reference.name.startswith("002A"):
+            raise KeyboardInterrupt
+        return original(reference, *args, **kwargs)
+
+    monkeypatch.setattr(module, "prepare_scene", stop_at_the_third)
+    stopped = prepare(scenes, out=tmp_path / "out")
+    assert stopped.interrupted
+    assert stopped.exit_code == 130
+    assert "stopped early: the same command goes on from here" in stopped.describe()
+    monkeypatch.setattr(module, "prepare_scene", original)
+    resumed = prepare(scenes, out=tmp_path / "out")
+    assert resumed.kept >= 2
+    assert resumed.exit_code == 0
+    whole = prepare(scenes, out=tmp_path / "whole")
+    assert resumed.counts == whole.counts
+
+
+def test_an_unexpected_error_is_a_row(scenes, tmp_path, monkeypatch, capsys):
+    module = sys.modules[run.__module__]
+    original = module.prepare_scene
+
+    def fail_once(reference, *args, **kwargs):
+        if reference.name.startswith("001A"):
+            message = "odd"
+            raise IndexError(message)
+        return original(reference, *args, **kwargs)
+
+    monkeypatch.setattr(module, "prepare_scene", fail_once)
+    result = prepare(scenes, out=tmp_path / "out")
+    assert [row.status for row in result.rows] == ["ok", "failed", "ok", "ok", "ok"]
+    assert "unexpected IndexError: odd; please report it" in result.failed[0].message
+    assert "failed: " in capsys.readouterr().err
+
+
+def test_a_torn_journal_costs_its_last_scene(scenes, tmp_path):
+    prepare(scenes, out=tmp_path / "out")
+    journal = tmp_path / "out" / ".fringewatch-prepare.jsonl"
+    journal.write_text(journal.read_text()[:-40])
+    again = prepare(scenes, out=tmp_path / "out")
+    assert again.kept == 4
+    assert again.exit_code == 0

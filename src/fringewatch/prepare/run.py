@@ -193,7 +193,8 @@ def _work(
         except KeyboardInterrupt:
             interrupted = True
             pool.shutdown(wait=True, cancel_futures=True)
-            records |= {task.name: future.result() for future, task in pending.items() if not future.cancelled()}
+            whole = (future for future in pending if not future.cancelled() and future.exception() is None)
+            records |= {pending[future].name: future.result() for future in whole}
     return records, interrupted
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from fringewatch import cli
+from fringewatch.models import load_bundle, save_bundle
 from fringewatch.models.bundle import DEFAULT_BUNDLE
 
 ROOT = Path(__file__).parents[2]
@@ -101,6 +102,8 @@ def material(tmp_path_factory, tiny_bundle_folder):
     shutil.copy(tiny_bundle_folder / "model.onnx", folder / "my-model")
     for place in (f"models/{DEFAULT_BUNDLE}", "path/to/bundle", "runs/mine/my-model"):
         shutil.copytree(tiny_bundle_folder, folder / place)
+    patches = shutil.copytree(tiny_bundle_folder, folder / "runs/vgg16/vgg16")
+    save_bundle(patches, load_bundle(patches).card.model_copy(update={"patch_px": 32}))
     return folder
 
 

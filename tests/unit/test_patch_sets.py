@@ -62,11 +62,18 @@ def test_known_words_of_a_kind_are_one_class(tmp_path):
 
 
 def test_folders_tell_split_and_site(tmp_path):
-    names = ("train/none/taal/a", "train/deformation/taal/b", "val/none/fuji/c", "val/deformation/d")
+    names = (
+        "train/none/128D_09016_110500_1",
+        "train/none/taal/a",
+        "train/deformation/taal/b",
+        "val/none/fuji/c",
+        "val/deformation/d",
+    )
     for seed, name in enumerate(names):
         picture(tmp_path / f"{name}.png", seed)
     found = {patch.path.stem: (patch.split, patch.site, patch.label) for patch in read_patch_set(tmp_path)}
     assert found == {
+        "128D_09016_110500_1": ("train", "128D_09016_110500", 0),
         "a": ("train", "taal", 0),
         "b": ("train", "taal", 1),
         "c": ("validation", "fuji", 0),

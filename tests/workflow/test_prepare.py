@@ -305,6 +305,7 @@ def test_plain_class_folders_become_a_data_set(tmp_path):
     sites = {name: {p.site for p in found if p.split == name and p.site} for name in ("train", "validation")}
     assert sites["validation"]
     assert not sites["train"] & sites["validation"]
+    assert any("1 pictures name no place" in text for text in result.warnings)
     own = prepare(tmp_path / "pictures", class_folders=True, size_px=None, out=tmp_path / "own", balance=False)
     assert own.exit_code == 0
     assert read_patch_set(tmp_path / "own").sizes == {(80, 70): 21}

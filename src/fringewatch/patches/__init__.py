@@ -6,7 +6,8 @@ A data set is one of
   those are ``kind``, ``site``, ``scene_group``, ``quality``, ``split`` and the box ``row0, row1, col0, col1`` of the
   deformation (half-open pixel bounds); every other column is kept as text and can be selected by;
 - class folders without a manifest, ``<root>/<label>/**/*.png`` (or JPEG, TIFF), or such folders under
-  ``<root>/train`` and ``<root>/validation``. A folder below that of a class is the site.
+  ``<root>/train`` and ``<root>/validation``. A folder below that of a class is the site, or else the
+  LiCSAR frame that the file's name holds.
 
 Patches that fringewatch writes are 8-bit PNG pictures: grey is phase, ``phase_rad = grey / 255 * 2 pi - pi``, and alpha
 is validity (0 = no data), so that any viewer shows them.

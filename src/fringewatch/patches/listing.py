@@ -36,12 +36,14 @@ class ClassFolder(NamedTuple):
     files: list[Path]
 
     def patches(self, root: Path, label: int) -> list[Patch]:
-        """Return the images as patches; the folder below the class is the site."""
+        """Return the images as patches; the folder below the class is the site, else the LiCSAR frame in the name."""
+        from fringewatch.products.licsar import frame_id
+
         found = []
         for file in self.files:
             below = file.relative_to(self.folder).parts
             columns = {"file": file.relative_to(root).as_posix(), "label": self.folder.name}
-            site = below[0] if len(below) > 1 else ""
+            site = below[0] if len(below) > 1 else frame_id(file.name)
             found.append(Patch(file, label, site=site, split=self.split, columns=columns))
         return found
 

@@ -128,6 +128,11 @@ def _warnings(
     if len(held) == 1:
         name = classes[next(iter(held))]
         found.append(f"all patches are {name!r}: a network needs a second class; add scenes that show it")
+    if placeless := sum(not patch.site and not patch.group for patch in patches):
+        found.append(
+            f"{placeless} pictures name no place, so that each is one of its own: validation flatters if several are "
+            "of one; put those of a place into a folder of its name below the class"
+        )
     sites: dict[str, set[str]] = defaultdict(set)
     for patch in patches:
         if patch.site:

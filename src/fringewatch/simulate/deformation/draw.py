@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fringewatch.simulate.background import log_uniform
 from fringewatch.simulate.deformation.earthquake import draw_rupture
 from fringewatch.simulate.deformation.magmatic import draw_magmatic
 from fringewatch.simulate.deformation.mining import draw_mine
 from fringewatch.simulate.deformation.source import Deformation, Parameters, Placed, evaluate, probe
+from fringewatch.simulate.distributions import log_uniform
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,8 +8,8 @@ import numpy as np
 
 from fringewatch.physics.sources import earthquake_dimensions
 from fringewatch.physics.sources.scaling import LAWS, STYLES
-from fringewatch.simulate.background import log_uniform
 from fringewatch.simulate.deformation.rectangle import rectangle
+from fringewatch.simulate.distributions import log_uniform
 
 if TYPE_CHECKING:
     from fringewatch.simulate.deformation.source import Source

@@ -8,9 +8,9 @@ import numpy as np
 
 from fringewatch.physics.sources import mogi, penny_crack
 from fringewatch.physics.sources.penny import LOWEST_DEPTH_TO_RADIUS
-from fringewatch.simulate.background import log_uniform
 from fringewatch.simulate.deformation.rectangle import rectangle
 from fringewatch.simulate.deformation.source import Source
+from fringewatch.simulate.distributions import log_uniform, weighted_choice
 
 if TYPE_CHECKING:
     from fringewatch.physics.displacement import Displacement
@@ -22,9 +22,7 @@ __all__ = ["draw_magmatic"]
 
 def draw_magmatic(rng: np.random.Generator, spec: SceneSpec, extent_m: float) -> Source:
     """Draw one source; sizes shrink with the scene (shorter side in metres) so that it can hold the deformation."""
-    names = list(spec.magmatic)
-    weights = np.array([spec.magmatic[name] for name in names], float)
-    kind = names[int(rng.choice(len(names), p=weights / weights.sum()))]
+    kind = weighted_choice(rng, spec.magmatic)
     if kind == "mogi":
         return _draw_mogi(rng, spec, extent_m)
     if kind == "penny-crack":

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fringewatch.physics.mining import Panel
-from fringewatch.simulate.background import log_uniform
 from fringewatch.simulate.deformation.source import Deformation
 from fringewatch.simulate.deformation.troughs import Advance, Mine, multilook_troughs, unit_troughs
+from fringewatch.simulate.distributions import log_uniform
 
 if TYPE_CHECKING:
     from fringewatch.physics.geometry import LookVector

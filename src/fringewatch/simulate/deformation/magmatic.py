@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from fringewatch.physics.sources import mogi, penny_crack
 from fringewatch.physics.sources.penny import LOWEST_DEPTH_TO_RADIUS
 from fringewatch.simulate.deformation.rectangle import rectangle
@@ -13,6 +11,8 @@ from fringewatch.simulate.deformation.source import Source
 from fringewatch.simulate.distributions import log_uniform, weighted_choice
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from fringewatch.physics.displacement import Displacement
     from fringewatch.simulate.deformation.source import Array, Parameters
     from fringewatch.simulate.spec import SceneSpec

@@ -311,6 +311,31 @@ def test_plain_class_folders_become_a_data_set(tmp_path):
     assert read_patch_set(tmp_path / "own").sizes == {(80, 70): 21}
 
 
+def test_black_may_mean_no_data_in_pictures(tmp_path):
+    for word in ("none", "deformation"):
+        (tmp_path / "pictures" / word).mkdir(parents=True)
+        grey = np.random.default_rng(len(word)).integers(1, 256, (40, 40), np.uint8)
+        grey[:10] = 0
+        Image.fromarray(grey).save(tmp_path / "pictures" / word / "a.png")
+    for nodata, missing in ((None, 0), (0.0, 400)):
+        out = tmp_path / f"out{nodata}"
+        prepare(tmp_path / "pictures", class_folders=True, size_px=None, nodata=nodata, out=out)
+        assert {int(np.isnan(read_phase(patch.path)).sum()) for patch in read_patch_set(out)} == {missing}
+
+
+def test_several_labels_on_the_command_line(tmp_path, capsys):
+    first, mask = write(tmp_path / "frames", 1, [bowl(80, 80)])
+    second, _ = write(tmp_path / "frames", 2, trend=0.3)
+    np.save(tmp_path / "001A_00001_131313_20200101_20200113.geo.diff_pha_mask.npy", mask)
+    (tmp_path / "labels.csv").write_text(f"file,label\n{second},none\n")
+    masks = str(next(tmp_path.glob("*.npy")))
+    settings = ["--out", str(tmp_path / "out"), "--size-px", "64", "--pictures", "0"]
+    code = cli.main(["prepare", str(first), str(second), "--labels", str(tmp_path / "labels.csv"), masks, *settings])
+    assert code == 0
+    assert "2 of 2 prepared" in capsys.readouterr().out
+    assert read_patch_set(tmp_path / "out").classes == ("none", "deformation")
+
+
 def test_a_picture_is_cut_or_filled_about_its_middle():
     phase = np.arange(35, dtype=np.float32).reshape(5, 7)
     np.testing.assert_array_equal(fit(phase, 3), phase[1:4, 2:5])

@@ -13,6 +13,7 @@ from fringewatch.patches import read_phase, write_patch
 from fringewatch.patches.labels import class_names, meanings, plain
 from fringewatch.patches.listing import class_folders
 from fringewatch.prepare.journal import SceneRow
+from fringewatch.products import open_interferogram
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,7 +101,7 @@ def prepare_picture(picture: Picture, config: PrepareConfig) -> tuple[SceneRow, 
     OutputError
         If the patch cannot be written.
     """
-    phase = read_phase(picture.path)
+    phase = _read(picture.path, config)
     if not np.isfinite(phase).any():
         message = f"{picture.path}: every pixel is no data; remove it"
         raise ProductError(message)
@@ -131,6 +132,16 @@ def prepare_picture(picture: Picture, config: PrepareConfig) -> tuple[SceneRow, 
         background=int(background),
     )
     return row, (columns,)
+
+
+def _read(path: str, config: PrepareConfig) -> NDArray[np.float32]:
+    if config.kind == "auto" and config.phase_sign is None and config.band is None and config.nodata is None:
+        return read_phase(path)
+    interferogram = open_interferogram(
+        path, kind=config.kind, phase_sign=config.phase_sign, band=config.band, nodata=config.nodata
+    )
+    phase: NDArray[np.float32] = np.asarray(interferogram["phase"].values, np.float32)
+    return phase
 
 
 def fit(phase_rad: NDArray[np.float32], size_px: int) -> NDArray[np.float32]:

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fringewatch.simulate import Sample
+
 __all__ = ["CHUNK", "Samples", "build_cache", "decode_phase", "encode_phase"]
 
 CHUNK = 256
-FORMAT = 2
+FORMAT = 3
 """Raised whenever the simulator or the coding changes, so that stale samples are not taken for new ones."""
 _STEPS = 254
 
@@ -42,8 +44,13 @@ class Samples(NamedTuple):
     """(N,) 1 = deformation."""
     kind: NDArray[np.str_]
     """(N,) kind of scene."""
-    real: NDArray[np.bool_]
-    """(N,) True where the background is real quiet phase."""
+    site: NDArray[np.str_]
+    """(N,) site of the real quiet phase that is the background; empty where the background is simulated."""
+
+    @property
+    def real(self) -> NDArray[np.bool_]:
+        """(N,) True where the background is real quiet phase."""
+        return np.asarray(self.site != "")
 
 
 def encode_phase(phase_rad: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -153,10 +160,8 @@ def _make_chunk(job: tuple[Path, SceneSpec, int, int, int, int, str | Path | Non
         height, width = sample.mask.shape
         blocks = sample.mask.reshape(height // stride, stride, width // stride, stride)
         coverage = np.rint(blocks.mean(axis=(1, 3), dtype=np.float32) * 255).astype(np.uint8)
-        rows.append(
-            (encode_phase(sample.phase), coverage, sample.is_deformation, sample.kind, "noise" in sample.parameters)
-        )
-    phase, coverage_all, label, kind, real = zip(*rows, strict=True)
+        rows.append((encode_phase(sample.phase), coverage, sample.is_deformation, sample.kind, _site(sample, noise)))
+    phase, coverage_all, label, kind, site = zip(*rows, strict=True)
     with atomic_path(target) as temporary, temporary.open("wb") as handle:
         np.savez(
             handle,
@@ -164,6 +169,11 @@ def _make_chunk(job: tuple[Path, SceneSpec, int, int, int, int, str | Path | Non
             coverage=np.stack(coverage_all),
             label=np.array(label, np.uint8),
             kind=np.array(kind, np.str_),
-            real=np.array(real, bool),
+            site=np.array(site, np.str_),
         )
     return size
+
+
+def _site(sample: Sample, noise: RealNoise | None) -> str:
+    name = sample.parameters.get("noise")
+    return "" if noise is None or name is None else noise.sites[noise.names.index(str(name))]

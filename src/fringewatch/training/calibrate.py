@@ -82,7 +82,8 @@ def calibrate(
     Returns
     -------
     map_calibration, scene_calibration, thresholds, scores
-        Scores are of the same held-out samples, per background.
+        Per background. Recall and false-alarm rate are cross-fitted: each half of the held-out samples, split by
+        site where the background is real, is judged by the threshold of the other half.
     """
     label = samples.label.astype(bool)
     map_calibration = _fit(scored.map_logit, scored.map_truth, f"pixels of {len(label)} held-out samples")
@@ -96,12 +97,13 @@ def calibrate(
     if real_quiet and "real" in quiet:
         counts[-1] += f" ({real_quiet})"
     scene = _threshold(quiet, false_alarm_rate)
+    flagged = _cross_flagged(samples, score, groups, false_alarm_rate)
     scores = {}
     for name, group in groups.items():
         if (group & label).any() and name in quiet:
             scores[f"auroc_{name}_background"] = auroc(label[group], score[group])
-            scores[f"recall_{name}_background"] = float(np.mean(score[group & label] >= scene))
-            scores[f"false_alarm_rate_{name}_background"] = float(np.mean(quiet[name] >= scene))
+            scores[f"recall_{name}_background"] = float(np.mean(flagged[group & label]))
+            scores[f"false_alarm_rate_{name}_background"] = float(np.mean(flagged[group & ~label]))
     for percent in _OTHER_RATES_PERCENT:
         scores[f"threshold_for_{percent}_percent_false_alarms"] = _threshold(quiet, percent / 100)
     thresholds = Thresholds(
@@ -113,6 +115,23 @@ def calibrate(
         ),
     )
     return map_calibration, scene_calibration, thresholds, scores
+
+
+def _cross_flagged(
+    samples: Samples, score: NDArray[np.float64], groups: dict[str, NDArray[np.bool_]], rate: float
+) -> NDArray[np.bool_]:
+    """Flag each half of the samples by the threshold that the quiet scenes of the other half give."""
+    label = samples.label.astype(bool)
+    _, place = np.unique(samples.site, return_inverse=True)
+    # Sites alternate between the halves; so do simulated samples, each a site of its own.
+    first = np.where(samples.real, place, np.arange(len(label))) % 2 == 0
+    flagged = np.zeros(len(label), bool)
+    for judged in (first, ~first):
+        quiet = {name: score[group & ~label & ~judged] for name, group in groups.items()}
+        quiet = {name: scores for name, scores in quiet.items() if scores.size}
+        if quiet:
+            flagged[judged] = score[judged] >= _threshold(quiet, rate)
+    return flagged
 
 
 class PatchScores(NamedTuple):

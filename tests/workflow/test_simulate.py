@@ -397,6 +397,17 @@ def test_a_series_is_a_frame_of_pairs_with_their_truth(command, tmp_path):
     assert len(manifest(folder)) == 7
 
 
+def test_every_other_series_of_a_balanced_set_deforms(command, tmp_path):
+    arguments = ("--dates", 3, "--preset", "mining", "--count", 2, "--form", "licsar", "--balanced")
+    code, out, _ = command(*arguments, "--out", "series")
+    assert code == 0
+    assert out == "2 series in series, 1 with visible deformation\n"
+    moving = {row["index"] for row in manifest(tmp_path / "series") if row["label"] == "deformation"}
+    assert moving == {"0"}
+    kinds = {(row["index"], row["kind"]) for row in manifest(tmp_path / "series")}
+    assert kinds == {("0", "mining"), ("1", "quiet")}
+
+
 def _days(truth):
     import datetime as dt
 
@@ -423,7 +434,6 @@ def _days(truth):
         (["--dates", 4], 2, "add --form licsar"),
         (["--dates", 4, "--form", "licsar", "--max-days", 6], 2, "there would be no pair"),
         (["--dates", 1, "--form", "licsar"], 2, "dates = 1: Input should be greater than or equal to 2"),
-        (["--dates", 4, "--form", "licsar", "--balanced"], 2, "leave --balanced or --dates out"),
         (["--preset", "quiet", "--balanced"], 2, "a balanced set needs a kind that deforms"),
         (["--count", 100_001, "--form", "licsar"], 2, "frame names of LiCSAR have room for 100,000 scenes"),
     ],

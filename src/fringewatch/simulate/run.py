@@ -39,6 +39,7 @@ class SimulateResult(NamedTuple):
     kept: int
     """Those of them that an earlier run had made."""
     failed: int
+    what: str = "scenes"
 
     @property
     def exit_code(self) -> int:
@@ -49,7 +50,8 @@ class SimulateResult(NamedTuple):
         """Return the outcome in a line for a terminal."""
         kept = f" ({self.kept} of them were there already)" if self.kept else ""
         failed = f"; {self.failed} failed" if self.failed else ""
-        return f"{self.scenes} scenes in {self.out}, {self.deformation} with visible deformation{kept}{failed}"
+        what = self.what if self.scenes != 1 or self.what == "series" else "scene"
+        return f"{self.scenes} {what} in {self.out}, {self.deformation} with visible deformation{kept}{failed}"
 
 
 def run(config: SimulateConfig) -> SimulateResult:
@@ -76,6 +78,7 @@ def run(config: SimulateConfig) -> SimulateResult:
         for left in out.rglob(".*.partial*"):
             left.unlink(missing_ok=True)
     maker = Maker(config, spec, site, noise)
+    what = "series" if config.dates else "scenes"
     panels: dict[int, tuple[Panel, ...]] = {}
     failed: list[Outcome] = []
     with ManifestWriter(out / MANIFEST) as manifest:
@@ -85,12 +88,13 @@ def run(config: SimulateConfig) -> SimulateResult:
         try:
             _make_missing(maker, missing, manifest, labels, panels, failed)
         except BaseException:
-            say(f"{out}: holds {len(labels)} of {config.count} scenes; the same command goes on from there")
+            say(f"{out}: holds {len(labels)} of {config.count} {what}; the same command goes on from there")
             raise
     if config.preview:
         _draw_preview(maker, panels, without={outcome.scene for outcome in failed})
     deformation = sum(label == "deformation" for label in labels.values())
-    return SimulateResult(out, len(labels), deformation, len(labels) + len(failed) - len(missing), len(failed))
+    kept = len(labels) + len(failed) - len(missing)
+    return SimulateResult(out, len(labels), deformation, kept, len(failed), what)
 
 
 def _make_missing(

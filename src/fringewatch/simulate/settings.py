@@ -31,7 +31,7 @@ class SimulateConfig(Config):
         default_factory=dict, description="Fields of SceneSpec that differ from the preset (in a --config file)."
     )
     count: int = Field(16, ge=1, description="Number of scenes, or of series with --dates.")
-    balanced: bool = Field(False, description="Exactly half of the scenes with visible deformation, by turns.")
+    balanced: bool = Field(False, description="Exactly half of the scenes with visible deformation, every other one.")
     validation_share: float = Field(
         0.2, ge=0, le=0.9, description="Share of the scenes whose split in the manifest is validation, else train."
     )
@@ -76,9 +76,6 @@ class SimulateConfig(Config):
             message = (
                 f"max_days = {self.max_days} is less than interval_days = {self.interval_days}: there would be no pair"
             )
-            raise ValueError(message)
-        if self.dates is not None and self.balanced:
-            message = "balanced: a series is not drawn by its label; leave --balanced or --dates out"
             raise ValueError(message)
         if self.form == "licsar" and (self.count > _MAX_FRAMES or self.seed >= _MAX_FRAME_SEED):
             message = (

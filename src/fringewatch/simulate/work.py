@@ -18,7 +18,7 @@ from fringewatch.errors import FringewatchError, OutputError, PhysicsError
 from fringewatch.figures import Panel
 from fringewatch.simulate.noise import RealNoise
 from fringewatch.simulate.sample import Sample, simulate
-from fringewatch.simulate.series import simulate_series
+from fringewatch.simulate.series import Series, simulate_series
 from fringewatch.simulate.write import FIRST_DATE, describe_sample, write_sample_patch, write_scene, write_series
 
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ PREVIEWED = 48
 _BATCH = 16
 _IN_FLIGHT_PER_PROCESS = 3
 _DRAWS = 60
+_NOTHING_VISIBLE = (
+    f"no visible deformation in {_DRAWS} draws, expected it for a balanced set; raise the fringes in spec"
+)
 # Beyond any count, so that a further draw for one scene is never the first draw for another.
 _NEXT_DRAW = 1 << 40
 
@@ -119,21 +122,37 @@ class Maker:
         seed = self.config.seed
         if not self.config.balanced:
             return simulate(self.spec, seed=seed, index=index, noise=self.noise, site=self.site)
-        wanted = index % 2 == 0
-        kinds = {kind: weight for kind, weight in self.spec.kinds.items() if (kind != "quiet") == wanted}
-        spec = self.spec.model_copy(update={"kinds": kinds if wanted else {"quiet": 1.0}})
+        spec, wanted = self._by_turns(index)
         for draw in range(_DRAWS):
             sample = simulate(spec, seed=seed, index=index + draw * _NEXT_DRAW, noise=self.noise, site=self.site)
             if sample.is_deformation == wanted:
                 return sample
-        message = f"no visible deformation in {_DRAWS} draws, expected it for a balanced set; raise the fringes in spec"
-        raise PhysicsError(message)
+        raise PhysicsError(_NOTHING_VISIBLE)
+
+    def _simulate_series(self, index: int, dates: Sequence[dt.date]) -> Series:
+        seed = self.config.seed
+        if not self.config.balanced:
+            return simulate_series(self.spec, seed=seed, index=index, dates=dates, site=self.site)
+        spec, wanted = self._by_turns(index)
+        for draw in range(_DRAWS):
+            series = simulate_series(spec, seed=seed, index=index + draw * _NEXT_DRAW, dates=dates, site=self.site)
+            # Most of the motion is between dates far apart.
+            pairs = reversed(series.pairs(max_days=self.config.max_days))
+            if not wanted or any(series.interfere(*pair).is_deformation for pair in pairs):
+                return series
+        raise PhysicsError(_NOTHING_VISIBLE)
+
+    def _by_turns(self, index: int) -> tuple[SceneSpec, bool]:
+        """Return the half of the population that a balanced set draws this scene from, and whether it deforms."""
+        wanted = index % 2 == 0
+        kinds = {kind: weight for kind, weight in self.spec.kinds.items() if kind != "quiet"}
+        return self.spec.model_copy(update={"kinds": kinds if wanted else {"quiet": 1.0}}), wanted
 
     def _series(self, index: int, *, write: bool) -> Outcome:
         config = self.config
         assert config.dates is not None
         dates = [FIRST_DATE + dt.timedelta(days=config.interval_days * number) for number in range(config.dates)]
-        series = simulate_series(self.spec, seed=config.seed, index=index, dates=dates, site=self.site)
+        series = self._simulate_series(index, dates)
         frame = self._frame(index, series.track)
         longitude, latitude = self._corner(series.parameters)
         step_deg = None if self.site is None else self.site.step_deg

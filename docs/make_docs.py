@@ -282,6 +282,22 @@ def _count(module: Any) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
+def _optimizers() -> str:
+    require("torch", extra="train")
+    from fringewatch.training.classifier import optimizers
+
+    kinds = {"sgd": "SGD", "rmsprop": "RMSprop", "adagrad": "Adagrad", "adam": "Adam", "adamax": "Adamax"}
+    steps = {
+        name: " ".join((getattr(optimizers, kind).__doc__ or "").split("\n\n")[0].split())
+        for name, kind in kinds.items()
+    }
+    # Those of torch, which take the same steps.
+    steps["adadelta"] = "as published (Zeiler 2012), rho 0.95, epsilon 1e-7 inside both roots"
+    steps["nadam"] = "as published (Dozat 2016), beta 0.9 and 0.999, momentum `0.9 (1 - 0.5 * 0.96^t)`, epsilon 1e-7"
+    rows = ((f"`{name}`", steps[name], f"{rate:g}") for name, rate in optimizers.LEARNING_RATES.items())
+    return table(("optimiser", "step", "learning rate if not given"), rows)
+
+
 def _default_bundle() -> str:
     # The one in the package, whatever bundles the user has.
     folder = Path(bundles.__file__).parent / bundles.DEFAULT_BUNDLE
@@ -418,6 +434,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "scaling": _scaling,
     "turbulence": _turbulence,
     "network": _network,
+    "optimizers": _optimizers,
     "card-fields": _card_fields,
     "default-bundle": _default_bundle,
     **{f"reads-{product}": _reads(product) for product in _WRITERS},

@@ -130,7 +130,7 @@ def test_unknown_block_is_refused(make_docs):
 
 
 def test_index_names_every_page():
-    named = set(re.findall(r"^\| \[([\w.]+)\]", (DOCS / "README.md").read_text(encoding="utf-8"), re.MULTILINE))
+    named = set(re.findall(r"^\| \[([\w.-]+)\]", (DOCS / "README.md").read_text(encoding="utf-8"), re.MULTILINE))
     assert named == {page.name for page in PAGES} - {"README.md"}
 
 

@@ -412,6 +412,11 @@ def test_a_data_set_among_the_scenes_is_no_input(scenes, tmp_path):
     first = prepare(scenes, out=scenes / "patches")
     again = prepare(scenes, out=scenes / "patches")
     assert (len(again.rows), again.kept) == (len(first.rows), 5)
+    # Nor are masks.
+    (scenes / "outlines").mkdir()
+    Image.fromarray(np.full((SIZE, SIZE), 255, np.uint8)).save(scenes / "outlines" / "20200101_20200113.png")
+    masked = prepare(scenes, labels=(scenes / "outlines",), out=scenes / "patches")
+    assert len(masked.rows) == 5
 
 
 def test_pictures_of_edges_and_windows(scenes, tmp_path):

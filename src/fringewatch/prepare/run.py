@@ -137,8 +137,9 @@ def _tasks(config: PrepareConfig) -> tuple[list[Task], tuple[str, ...], Labels |
         pictures, classes = list_pictures(config.inputs, spare=config.out)
         return [_of_picture(picture, config) for picture in pictures], classes, None
     labels = Labels(config.labels)
-    # Patches of an earlier run are pictures of phase too; below a folder of scenes they would be taken for more.
-    references = [found for found in discover(config.inputs) if not _is_below(found.path, config.out)]
+    # Patches of an earlier run and masks are pictures too; below a folder of scenes they would be taken for more.
+    ours = [path.resolve() for path in (config.out, *config.labels)]
+    references = [found for found in discover(config.inputs) if not _is_below(found.path, ours)]
     return (
         [_of_scene(reference, number, labels, config) for number, reference in enumerate(references)],
         labels.classes,
@@ -146,8 +147,11 @@ def _tasks(config: PrepareConfig) -> tuple[list[Task], tuple[str, ...], Labels |
     )
 
 
-def _is_below(path: str, folder: Path) -> bool:
-    return not is_remote(path) and "\0" not in path and Path(path).resolve().is_relative_to(folder.resolve())
+def _is_below(path: str, folders: Sequence[Path]) -> bool:
+    if is_remote(path) or "\0" in path:
+        return False
+    place = Path(path).resolve()
+    return any(place.is_relative_to(folder) for folder in folders)
 
 
 def _of_picture(picture: Picture, config: PrepareConfig) -> Task:

@@ -22,6 +22,7 @@ import multiprocessing
 import os
 import platform
 import statistics
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -58,6 +59,10 @@ STAGES: dict[str, list[tuple[ModuleType, str]]] = {
 
 
 def main() -> None:
+    if "OMP_NUM_THREADS" not in os.environ:
+        # As many processes as cores, one thread each, is how samples are drawn in earnest; libraries read this when
+        # they are loaded.
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | {"OMP_NUM_THREADS": "1"})
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parts = {"speed": speed, "stages": stages, "rival": rival, "memory": memory}
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)}; default: all")

@@ -21,7 +21,7 @@ from fringewatch.simulate.deformation import draw_deformation
 from fringewatch.simulate.difficulty import signal_to_noise, snr_stratum
 from fringewatch.simulate.distributions import log_uniform
 from fringewatch.simulate.styles import Processing, draw_missing, draw_processing, observe
-from fringewatch.simulate.visibility import MIN_COHERENCE, visibility, visible_mask, visible_share
+from fringewatch.simulate.visibility import MIN_VISIBLE_PX, least_coherence, visibility, visible_mask, visible_share
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +34,6 @@ __all__ = ["Sample", "simulate"]
 
 _MAX_DRAWS = 12
 _DRAWS_PER_GROUND = 4
-_MIN_VISIBLE_PX = 40
 _MIN_VISIBLE_SHARE = 0.35
 # Looks of the noise that steep deformation adds to real phase, and the share of coherence below which it is added.
 _REAL_LOOKS = 8.0
@@ -105,7 +104,7 @@ def simulate(
     for attempt in range(_MAX_DRAWS if kind != "quiet" else 0):
         if attempt and attempt % _DRAWS_PER_GROUND == 0:
             ground = _draw_ground(rng, spec, kind, noise, site)
-        if np.count_nonzero(ground.coherence > MIN_COHERENCE) < _MIN_VISIBLE_PX:
+        if np.count_nonzero(ground.coherence > ground.least_coherence) < MIN_VISIBLE_PX:
             ground = _draw_ground(rng, spec, kind, noise, site)
             continue
         # Another source on the same ground: a new ground each time would leave the calm ones to deformation, and the
@@ -115,7 +114,7 @@ def simulate(
             continue
         sample = _observe(rng, spec, kind, ground, motion)
         share = visible_share(motion.phase_rad, sample.phase, sample.mask)
-        if sample.mask.sum() >= _MIN_VISIBLE_PX and (share >= _MIN_VISIBLE_SHARE or not spec.min_visibility):
+        if sample.mask.sum() >= MIN_VISIBLE_PX and (share >= _MIN_VISIBLE_SHARE or not spec.min_visibility):
             return sample
     # Drawn as such; or a population whose backgrounds drown every source, which is the caller's choice (or one very
     # noisy folder): such a scene is honest only as a quiet one.
@@ -147,6 +146,13 @@ class _Ground(NamedTuple):
     processing: Processing | None
     """Of the simulated background; None on real phase, which was processed."""
     parameters: dict[str, float | int | str]
+
+    @property
+    def least_coherence(self) -> float:
+        """From which fringes can be seen here."""
+        if self.processing is None:
+            return least_coherence(None, filtered=False)
+        return least_coherence(self.processing.looks, filtered=self.processing.goldstein_alpha > 0)
 
 
 class _Motion(NamedTuple):
@@ -215,7 +221,7 @@ def _draw_motion(rng: np.random.Generator, spec: SceneSpec, kind: Kind, ground: 
     snr = signal_to_noise(
         los_m, ground.background_rad, wavelength_m=spec.wavelength_m, wrapped=ground.processing is None
     )
-    seen = visibility(phase, ground.background_rad, ground.coherence * kept)
+    seen = visibility(phase, ground.background_rad, ground.coherence * kept, least=ground.least_coherence)
     parameters = parameters | {"visibility": seen, "snr": snr, "snr_stratum": snr_stratum(snr)}
     return _Motion(los_m, phase, pixel_phase, kept, parameters)
 

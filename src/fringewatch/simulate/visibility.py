@@ -13,21 +13,43 @@ from fringewatch.physics.filtering import multilook
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["MIN_COHERENCE", "visibility", "visible_mask", "visible_share"]
+__all__ = ["MIN_VISIBLE_PX", "least_coherence", "visibility", "visible_mask", "visible_share"]
 
-MIN_COHERENCE = 0.25
-"""Coherence that averaging and filters can make visible fringes of."""
-# Local coherence of phase that shows them.
+# Local coherence of phase that shows fringes.
 _MIN_LOCAL_COHERENCE = 0.4
 _WINDOW_PX = 11
 _CLOSING_PX = 3
 # How far from a pixel the mask looks: windows of local coherence, of their mean, and the closing.
 _MARGIN_PX = 3 + _WINDOW_PX // 2 + 2 * _CLOSING_PX
 _BLOCK_PX = 4
+MIN_VISIBLE_PX = 40
+"""Pixels that a mask must have for the scene to show deformation."""
+
+
+def least_coherence(looks: float | None, *, filtered: bool) -> float:
+    """Estimate the coherence from which fringes can be seen.
+
+    Where the deviation of the phase, about ``1 / (g sqrt(2 looks))`` rad, is less than a radian, the local coherence
+    of the phase is above that which :func:`visible_mask` asks for; a filter lowers the deviation by a fifth or more.
+
+    Parameters
+    ----------
+    looks
+        Number of looks; None for real phase, of which the local coherence is known instead.
+    filtered
+        Whether a filter follows.
+    """
+    if looks is None:
+        return _MIN_LOCAL_COHERENCE
+    return min((0.8 if filtered else 1.0) / float(np.sqrt(2.0 * looks)), 0.6)
 
 
 def visibility(
-    deformation_rad: NDArray[np.float32], background_rad: NDArray[np.float32], coherence: NDArray[np.float32]
+    deformation_rad: NDArray[np.float32],
+    background_rad: NDArray[np.float32],
+    coherence: NDArray[np.float32],
+    *,
+    least: float = 0.25,
 ) -> float:
     """Compute how steep the deformation is against the background: a signal-to-noise ratio without unit.
 
@@ -42,13 +64,20 @@ def visibility(
         (H, W) phase of the background, wrapped or not; what is finer than four pixels is averaged out.
     coherence
         (H, W) in [0, 1], less what the slope of the deformation inside a pixel takes of it.
+    least
+        Coherence that shows fringes, see :func:`least_coherence`.
+
+    Returns
+    -------
+    float
+        0 where less than :data:`MIN_VISIBLE_PX` are large and coherent.
     """
     blocks = [size // _BLOCK_PX for size in deformation_rad.shape]
     rows, columns = (count * _BLOCK_PX for count in blocks)
     # Every other pixel is as good a sample of the area as all of them.
     part = np.s_[1:rows:2, 1:columns:2]
-    area = (np.abs(deformation_rad[part]) > _level(deformation_rad)) & (coherence[part] > MIN_COHERENCE)
-    if not area.any():
+    area = (np.abs(deformation_rad[part]) > _level(deformation_rad)) & (coherence[part] > least)
+    if 4 * np.count_nonzero(area) < MIN_VISIBLE_PX:
         return 0.0
     step_x = deformation_rad[1:rows:2, 1:columns:2] - deformation_rad[1:rows:2, 0:columns:2]
     step_y = deformation_rad[1:rows:2, 1:columns:2] - deformation_rad[0:rows:2, 1:columns:2]

@@ -307,6 +307,18 @@ def test_other_settings_in_the_same_folder_are_refused(command, tmp_path):
     assert (tmp_path / "set" / "simulate.yaml").read_text() == before
 
 
+def test_an_input_file_that_changed_is_refused(command, tmp_path):
+    arguments = ("--dem", "dem.tif", "--count", 2, "--out", "here")
+    write_dem(tmp_path / "dem.tif")
+    assert command(*arguments)[0] == 0
+    assert command(*arguments)[0] == 0
+    write_dem(tmp_path / "dem.tif", shape=(130, 140))
+    code, _, err = command(*arguments)
+    assert code == 2
+    assert "holds scenes of another version or of other input files" in err
+    assert "dem.tif: sha256" in err
+
+
 def test_the_settings_that_lie_there_make_the_same_again(command, tmp_path):
     command("--count", 3, "--out", "set", "--seed", 4, "--balanced")
     code, *_ = command("--config", tmp_path / "set" / "simulate.yaml", "--out", "again")
@@ -434,6 +446,7 @@ def _days(truth):
         (["--dates", 4], 2, "add --form licsar"),
         (["--dates", 4, "--form", "licsar", "--max-days", 6], 2, "there would be no pair"),
         (["--dates", 1, "--form", "licsar"], 2, "dates = 1: Input should be greater than or equal to 2"),
+        (["--dates", 4, "--form", "licsar", "--noise-from", "empty"], 2, "a series takes their spectrum"),
         (["--preset", "quiet", "--balanced"], 2, "a balanced set needs a kind that deforms"),
         (["--count", 100_001, "--form", "licsar"], 2, "frame names of LiCSAR have room for 100,000 scenes"),
     ],

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from fringewatch._version import __version__
@@ -17,14 +20,13 @@ from fringewatch.simulate.work import PREVIEWED, Maker, Outcome, make_all
 from fringewatch.simulate.write import ManifestWriter
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from fringewatch.figures import Panel
     from fringewatch.simulate.spec import SceneSpec
 
 __all__ = ["SimulateConfig", "SimulateResult", "run"]
 
 _SETTINGS = "simulate.yaml"
+_ORIGIN = re.compile(r"# (?:written by fringewatch |.*: sha256 )")
 _REPORTED = 5
 
 
@@ -72,6 +74,8 @@ def run(config: SimulateConfig) -> SimulateResult:
     _check_settings(config)
     noise = None if config.noise_from is None else RealNoise(config.noise_from)
     site = _open_site(config, spec, noise)
+    origin = _origin(config)
+    _check_origin(config, origin)
     out = ensure_folder(config.out)
     if (out / MANIFEST).is_file():
         # A process that was killed could not take its half-written file away.
@@ -83,7 +87,7 @@ def run(config: SimulateConfig) -> SimulateResult:
     failed: list[Outcome] = []
     with ManifestWriter(out / MANIFEST) as manifest:
         labels = dict(manifest.kept)
-        write_text(out / _SETTINGS, f"# written by fringewatch {__version__}\n{config.to_yaml()}")
+        write_text(out / _SETTINGS, origin + config.to_yaml())
         missing = [index for index in range(config.count) if index not in labels]
         try:
             _make_missing(maker, missing, manifest, labels, panels, failed)
@@ -147,6 +151,34 @@ def _check_settings(config: SimulateConfig) -> None:
         message = (
             f"{config.out}: holds scenes made with other settings ({'; '.join(changed)}); choose another --out, or "
             "remove that folder"
+        )
+        raise ConfigError(message)
+
+
+def _origin(config: SimulateConfig) -> str:
+    """Return comment lines for the settings file: the version, and a hash of each input."""
+    lines = [f"# written by fringewatch {__version__}"]
+    for path in (config.dem, *map(Path, config.los), config.noise_from):
+        if path is not None and path.exists():
+            digest = hashlib.sha256()
+            for file in sorted(path.glob("*")) if path.is_dir() else [path]:
+                if file.is_file():
+                    digest.update(file.name.encode() + b"\0" + file.read_bytes())
+            lines.append(f"# {path}: sha256 {digest.hexdigest()[:16]}")
+    return "\n".join(lines) + "\n"
+
+
+def _check_origin(config: SimulateConfig, origin: str) -> None:
+    """Refuse to mix scenes of different versions or inputs in one folder."""
+    path = config.out / _SETTINGS
+    if not (path.is_file() and (config.out / MANIFEST).is_file()):
+        return
+    before = [line for line in path.read_text(encoding="utf-8").splitlines() if _ORIGIN.match(line)]
+    now = [line for line in origin.splitlines() if _ORIGIN.match(line)]
+    if before and before != now:
+        message = (
+            f"{config.out}: holds scenes of another version or of other input files ({'; '.join(before)} -> "
+            f"{'; '.join(now)}); choose another --out, or remove that folder"
         )
         raise ConfigError(message)
 

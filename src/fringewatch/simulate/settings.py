@@ -77,6 +77,9 @@ class SimulateConfig(Config):
                 f"max_days = {self.max_days} is less than interval_days = {self.interval_days}: there would be no pair"
             )
             raise ValueError(message)
+        if self.dates is not None and self.noise_from is not None and self.dem is None:
+            message = "noise_from: real pairs cannot be dates; a series takes their spectrum, for a place: add --dem"
+            raise ValueError(message)
         if self.form == "licsar" and (self.count > _MAX_FRAMES or self.seed >= _MAX_FRAME_SEED):
             message = (
                 f"count = {self.count}, seed = {self.seed}: frame names of LiCSAR have room for {_MAX_FRAMES:,} scenes "

@@ -28,6 +28,7 @@ import numpy as np
 import onnxruntime as ort
 import xarray as xr
 
+from fringewatch.metrics import auroc
 from fringewatch.models import load_bundle
 from fringewatch.scan import patch_size, scan
 from fringewatch.simulate import preset, simulate
@@ -168,10 +169,8 @@ def compare_accuracy(arguments: argparse.Namespace) -> dict[str, dict[str, float
     found = {}
     for number, bundle in enumerate(bundles):
         truth = np.array(labels[number])
-        right = [
-            (bundle.card.calibration(np.concatenate(logits)) >= 0.5) == truth
-            for logits in (cut[number], shared[number])
-        ]
+        logits = [np.concatenate(each) for each in (cut[number], shared[number])]
+        right = [(bundle.card.calibration(each) >= 0.5) == truth for each in logits]
         difference = 100 * (right[1].astype(float) - right[0])
         low, high = interval(difference, np.array(scenes[number]))
         accuracy = [float(each.mean()) for each in right]
@@ -181,6 +180,10 @@ def compare_accuracy(arguments: argparse.Namespace) -> dict[str, dict[str, float
             f"{bundle.card.name:20}{truth.size:>9}{truth.mean():>8.0%}{accuracy[0]:>12.2%}{accuracy[1]:>9.2%}"
             f"{f'{mean:+.2f} ({low:+.2f} to {high:+.2f})':>30}  {verdict}"
         )
+        # Ranks know no threshold: where they agree and accuracy does not, the logits are shifted and not worse.
+        ranked = [auroc(truth, each) for each in logits]
+        shift = float(np.median(logits[1] - logits[0]))
+        print(f"{'':20}{'AUROC':>17}{ranked[0]:>12.4f}{ranked[1]:>9.4f}   median shift of the logit {shift:+.2f}")
         found[bundle.card.name] = {
             "windows": truth.size,
             "deforming": float(truth.mean()),
@@ -189,6 +192,9 @@ def compare_accuracy(arguments: argparse.Namespace) -> dict[str, dict[str, float
             "difference_points": mean,
             "difference_low": low,
             "difference_high": high,
+            "one_by_one_auroc": ranked[0],
+            "shared_auroc": ranked[1],
+            "logit_shift": shift,
         }
     return found
 

@@ -298,6 +298,20 @@ def _optimizers() -> str:
     return table(("optimiser", "step", "learning rate if not given"), rows)
 
 
+def _studies() -> str:
+    require("torch", extra="train")
+    from fringewatch.study.plan import make_plan
+    from fringewatch.study.settings import StudyConfig, list_presets
+
+    rows = []
+    for name in list_presets():
+        plan = make_plan(StudyConfig(preset=name))
+        sets = (f"{data.count:,} {key} of {data.size_px} px" for key, data in plan.sets.items())
+        epochs = sorted({row.settings["epochs"] for row in plan.rows})
+        rows.append((f"`{name}`", plan.caption, len(plan.rows), "; ".join(sets), " or ".join(map(str, epochs))))
+    return table(("preset", "what it compares", "rows", "simulated patches", "epochs"), rows)
+
+
 def _default_bundle() -> str:
     # The one in the package, whatever bundles the user has.
     folder = Path(bundles.__file__).parent / bundles.DEFAULT_BUNDLE
@@ -435,6 +449,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "turbulence": _turbulence,
     "network": _network,
     "optimizers": _optimizers,
+    "studies": _studies,
     "card-fields": _card_fields,
     "default-bundle": _default_bundle,
     **{f"reads-{product}": _reads(product) for product in _WRITERS},

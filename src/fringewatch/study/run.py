@@ -18,7 +18,6 @@ from fringewatch._version import __version__
 from fringewatch.errors import ConfigError, FringewatchError, TrainingError
 from fringewatch.files import ensure_folder, write_text
 from fringewatch.progress import say
-from fringewatch.simulate.run import run as simulate
 from fringewatch.study.page import render_page
 from fringewatch.study.plan import make_plan
 from fringewatch.study.records import Outcome, Record, read_record, setting_changes
@@ -26,6 +25,7 @@ from fringewatch.study.settings import StudyConfig
 from fringewatch.study.table import Summary, render_csv, render_markdown, render_terminal, summarise
 from fringewatch.training.classifier import run as train
 from fringewatch.training.classifier.settings import HARMLESS
+from fringewatch.training.folder import checkpoint_path
 
 if TYPE_CHECKING:
     from fringewatch.simulate.settings import SimulateConfig
@@ -157,6 +157,9 @@ def _data_folder(data: Path | SimulateConfig, name: str, out: Path) -> Path:
     """Return a data set's folder; a simulated one is made there, or completed."""
     if isinstance(data, Path):
         return data
+    # Here, since it brings raster libraries, which training on patches that are there does without.
+    from fringewatch.simulate.run import run as simulate
+
     digest = hashlib.sha256(data.model_dump_json(exclude=_NOT_OF_THE_SCENES).encode()).hexdigest()[:8]
     folder = out / "data" / f"{name}-{digest}"
     say(f"data set {name!r}: {data.count:,} simulated patches in {folder}")
@@ -207,8 +210,8 @@ def _train(
 
 
 def _can_resume(folder: Path, settings: dict[str, Any]) -> bool:
-    """Whether a killed training left a checkpoint; one of a failed row counts only if nothing was changed since."""
-    if not (folder / "checkpoints" / "last.ckpt").is_file():
+    """Whether a killed training left something to go on from; what a failed row left counts if nothing was changed."""
+    if not (checkpoint_path(folder).is_file() or (folder / "weights.pt").is_file()):
         return False
     record = read_record(folder)
     return record is None or record.settings == settings

@@ -208,26 +208,23 @@ def render_csv(rows: Sequence[Summary]) -> str:
 
 def render_terminal(title: str, rows: Sequence[Summary]) -> RenderableType:
     """Return the table for a Rich console, 100 columns wide or more."""
-    varied = list(rows[0].varied) if rows else []
+    headings = ["epochs", "lr", "s/epoch", "images/s", "val. %", "95 %", "AUROC"]
+    compared = any(row.published is not None for row in rows)
     table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("row", max_width=34)
-    # Rows of a grid already carry in their names what differs.
-    shown = [key for key in varied if not all(key.replace("_", " ") in row.name for row in rows)][:3]
-    for heading in shown:
-        table.add_column(heading.replace("_", " "), max_width=12)
-    for heading in ("epochs", "lr", "s/epoch", "images/s", "val. %", "95 %", "AUROC", "study %"):
+    # The one column that may wrap; its names tell what differs between the rows.
+    table.add_column("row", min_width=24, max_width=48)
+    for heading in [*headings, "study %"] if compared else headings:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
-        scores = (percent(row.accuracy.value), _interval(row.accuracy, digits=0), number(row.auroc.value, 3))
+        scores = (percent(row.accuracy.value), _interval(row.accuracy), number(row.auroc.value, 3))
         table.add_row(
             row.name,
-            *(setting(row.varied.get(key)) for key in shown),
             number(row.epochs, 0),
             setting(row.settings.get("learning_rate")),
             number(row.seconds_per_epoch, 1),
             number(row.images_per_second, 0),
             *(scores if row.seeds else ("failed", "", "")),
-            published(row),
+            *([published(row)] if compared else []),
         )
     parts: list[RenderableType] = [Text(title, style="bold"), table]
     parts += [Text(f"{row.name}: {message}", style="red") for row in rows for message in row.errors]
@@ -266,10 +263,8 @@ def published(row: Summary) -> str:
     return f"{row.published.validation_accuracy_percent:g}" if row.published is not None else ""
 
 
-def _interval(figure: Figure, *, digits: int) -> str:
-    if math.isnan(figure.low):
-        return ""
-    return f"{100 * figure.low:.{digits}f}-{100 * figure.high:.{digits}f}"
+def _interval(figure: Figure) -> str:
+    return "" if math.isnan(figure.low) else f"{100 * figure.low:.0f}-{100 * figure.high:.0f}"
 
 
 def _with_interval(figure: Figure, *, scale: float = 1, digits: int = 3) -> str:

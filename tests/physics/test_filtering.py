@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fringewatch.errors import PhysicsError
-from fringewatch.physics.coherence import multilook_phase_noise
+from fringewatch.physics.coherence import multilook_phase_noise, multilook_phasor
 from fringewatch.physics.filtering import goldstein, multilook
 
 
@@ -104,3 +104,13 @@ def test_multilook_destroys_fringes_that_are_too_dense():
 def test_multilook_refuses_blocks_larger_than_the_data():
     with pytest.raises(PhysicsError, match=r"factor=50 is larger than the interferogram of shape \(40, 40\)"):
         multilook(np.ones((40, 40), np.complex64), 50)
+
+
+def test_goldstein_leaves_no_seams_between_windows():
+    """Phase steps are as large in every column of the 16 that lie between the starts of two windows."""
+    steps = []
+    for seed in range(12):
+        noisy = multilook_phasor(np.full((192, 192), 0.35, np.float32), 6, np.random.default_rng(seed))
+        steps.append(np.abs(np.diff(np.angle(goldstein(noisy, 0.9)), axis=1))[:, 31:159])
+    by_column = np.mean(steps, axis=(0, 1)).reshape(-1, 16).mean(axis=0)
+    assert np.ptp(by_column) < 0.05 * by_column.mean()

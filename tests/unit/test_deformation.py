@@ -176,11 +176,12 @@ def test_topography_is_corrected_in_its_share_of_scenes_only():
         np.testing.assert_allclose(drawn.los_m, exact, atol=5e-3 * np.abs(exact).max())
 
 
-def test_penny_cracks_are_never_shallower_than_their_model():
+@pytest.mark.parametrize("pixel_m", [20.0, 200.0, 600.0])
+def test_penny_cracks_are_never_shallower_than_their_model(pixel_m):
     spec = small(magmatic={"penny-crack": 1.0}, sources=(1, 1), **WIDE)
-    for seed in range(60):
-        p = draw_deformation(np.random.default_rng(seed), spec, "volcano", 200.0, LOOK).parameters
-        assert p["depth_m_1"] >= 0.8 * p["radius_m_1"]
+    for seed in range(30):
+        p = draw_deformation(np.random.default_rng(seed), spec, "volcano", pixel_m, LOOK).parameters
+        assert 0.8 * p["radius_m_1"] <= p["depth_m_1"] <= 10_000
         assert 1000 <= p["radius_m_1"] <= 6000
 
 
@@ -371,6 +372,14 @@ def test_shares_of_method_and_roof_can_be_forced():
         ({"longwall": {"seam_thickness_m": (-1, 2)}}, r"seam_thickness_m.*starts at or below 0"),
         ({"longwall": {"caving_factor": (0.5, 1.5)}}, r"caving_factor.*allowed: 0 to 1 \(a share of the whole\)"),
         ({"longwall": {"seam_dip_deg": (0, 80)}}, r"allowed: 0 to 60 \(degrees, as the mining model takes them\)"),
+        (
+            {"penny_crack": {"radius_m": (3000, 5000), "depth_m": (800, 2000)}},
+            r"depth_m ends at 2000, too shallow for any radius from 3000; allowed: an end of at least 2400 \(0.8 times",
+        ),
+        (
+            {"longwall": {"depth_m": (100, 300), "width_m": (150, 500), "seam_dip_deg": (0, 60)}},
+            r"depth_m starts at 100, where the widest panel of the steepest seam reaches the surface; .* more than 240",
+        ),
         ({"penny_crack": {"radius": (1, 2)}}, r"unknown key 'penny_crack.radius'"),
     ],
 )

@@ -6,13 +6,16 @@ Unless a description says otherwise they are those of the literature named on th
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from fringewatch.config import Config
+from fringewatch.physics.sources.penny import LOWEST_DEPTH_TO_RADIUS
 
 __all__ = [
+    "LEAST_DEPTH_FACTOR",
+    "MOST_DEPTH_FACTOR",
     "DykeRanges",
     "EarthquakeRanges",
     "LongwallRanges",
@@ -49,6 +52,9 @@ def _positive(value: tuple[float, float]) -> tuple[float, float]:
         raise ValueError(message)
     return value
 
+
+LEAST_DEPTH_FACTOR, MOST_DEPTH_FACTOR = 0.9, 1.1
+"""By how much the depth of a panel differs from that of its mine."""
 
 Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
 PositiveRange = Annotated[Range, AfterValidator(_positive)]
@@ -109,6 +115,17 @@ class PennyCrackRanges(Config):
         (4e9, 30e9), description="Shear modulus, log-uniform: fractured edifice to solid crust."
     )
 
+    @model_validator(mode="after")
+    def _refuse_shallow_cracks(self) -> Self:
+        shallowest = LOWEST_DEPTH_TO_RADIUS * self.radius_m[0]
+        if self.depth_m[1] < shallowest:
+            message = (
+                f"depth_m ends at {self.depth_m[1]:g}, too shallow for any radius from {self.radius_m[0]:g}; allowed: "
+                f"an end of at least {shallowest:g} ({LOWEST_DEPTH_TO_RADIUS} times the radius)"
+            )
+            raise ValueError(message)
+        return self
+
 
 class EarthquakeRanges(Config):
     """Rupture of uniform slip (Okada 1985), its size by scaling laws from its magnitude."""
@@ -154,3 +171,14 @@ class LongwallRanges(Config):
     )
     beside_share: float = Field(0.6, ge=0, le=1, description="Share of further panels that lie beside the one before.")
     pillar_m: _FromZero = Field((10.0, 60.0), description="Coal left standing between neighbouring panels.")
+
+    @model_validator(mode="after")
+    def _refuse_seams_that_reach_the_surface(self) -> Self:
+        rise = 0.5 * self.width_m[1] * math.sin(math.radians(self.seam_dip_deg[1]))
+        if LEAST_DEPTH_FACTOR * self.depth_m[0] <= rise:
+            message = (
+                f"depth_m starts at {self.depth_m[0]:g}, where the widest panel of the steepest seam reaches the "
+                f"surface; allowed: more than {rise / LEAST_DEPTH_FACTOR:g}"
+            )
+            raise ValueError(message)
+        return self

@@ -47,9 +47,12 @@ def _draw_mogi(rng: np.random.Generator, spec: SceneSpec, extent_m: float) -> So
 
 def _draw_penny_crack(rng: np.random.Generator, spec: SceneSpec, extent_m: float) -> Source:
     ranges = spec.penny_crack
-    radius = log_uniform(rng, *_fitting(ranges.radius_m, 0.3 * extent_m))
     shallowest, deepest = _fitting(ranges.depth_m, 0.35 * extent_m)
-    # Lifting the lower end keeps the crack valid; the upper end follows where the scene is small for it.
+    # Small scenes want shallow sources, but no crack may be shallower than its model.
+    deepest = max(deepest, LOWEST_DEPTH_TO_RADIUS * ranges.radius_m[0])
+    smallest, largest = _fitting(ranges.radius_m, 0.3 * extent_m)
+    radius = log_uniform(rng, smallest, min(largest, deepest / LOWEST_DEPTH_TO_RADIUS))
+    # A hair more, for rounding.
     shallowest = max(shallowest, LOWEST_DEPTH_TO_RADIUS * radius * (1 + 1e-9))
     depth = log_uniform(rng, shallowest, max(shallowest, deepest))
     shear_modulus = log_uniform(rng, *ranges.shear_modulus_pa)

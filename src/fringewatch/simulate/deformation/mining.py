@@ -11,6 +11,7 @@ from fringewatch.physics.mining import Panel
 from fringewatch.simulate.deformation.source import Deformation
 from fringewatch.simulate.deformation.troughs import Advance, Mine, multilook_troughs, unit_troughs
 from fringewatch.simulate.distributions import log_uniform
+from fringewatch.simulate.ranges import LEAST_DEPTH_FACTOR, MOST_DEPTH_FACTOR
 
 if TYPE_CHECKING:
     from fringewatch.physics.geometry import LookVector
@@ -99,7 +100,7 @@ def _draw_panels(
             ranges,
             days=days,
             azimuth_deg=azimuth + turn,
-            depth_m=depth * float(rng.uniform(0.9, 1.1)),
+            depth_m=depth * float(rng.uniform(LEAST_DEPTH_FACTOR, MOST_DEPTH_FACTOR)),
             tan_beta=tan_beta,
             seam=seam,
             anywhere=(

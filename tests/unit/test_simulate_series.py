@@ -135,6 +135,18 @@ def test_pairs_up_to_some_days_and_what_they_say_of_themselves():
     assert made.track in "AD"
 
 
+def test_a_pair_says_how_hard_it_is():
+    made = series("earthquake", seed=3)
+    ratios = [made.interfere(0, second).parameters["snr"] for second in range(1, 6)]
+    assert ratios[-1] > 0
+    onset = np.argmax([los_m.any() for los_m in made.los_m])
+    before = made.interfere(0, onset - 1).parameters if onset > 1 else None
+    assert before is None or (before["snr"], before["snr_stratum"]) == (0.0, "none")
+    moved = los_to_phase(made.los_m[5]), made.delay_rad[5] - made.delay_rad[0]
+    area = np.abs(moved[0]) >= 0.1 * np.abs(moved[0]).max()
+    assert ratios[-1] == pytest.approx(np.abs(moved[0]).max() / moved[1][area].std(), rel=1e-3)
+
+
 def test_a_series_of_a_site_has_its_relief():
     height = np.random.default_rng(0).uniform(0, 500, (80, 70)).astype(np.float32)
     made = series("quiet", site=Site("here.tif", height, 80.0, track="desc"))

@@ -19,6 +19,7 @@ from fringewatch.physics.coherence import coherence_field, gradient_coherence, m
 from fringewatch.physics.filtering import goldstein
 from fringewatch.simulate.background import draw_background, draw_missing, log_uniform
 from fringewatch.simulate.deformation import draw_deformation
+from fringewatch.simulate.difficulty import signal_to_noise, snr_stratum
 from fringewatch.simulate.history import draw_history, draw_mining_history
 from fringewatch.simulate.sample import Sample
 from fringewatch.simulate.site import Site
@@ -133,7 +134,11 @@ class Series:
         phase = np.where(self.missing, np.float32(np.nan), np.angle(z)).astype(np.float32)
         los_m = self.los_m[second] - self.los_m[first]
         mask = np.zeros(phase.shape, bool)
+        snr, stratum = 0.0, "none"
         if los_m.any():
+            background = self.delay_rad[second] - self.delay_rad[first]
+            snr = signal_to_noise(los_m, background, wavelength_m=self.wavelength_m, wrapped=False)
+            stratum = snr_stratum(snr)
             mask = visible_mask(los_to_phase(los_m, self.wavelength_m), phase)
         parameters = self.parameters | {
             "reference_date": self.dates[first].isoformat(),
@@ -143,6 +148,8 @@ class Series:
             "peak_to_peak_fringes": float(np.ptp(los_m)) / (self.wavelength_m / 2),
             "mean_coherence": float(field.mean()),
             "visible_px": int(mask.sum()),
+            "snr": snr,
+            "snr_stratum": stratum,
         }
         return Sample(
             phase=phase,

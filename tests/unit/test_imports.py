@@ -17,7 +17,7 @@ ROOT = Path(fringewatch.__file__).parent
 
 # From the bottom up: a module may import from those before it.
 LEVELS = (
-    *("_version", "errors", "conventions", "config", "files", "progress", "figures"),
+    *("_version", "errors", "conventions", "config", "files", "progress", "parallel", "figures"),
     *("interferogram", "products", "patches", "physics", "simulate", "encoding", "fringes", "prepare"),
     *("models", "scan", "metrics", "networks", "training", "study"),
     *("regions", "report", "detect", "evaluate", "catalog", "review", "cli"),

@@ -10,12 +10,12 @@ import os
 import signal
 import threading
 from collections import deque
-from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, NamedTuple
 
 from fringewatch.errors import FringewatchError, OutputError, PhysicsError
 from fringewatch.figures import Panel
+from fringewatch.parallel import process_pool
 from fringewatch.simulate.noise import RealNoise
 from fringewatch.simulate.sample import Sample, simulate
 from fringewatch.simulate.series import Series, simulate_series
@@ -23,6 +23,7 @@ from fringewatch.simulate.write import FIRST_DATE, describe_sample, write_sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
 
     from fringewatch.simulate.settings import SimulateConfig
@@ -243,11 +244,7 @@ def make_all(maker: Maker, indices: Sequence[int], *, processes: int) -> Generat
         for batch in batches:
             yield [maker.make(index) for index in batch]
         return
-    # Fork would copy the threads of other libraries half-alive; spawn starts clean.
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        processes, mp_context=spawn, initializer=_start, initargs=(maker.config, maker.spec, maker.site)
-    ) as pool:
+    with process_pool(processes, initializer=_start, initargs=(maker.config, maker.spec, maker.site)) as pool:
         waiting: deque[Future[list[Outcome]]] = deque()
         try:
             for batch in batches:

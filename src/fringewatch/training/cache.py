@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from fringewatch.files import atomic_path, ensure_folder, write_text
+from fringewatch.parallel import process_pool
 from fringewatch.simulate import RealNoise, SceneSpec, simulate
 
 if TYPE_CHECKING:
@@ -116,8 +116,7 @@ def build_cache(
             if progress:
                 progress(size)
     else:
-        # Fork would copy torch's threads half-alive; spawn starts clean.
-        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        with process_pool(workers) as pool:
             for future in as_completed([pool.submit(_make_chunk, job) for job in jobs]):
                 size = future.result()
                 if progress:

@@ -54,14 +54,22 @@ def test_no_motion_and_no_data_are_no_signal():
 
 
 @pytest.mark.parametrize(
-    ("value", "stratum"), [(0.0, "<1"), (0.99, "<1"), (1.0, "1-2"), (2.0, "2-4"), (3.9, "2-4"), (4.0, ">4"), (99, ">4")]
+    ("value", "stratum"),
+    [(0.0, "<1"), (0.99, "<1"), (1.0, "1-2"), (2.0, "2-4"), (3.9, "2-4"), (4.0, "4-8"), (8.0, "8-16"), (99, ">16")],
 )
 def test_strata(value, stratum):
     assert snr_stratum(value) == stratum
 
 
 def test_every_sample_says_its_stratum():
-    spec = SceneSpec(height_px=64, width_px=64, pixel_size_m=(150, 200), min_visibility=0.0)
+    spec = SceneSpec(
+        height_px=64,
+        width_px=64,
+        pixel_size_m=(150, 200),
+        fringes=(0.1, 5.0),
+        turbulence_m=(0.003, 0.1),
+        min_visibility=0.0,
+    )
     found = set()
     for index in range(25):
         sample = simulate(spec, seed=0, index=index)
@@ -72,4 +80,4 @@ def test_every_sample_says_its_stratum():
             assert parameters["snr_stratum"] == snr_stratum(parameters["snr"])
             found.add(parameters["snr_stratum"])
     assert found <= set(SNR_STRATA)
-    assert len(found) >= 3
+    assert len(found) >= 4

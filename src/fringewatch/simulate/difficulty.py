@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 __all__ = ["SNR_EDGES", "SNR_STRATA", "signal_to_noise", "snr_stratum"]
 
-SNR_EDGES = (1.0, 2.0, 4.0)
+SNR_EDGES = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Where the strata of the signal-to-noise ratio meet; a ratio on an edge belongs to the upper one."""
 
-SNR_STRATA = ("<1", "1-2", "2-4", ">4")
+SNR_STRATA = ("<1", "1-2", "2-4", "4-8", "8-16", ">16")
 """Names of the strata of scenes with deformation; quiet scenes are ``"none"``."""
 
 # Motion of less than this share of the peak does not count as the deforming area.

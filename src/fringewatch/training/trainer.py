@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import logging
+import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
 import lightning
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from fringewatch.progress import say
 from fringewatch.training.folder import checkpoint_path
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from lightning.pytorch.callbacks import Callback
 
-__all__ = ["train"]
+__all__ = ["Sparingly", "train"]
 
 
 def train(
@@ -32,7 +33,7 @@ def train(
     resume: bool,
     **options: Any,
 ) -> None:
-    """Fit a module; a checkpoint is kept after each epoch.
+    """Fit a module; the newest checkpoint is kept.
 
     Parameters
     ----------
@@ -64,8 +65,7 @@ def train(
             devices=1,
             default_root_dir=out,
             logger=TensorBoardLogger(out, name="", version="tensorboard"),
-            # Without a monitored score the newest epoch replaces the one before.
-            callbacks=[ModelCheckpoint(out / "checkpoints", filename="last", enable_version_counter=False), *callbacks],
+            callbacks=[*callbacks, _Newest(out)],
             enable_progress_bar=False,
             enable_model_summary=False,
             **options,
@@ -78,3 +78,34 @@ def train(
             # Lightning turns Ctrl-C into this.
             say(f"stopped; the same command with --resume goes on after the last finished epoch ({out})")
             raise KeyboardInterrupt from stop
+
+
+class Sparingly:
+    """Says when to do what costs time: at first, and then as often as takes a twentieth of the time at most."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def do(self, job: Callable[[], object]) -> bool:
+        """Do `job` if it is due; return whether it was done."""
+        started = time.perf_counter()
+        if started < self._next:
+            return False
+        job()
+        ended = time.perf_counter()
+        self._next = ended + _SHARE * (ended - started)
+        return True
+
+
+_SHARE = 20
+
+
+class _Newest(Checkpoint):
+    """Keep a checkpoint of the newest epoch, or of one shortly before where epochs are fast and networks large."""
+
+    def __init__(self, out: Path) -> None:
+        self._path = checkpoint_path(out)
+        self._due = Sparingly()
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, _module: lightning.LightningModule) -> None:
+        self._due.do(lambda: trainer.save_checkpoint(self._path))

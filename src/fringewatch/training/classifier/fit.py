@@ -17,8 +17,8 @@ from fringewatch.networks.weights import save_weights
 from fringewatch.progress import say, track
 from fringewatch.training.classifier.memory import device_of, peak_memory_bytes, reset_peak_memory
 from fringewatch.training.classifier.module import ClassifierModule
-from fringewatch.training.folder import extend_history
-from fringewatch.training.trainer import train
+from fringewatch.training.folder import extend_history, read_history
+from fringewatch.training.trainer import Sparingly, train
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -114,6 +114,7 @@ class _Epochs(Callback):
         self.best_loss = math.inf
         self.waited = 0
         self.started = self.trained = 0.0
+        self.draw = Sparingly()
 
     def state_dict(self) -> dict[str, Any]:
         return {"best_loss": self.best_loss, "waited": self.waited}
@@ -152,13 +153,8 @@ class _Epochs(Callback):
             "images_per_second": module.patches_per_epoch / (self.trained - self.started),
             "peak_memory_bytes": float(peak_memory_bytes(module.device)),
         }
-        rows = extend_history(self.out / "history.csv", row)
-        plot_history(
-            self.out / "history.png",
-            {name: [line[name] for line in rows] for name in _PLOTTED},
-            held_out="validation",
-            scores_title="accuracy",
-        )
+        extend_history(self.out / "history.csv", row)
+        self.draw.do(self._plot)
         say(
             f"epoch {trainer.current_epoch + 1}/{self.config.epochs}: loss {row['train_loss']:.4f} (validation "
             f"{row['val_loss']:.4f}), accuracy {row['train_accuracy']:.4f} ({row['val_accuracy']:.4f}), "
@@ -175,6 +171,18 @@ class _Epochs(Callback):
         else:
             self.waited += 1
             self._stop_if_done(trainer)
+
+    def on_train_end(self, *_: Any) -> None:
+        self._plot()
+
+    def _plot(self) -> None:
+        rows = read_history(self.out / "history.csv")
+        plot_history(
+            self.out / "history.png",
+            {name: [line[name] for line in rows] for name in _PLOTTED},
+            held_out="validation",
+            scores_title="accuracy",
+        )
 
     def _stop_if_done(self, trainer: lightning.Trainer) -> None:
         if self.config.patience is not None and self.waited >= self.config.patience:

@@ -228,7 +228,8 @@ class ClassifierModule(lightning.LightningModule):
         self.summary = {
             "train_loss": train[0] / train[2],
             "train_accuracy": train[1] / train[2],
-            "val_loss": validation[0] / validation[2],
+            # Statistics that are not ready yet can overflow; the training goes on.
+            "val_loss": float(np.nan_to_num(validation[0] / validation[2], nan=np.inf, posinf=np.inf)),
             **self.scores.summary(),
         }
         self.log_dict(self.summary)

@@ -245,7 +245,9 @@ def _result(
     validation: PatchArrays,
 ) -> ClassifierResult:
     history = read_history(out / "history.csv")
-    kept = history[-1] if config.patience is None else min(history, key=lambda row: row["val_loss"])
+    kept = history[-1]
+    if config.patience is not None and any(math.isfinite(row["val_loss"]) for row in history):
+        kept = min(history, key=lambda row: row["val_loss"])
     return ClassifierResult(
         bundle=bundle,
         weights=out / WEIGHTS,
@@ -267,7 +269,9 @@ def _result(
 
 
 def _plain(result: ClassifierResult) -> dict[str, Any]:
-    """Return a result for JSON, which has no NaN: null instead."""
+    """Return a result for JSON, which has neither NaN nor infinity: null instead."""
     values = {name: str(value) if isinstance(value, Path) else value for name, value in result._asdict().items()}
     values["counts"] = result.counts._asdict()
-    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in values.items()}
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in values.items()
+    }

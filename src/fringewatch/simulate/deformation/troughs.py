@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from fringewatch.physics.geometry import LookVector
 
-__all__ = ["FINEST_PIXEL_M", "Advance", "Mine", "Trough", "multilook_troughs", "unit_troughs"]
+__all__ = ["LARGEST_FINE_PIXEL_M", "Advance", "Mine", "Trough", "multilook_troughs", "unit_troughs"]
 
-FINEST_PIXEL_M = 20.0
+LARGEST_FINE_PIXEL_M = 20.0
 """Products with larger pixels are simulated on a grid that divides them evenly, into 10 to 20 m."""
 
 # Radii of influence beyond a panel's edge at which a millionth of the largest subsidence is left.
@@ -135,7 +135,7 @@ def multilook_troughs(
         (H, W) float32, metres: mean LOS motion inside each pixel.
     phasor
         (H, W) complex64: mean of ``exp(i phase)`` inside each pixel, 1 where nothing moves; None where the pixels are
-        not larger than :data:`FINEST_PIXEL_M`, since then nothing is averaged.
+        not larger than :data:`LARGEST_FINE_PIXEL_M`, since then nothing is averaged.
 
     Notes
     -----
@@ -180,7 +180,7 @@ def _block_mean(values: NDArray[np.float32], size: int) -> NDArray[np.float32]:
 
 
 def _trough(window: _Window, mine: Mine, pixel_m: float, look: LookVector) -> Trough:
-    fine = max(1, math.ceil(pixel_m / FINEST_PIXEL_M - 1e-9))
+    fine = max(1, math.ceil(pixel_m / LARGEST_FINE_PIXEL_M - 1e-9))
     radius = min(advance.panel.influence_radius_m for advance in window.panels)
     step = int(np.clip(radius * fine / (_NODES_PER_RADIUS * pixel_m), 1, _LARGEST_STEP))
     # Centre of a point of the fine grid, in metres from the centre of the scene's upper left pixel.

@@ -36,7 +36,7 @@ _REACH_RADII = 2.0
 _NODES_PER_RADIUS = 6.0
 _LARGEST_STEP = 16
 # Windows begin and end at multiples of so many pixels, so that few sizes of the spline occur.
-_BLOCK_PX = 16
+_BLOCK_PX = 8
 
 
 class Advance(NamedTuple):

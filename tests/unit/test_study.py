@@ -4,6 +4,8 @@ import csv
 import io
 import math
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -323,3 +325,11 @@ def test_setting_changes_lists_what_differs_and_what_is_new():
 
 def test_presets_are_found_once_and_checked():
     assert load_preset("smoke") is load_preset("smoke")
+
+
+def test_training_on_patches_that_are_there_needs_no_raster_library():
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(('rasterio', 'rioxarray', 'geopandas', 'pyogrio')));"
+        "import fringewatch.study.run, fringewatch.training.classifier.run"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

@@ -24,17 +24,10 @@ from fringewatch.networks.registry import create
 from fringewatch.networks.weights import save_weights
 from fringewatch.patches import Patch, write_manifest, write_patch
 from fringewatch.training.classifier import ClassifierConfig, run
+from fringewatch.training.classifier import data as data_module
 from fringewatch.training.classifier import fit as fit_module
-from fringewatch.training.classifier.data import (
-    Batcher,
-    PatchArrays,
-    Phases,
-    decode_codes,
-    encode_codes,
-    epoch_batches,
-    read_arrays,
-    resample,
-)
+from fringewatch.training.classifier.codes import Phases, decode_codes, encode_codes, resample
+from fringewatch.training.classifier.data import Batcher, PatchArrays, epoch_batches, read_arrays
 from fringewatch.training.classifier.module import ClassifierModule, class_weights
 from fringewatch.training.classifier.run import encoding_kind
 
@@ -493,3 +486,17 @@ def test_the_real_network_trains_in_bf16(data, tmp_path, monkeypatch):
     assert result.counts == (25_973_298, 25_919_374, 53_924)
     assert np.isfinite(result.val_loss)
     assert fit_module.WEIGHTS in {path.name for path in config.out.iterdir()}
+
+
+def test_patches_are_decoded_once_for_many_trainings_and_anew_when_they_change(tmp_path, monkeypatch):
+    write_set(tmp_path)
+    first, _ = read_arrays(tmp_path, size_px=SIZE)
+    with monkeypatch.context() as patch:
+        patch.setattr(data_module, "read_phase", lambda _: pytest.fail("decoded again"))
+        again, _ = read_arrays(tmp_path, size_px=SIZE)
+    np.testing.assert_array_equal(again.codes, first.codes)
+    changed = first.patches[0].path
+    write_patch(changed, np.zeros((SIZE, SIZE), np.float32))
+    later, _ = read_arrays(tmp_path, size_px=SIZE)
+    index = [patch.path for patch in later.patches].index(changed)
+    assert set(np.unique(later.codes[index])) <= {127, 128}

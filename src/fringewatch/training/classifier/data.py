@@ -1,8 +1,7 @@
 """Labelled patches for training: decoded once into 8 bits, encoded and augmented in batches where the network computes.
 
-A patch is kept as codes: 0 = no data, ``code = 1 ... 255`` is the phase ``code / 255 * 2 pi - pi``, the grey of the PNG
-but for grey 0, which is the same phase as 255. 28,430 patches of 224 x 224 pixels take 1.4 GB; they fit on a GPU, and
-a batch of them is made there by looking up 256 encoded phases.
+28,430 patches of 224 x 224 pixels take 1.4 GB as codes (:mod:`fringewatch.training.classifier.codes`); they fit on a
+GPU, and a batch of them is made there by looking up 256 encoded phases.
 
 Augmentation is what phase allows, as in :mod:`fringewatch.training.data`: a constant offset, the sign, mirror images,
 quarter turns. On codes offset and sign are exact, being whole numbers of steps.
@@ -10,66 +9,33 @@ quarter turns. On codes offset and sign are exact, being whole numbers of steps.
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, NamedTuple, overload
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
-from fringewatch.conventions import wrap
 from fringewatch.errors import ProductError, TrainingError
 from fringewatch.patches import read_patch_set, read_phase, split_by_site
 from fringewatch.progress import track
+from fringewatch.training.classifier.codes import LEVELS, decode_codes, encode_codes, resample
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from fringewatch.encoding import Encoding
     from fringewatch.patches import Patch
 
-__all__ = [
-    "LEVELS",
-    "Batcher",
-    "PatchArrays",
-    "Phases",
-    "decode_codes",
-    "encode_codes",
-    "epoch_batches",
-    "read_arrays",
-    "resample",
-]
+__all__ = ["Batcher", "PatchArrays", "epoch_batches", "read_arrays"]
 
-LEVELS = 255
-"""Different phases that a code can stand for."""
-_STEP = np.float32(2 * np.pi / LEVELS)
 _SHARE_OF_MEMORY = 0.3
 """Patches lie on the GPU if they take no more than this of what is free; otherwise each batch is sent there."""
-
-
-class Phases(Sequence[NDArray[np.float32]]):
-    """The phases of coded patches, (H, W) radians with NaN = no data, each decoded when it is asked for."""
-
-    def __init__(self, codes: NDArray[np.uint8]) -> None:
-        self._codes = codes
-        self._table = decode_codes()
-
-    def __len__(self) -> int:
-        return len(self._codes)
-
-    @overload
-    def __getitem__(self, index: int) -> NDArray[np.float32]: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[NDArray[np.float32]]: ...
-    def __getitem__(self, index: int | slice) -> NDArray[np.float32] | list[NDArray[np.float32]]:
-        """Return one patch, or a list of several."""
-        phases: NDArray[np.float32] = self._table[self._codes[index]]
-        return list(phases) if isinstance(index, slice) else phases
 
 
 class PatchArrays(NamedTuple):
@@ -90,47 +56,6 @@ class PatchArrays(NamedTuple):
         digest = hashlib.sha256(np.ascontiguousarray(self.label).tobytes())
         digest.update(np.ascontiguousarray(self.codes).data)
         return digest.hexdigest()[:16]
-
-
-def encode_codes(phase_rad: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Code wrapped phase (radians, NaN = no data) in 8 bits; grey pictures lose nothing."""
-    valid = np.isfinite(phase_rad)
-    steps = np.rint((np.where(valid, phase_rad, np.float32(0)) + np.float32(np.pi)) / _STEP).astype(np.int32)
-    # -pi is pi.
-    return np.where(valid, (steps - 1) % LEVELS + 1, 0).astype(np.uint8)
-
-
-def decode_codes() -> NDArray[np.float32]:
-    """Return the 256 phases, in (-pi, pi], that the codes stand for; code 0 is NaN."""
-    table = wrap(np.arange(256, dtype=np.float32) * _STEP - np.float32(np.pi))
-    table[0] = np.nan
-    return table
-
-
-def resample(phase_rad: NDArray[np.float32], size_px: int) -> NDArray[np.float32]:
-    """Resample wrapped phase to a square, as complex numbers: averaged where it shrinks, linear where it grows.
-
-    Parameters
-    ----------
-    phase_rad
-        (H, W) wrapped radians; NaN = no data.
-    size_px
-        Height and width of the result.
-
-    Returns
-    -------
-    numpy.ndarray
-        (size_px, size_px) in (-pi, pi]; NaN where less than half of what a pixel is made of has data.
-    """
-    valid = np.isfinite(phase_rad)
-    phase = np.where(valid, phase_rad, np.float32(0))
-    parts = (np.cos(phase) * valid, np.sin(phase) * valid, valid.astype(np.float32))
-    size = (size_px, size_px)
-    # Pillow's bilinear filter widens where the picture shrinks.
-    real, imaginary, weight = (
-        np.asarray(Image.fromarray(part).resize(size, Image.Resampling.BILINEAR)) for part in parts
-    )
-    return np.where(weight >= 0.5, np.arctan2(imaginary, real), np.float32(np.nan)).astype(np.float32)
 
 
 def read_arrays(
@@ -190,30 +115,41 @@ def read_arrays(
                 "every class needs patches of at least two sites, or correct the column split"
             )
             raise TrainingError(message)
-    with track("reading patches", total=sum(map(len, parts))) as advance, ThreadPoolExecutor(workers) as pool:
+    chosen = [patch for part in parts for patch in part]
+    codes = _decode(tuple(map(_file, chosen)), size_px, workers)
+    arrays = [
+        PatchArrays(rows, np.array([patch.label for patch in part], np.int64), tuple(part), found.classes)
+        for rows, part in zip(np.split(codes, [len(parts[0])]), parts, strict=True)
+    ]
+    return arrays[0], arrays[1]
 
-        def read(patch: Patch) -> NDArray[np.uint8]:
-            phase = read_phase(patch.path)
-            codes = encode_codes(phase if phase.shape == (size_px, size_px) else resample(phase, size_px))
+
+class _File(NamedTuple):
+    """A file in the state in which it was read."""
+
+    path: Path
+    bytes: int
+    changed_ns: int
+
+
+def _file(patch: Patch) -> _File:
+    status = patch.path.stat()
+    return _File(patch.path, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=1)
+def _decode(files: Sequence[_File], size_px: int, workers: int) -> NDArray[np.uint8]:
+    """Read patches (N, size_px, size_px); those of the last call are kept, since a study trains many times on them."""
+    codes = np.empty((len(files), size_px, size_px), np.uint8)
+    with track("reading patches", total=len(files)) as advance, ThreadPoolExecutor(workers) as pool:
+
+        def read(index: int) -> None:
+            phase = read_phase(files[index].path)
+            codes[index] = encode_codes(phase if phase.shape == (size_px, size_px) else resample(phase, size_px))
             advance(1)
-            return codes
 
-        train, validation = (
-            PatchArrays(
-                _stack(pool.map(read, part), len(part), size_px),
-                np.array([patch.label for patch in part], np.int64),
-                tuple(part),
-                found.classes,
-            )
-            for part in parts
-        )
-    return train, validation
-
-
-def _stack(rows: Iterator[NDArray[np.uint8]], count: int, size_px: int) -> NDArray[np.uint8]:
-    codes = np.empty((count, size_px, size_px), np.uint8)
-    for index, row in enumerate(rows):
-        codes[index] = row
+        # Asking for the results lets errors through.
+        list(pool.map(read, range(len(files))))
     return codes
 
 

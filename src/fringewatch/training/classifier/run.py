@@ -20,7 +20,8 @@ from fringewatch.errors import TrainingError
 from fringewatch.files import ensure_folder, write_text
 from fringewatch.networks.registry import Counts, build, count_parameters
 from fringewatch.progress import say
-from fringewatch.training.classifier.data import Batcher, Phases, read_arrays
+from fringewatch.training.classifier.codes import Phases
+from fringewatch.training.classifier.data import Batcher, read_arrays
 from fringewatch.training.classifier.fit import WEIGHTS, fit
 from fringewatch.training.classifier.memory import advise_on_memory, device_of
 from fringewatch.training.classifier.module import ClassifierModule, class_weights
@@ -113,7 +114,9 @@ def run(config: ClassifierConfig) -> ClassifierResult:
         workers=config.workers,
     )
     lightning.seed_everything(config.seed, workers=False, verbose=False)
+    weights = class_weights(config.class_weights, train.label, len(train.classes))
     network = _build(config, len(train.classes))
+    # Nothing of an earlier run is removed before this one can start.
     out = ensure_folder(config.out)
     if config.resume:
         _check_data(out, train, validation)
@@ -128,7 +131,7 @@ def run(config: ClassifierConfig) -> ClassifierResult:
         config,
         Batcher(train, encoding, augment=config.augment, seed=config.seed),
         Batcher(validation, encoding, augment=False),
-        weights=class_weights(config.class_weights, train.label, len(train.classes)),
+        weights=weights,
         classes=len(train.classes),
         validation_patches=validation.patches,
     )

@@ -42,7 +42,7 @@ def fit(
     Parameters
     ----------
     config
-        Settings; with ``resume`` the run goes on after the last finished epoch, as if it had not stopped.
+        Settings; with ``resume`` the run goes on from the newest checkpoint, as if it had not stopped.
     out
         Folder for ``checkpoints/``, ``tensorboard/``, ``history.csv``, ``history.png`` and, at the end, ``weights.pt``.
     network

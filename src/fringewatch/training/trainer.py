@@ -76,7 +76,7 @@ def train(
             trainer.fit(module, train_batches, validation_batches, ckpt_path=checkpoint, weights_only=False)
         except SystemExit as stop:
             # Lightning turns Ctrl-C into this.
-            say(f"stopped; the same command with --resume goes on after the last finished epoch ({out})")
+            say(f"stopped; the same command with --resume goes on from the newest checkpoint ({out})")
             raise KeyboardInterrupt from stop
 
 

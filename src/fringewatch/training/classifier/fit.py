@@ -52,7 +52,7 @@ def fit(config: ClassifierConfig, out: Path, network: Classifier, module: Classi
     module
         Around the network.
     resume
-        Go on after the last finished epoch, as if the run had not stopped.
+        Go on from the newest checkpoint, as if the run had not stopped.
 
     Raises
     ------

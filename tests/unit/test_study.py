@@ -321,6 +321,8 @@ def test_record_round_trip_and_damage(tmp_path):
 
 def test_setting_changes_lists_what_differs_and_what_is_new():
     assert setting_changes({"a": 1, "b": 2}, {"a": 1, "b": 3, "c": None, "d": 4}) == ["b: 2 -> 3", "d: None -> 4"]
+    # An option that an older version did not have: its default changes nothing.
+    assert setting_changes({}, {"dropout": 0.5, "momentum": 0.8}) == ["momentum: 0.9 -> 0.8"]
 
 
 def test_presets_are_found_once_and_checked():

@@ -166,7 +166,7 @@ def test_nothing_worked(tmp_path, trainer):
 def test_changed_settings_of_finished_rows_are_refused(tmp_path, trainer):
     run(study(tmp_path))
     trainer.calls.clear()
-    with pytest.raises(ConfigError, match=r"row 'second', seed 0: dropout: 0\.2 -> 0\.3.*use another --out"):
+    with pytest.raises(ConfigError, match=r"dropout: 0\.2 -> 0\.3 \(rows 'second' with seed 0\); use another"):
         run(study(tmp_path, rows={"first": {}, "second": {"dropout": 0.3}}))
     with pytest.raises(ConfigError, match=r"data: patches -> others"):
         run(study(tmp_path, sets={"patches": "others"}))

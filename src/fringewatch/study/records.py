@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 from fringewatch.config import Config
 from fringewatch.errors import ConfigError
 from fringewatch.files import write_text
+from fringewatch.training.classifier.settings import ClassifierConfig
 
 if TYPE_CHECKING:
     from fringewatch.training.classifier import ClassifierResult
@@ -101,7 +102,13 @@ def read_record(folder: Path) -> Record | None:
 
 
 def setting_changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Return each setting that differs, as ``key: before -> now``."""
+    """Return each setting that differs, as ``key: before -> now``.
+
+    A setting that an older version did not have had its default.
+    """
+    fields = ClassifierConfig.model_fields
+    older = {key: fields[key].default for key in now.keys() - before.keys() if key in fields}
+    before = older | before
     return [
         f"{key}: {before.get(key)} -> {now.get(key)}"
         for key in sorted(before.keys() | now.keys())

@@ -123,7 +123,7 @@ def _finished(plan: Plan, out: Path) -> dict[tuple[str, int], Record]:
         If finished rows had other settings: mixed into one table they would compare what is not alike.
     """
     done: dict[tuple[str, int], Record] = {}
-    changed = []
+    changed: dict[str, list[str]] = {}
     for row in plan.rows:
         for seed in plan.seeds:
             folder = row_folder(out, row, seed)
@@ -131,12 +131,13 @@ def _finished(plan: Plan, out: Path) -> dict[tuple[str, int], Record]:
             if record is None or record.status != "ok":
                 continue
             if differences := setting_changes(record.settings, _identity(row, plan)):
-                changed.append(f"row {row.name!r}, seed {seed}: {'; '.join(differences)}")
+                changed.setdefault("; ".join(differences), []).append(f"{row.name!r} with seed {seed}")
             done[row.name, seed] = record
     if changed:
+        listed = " | ".join(f"{differences} (rows {', '.join(rows)})" for differences, rows in changed.items())
         message = (
-            f"{out}: finished rows were trained with other settings ({' | '.join(changed)}); use another --out, or "
-            f"delete the folders of these rows under {out / 'rows'}"
+            f"{out}: finished rows were trained with other settings: {listed}; use another --out, or delete the "
+            f"folders of these rows under {out / 'rows'}"
         )
         raise ConfigError(message)
     return done

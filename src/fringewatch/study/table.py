@@ -281,9 +281,10 @@ def interval_note(plan: Plan) -> str:
 
 
 def study_columns(rows: Sequence[Summary]) -> Cells:
-    """Return the columns of the study's table, and the accuracy that it published."""
+    """Return the columns of the study's table, and the accuracy that it published where a row has one."""
     header = ["CNN", "weights", "epochs", "lr", "s/epoch", "split", "total", "trainable", "non-trainable"]
-    header += ["val. accuracy %", "study %"]
+    compared = any(row.published is not None for row in rows)
+    header += ["val. accuracy %", "study %"] if compared else ["val. accuracy %"]
     body = []
     for row in rows:
         counts = [f"{count:,}" for count in (row.total, row.trainable, row.frozen_and_statistics)]
@@ -297,7 +298,7 @@ def study_columns(rows: Sequence[Summary]) -> Cells:
                 number(row.seconds_per_epoch, 1),
                 *([split, *counts] if row.seeds else [""] * 4),
                 _with_interval(row.accuracy, scale=100, digits=1) if row.seeds else "failed",
-                published(row),
+                *([published(row)] if compared else []),
             ]
         )
     return Cells(header, body, 2)

@@ -8,7 +8,7 @@ from scipy import ndimage, stats
 
 from fringewatch.conventions import wrap
 from fringewatch.errors import PhysicsError
-from fringewatch.physics._fields import complex_normals, gammas
+from fringewatch.physics._fields import complex_normals
 from fringewatch.physics.coherence import (
     coherence_field,
     gradient_coherence,
@@ -173,11 +173,17 @@ def test_phasor_is_the_complex_exponential_and_zero_without_data():
     assert phasor(phase)[3] == 0
 
 
-@pytest.mark.parametrize("shape_parameter", [1.0, 1.5, 7.3, 60.0])
-def test_gamma_draws_follow_their_distribution(shape_parameter):
-    drawn = gammas(shape_parameter, (200, 1001), np.random.default_rng(4)).ravel()
-    assert drawn.dtype == np.float32
-    assert stats.kstest(drawn, stats.gamma(shape_parameter).cdf).pvalue > 0.01
+@pytest.mark.parametrize(("coherence", "looks"), [(0.0, 1.0), (0.3, 1.5), (0.6, 7.3), (0.9, 60.0), (0.98, 900.0)])
+def test_two_uniform_numbers_have_the_phase_of_a_gamma_and_a_gaussian_one(coherence, looks):
+    """Bartlett's decomposition of the Wishart matrix as it stands in Goodman (1963)."""
+    rng = np.random.default_rng(4)
+    count = 200_000
+    circular = (rng.normal(size=(count, 2)) @ [1, 1j]) / math.sqrt(2)
+    exact = coherence * np.sqrt(rng.gamma(looks, size=count)) + math.sqrt(1 - coherence**2) * circular
+    drawn = multilook_phasor(np.full(count, coherence, np.float32), looks, rng)
+    assert drawn.dtype == np.complex64
+    assert np.abs(drawn).max() <= 1 + 1e-6
+    assert stats.ks_2samp(np.angle(drawn), np.angle(exact)).pvalue > 0.01
 
 
 def test_normal_draws_follow_their_distribution_in_both_parts():

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 __all__ = ["require_at_least", "require_between", "require_choice", "require_finite", "require_positive"]
 
 
-def require_finite(name: str, value: ArrayLike) -> None:
+def require_finite(name: str, value: ArrayLike | float) -> None:
     """Refuse NaN and infinity."""
+    if isinstance(value, float) and math.isfinite(value):
+        return
     values = np.asarray(value, dtype=np.float64)
     finite = np.isfinite(values)
     if not finite.all():
@@ -24,10 +26,10 @@ def require_finite(name: str, value: ArrayLike) -> None:
         raise PhysicsError(message)
 
 
-def require_positive(name: str, value: ArrayLike, why: str = "") -> None:
+def require_positive(name: str, value: ArrayLike | float, why: str = "") -> None:
     """Refuse zero, negative and non-finite values; an array is judged by its smallest element."""
     require_finite(name, value)
-    smallest = float(np.min(value))
+    smallest = value if isinstance(value, float) else float(np.min(value))
     if smallest <= 0:
         message = f"{name}={smallest:g} is not positive; allowed: {name} > 0{why and ' ' + why}"
         raise PhysicsError(message)

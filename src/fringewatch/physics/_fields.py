@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 __all__ = [
     "complex_normals",
     "exponential_amplitude",
-    "gammas",
     "padded_shape",
     "squared_wavenumbers",
     "synthesise",
+    "uniforms",
 ]
 
 # A periodic field of 1.25 times the size is cut: opposite edges of the cut are a quarter of the size apart.
@@ -96,7 +96,7 @@ def complex_normals(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray
 
     By Box and Muller (1958): on whole arrays, in float32, several times as fast as drawing both parts with ``rng``.
     """
-    uniform = _uniforms(2 * math.prod(shape), rng).reshape(2, *shape)
+    uniform = uniforms(2 * math.prod(shape), rng).reshape(2, *shape)
     modulus, angle = uniform
     np.log(modulus, out=modulus)
     modulus *= np.float32(-2.0)
@@ -108,54 +108,7 @@ def complex_normals(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray
     return normals
 
 
-def gammas(shape_parameter: float, shape: tuple[int, ...], rng: np.random.Generator) -> Real:
-    """Draw gamma-distributed numbers of unit scale, exactly.
-
-    By Marsaglia and Tsang (2000), A simple method for generating gamma variables, ACM TOMS 26, 363-372: the rejection
-    method that ``rng`` has, on whole arrays; of 100 numbers at most 5 (shape parameter 1), or 1 (from 4), are drawn
-    again.
-
-    Parameters
-    ----------
-    shape_parameter
-        At least 1.
-    shape
-        Of the result.
-    rng
-        Source of randomness.
-    """
-    size = math.prod(shape)
-    result = _gamma_candidates(shape_parameter, size, rng)
-    rejected = np.flatnonzero(result < 0)
-    while rejected.size:
-        result[rejected] = _gamma_candidates(shape_parameter, rejected.size, rng)
-        rejected = rejected[result[rejected] < 0]
-    return result.reshape(shape)
-
-
-def _gamma_candidates(shape_parameter: float, size: int, rng: np.random.Generator) -> Real:
-    """Draw gamma-distributed numbers, with -1 where one was rejected."""
-    d = np.float32(shape_parameter - 1.0 / 3.0)
-    normal = complex_normals(((size + 1) // 2,), rng).view(np.float32)[:size]
-    cube = normal * np.float32(1.0 / math.sqrt(9.0 * d))
-    cube += np.float32(1.0)
-    # A negative root, at shape 1 one in a thousand, is rejected: its logarithm is taken of something tiny instead.
-    np.maximum(cube, np.float32(1e-12), out=cube)
-    cube *= cube * cube
-    # Accepted if log(u) < x^2 / 2 + d (1 - v + log(v)).
-    bound = np.log(cube)
-    bound -= cube
-    bound += np.float32(1.0)
-    bound *= d
-    normal *= normal
-    normal *= np.float32(0.5)
-    bound += normal
-    accepted = np.log(_uniforms(size, rng)) < bound
-    cube *= d
-    return np.where(accepted, cube, np.float32(-1.0))
-
-
-def _uniforms(size: int, rng: np.random.Generator) -> Real:
+def uniforms(size: int, rng: np.random.Generator) -> Real:
     """Draw from (0, 1], in steps of 2^-23: twice as fast as ``rng.random``, which converts integers to floats."""
     bits = rng.bit_generator.random_raw((size + 1) // 2).view(np.uint32)[:size]
     # 23 random bits become the mantissa of a number in [1, 2).

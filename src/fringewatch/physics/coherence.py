@@ -11,12 +11,11 @@ from scipy.special import hyp2f1
 from fringewatch.errors import PhysicsError
 from fringewatch.physics._check import require_at_least, require_between, require_positive
 from fringewatch.physics._fields import (
-    complex_normals,
     exponential_amplitude,
-    gammas,
     padded_shape,
     squared_wavenumbers,
     synthesise,
+    uniforms,
 )
 
 if TYPE_CHECKING:
@@ -149,23 +148,37 @@ def multilook_phasor(coherence: Real, looks: float, rng: np.random.Generator) ->
     -----
     The sum is the off-diagonal element of a 2 x 2 complex Wishart matrix. By its Bartlett decomposition that is a
     positive factor times ``g sqrt(G) + sqrt(1 - g^2) z``, with ``G`` gamma-distributed of shape ``looks`` and
-    ``z`` a circular Gaussian of unit variance (Goodman 1963): two draws, however many looks.
+    ``z`` a circular Gaussian of unit variance (Goodman 1963). Divided by ``sqrt(G + |z|^2)``, which leaves its angle
+    as it is, that is ``g sqrt(X) + sqrt((1 - g^2) (1 - X)) exp(i a)``, with ``X`` distributed as ``Beta(looks, 1)``,
+    that is, as ``U^(1 / looks)`` with ``U`` uniform, and a uniform angle ``a`` [derived]: two uniform numbers,
+    however many looks.
     """
     require_at_least("looks", looks, 1.0)
     g = np.asarray(coherence, dtype=np.float32)
     if g.size and (np.nanmin(g) < 0 or np.nanmax(g) > 1):
         message = f"coherence ranges over [{np.nanmin(g):g}, {np.nanmax(g):g}]; allowed: 0 to 1"
         raise PhysicsError(message)
-    noise = complex_normals(g.shape, rng)
-    # z has variance 1/2 in each part; 1 - g^2 as a product keeps its digits near g = 1.
-    share = np.float32(1) - g
-    share *= np.float32(1) + g
-    share *= np.float32(0.5)
-    noise *= np.sqrt(share, out=share)
-    signal = gammas(looks, g.shape, rng)
-    np.sqrt(signal, out=signal)
+    signal, angle = uniforms(2 * g.size, rng).reshape(2, *g.shape)
+    # sqrt(X), by logarithms to base 2, which are quick.
+    np.log2(signal, out=signal)
+    signal *= np.float32(0.5 / looks)
+    np.exp2(signal, out=signal)
+    # 1 - g^2 as a product keeps its digits near g = 1, and so does 1 - X.
+    modulus = np.float32(1) - g
+    modulus *= np.float32(1) + g
+    modulus *= np.float32(1) - signal
+    modulus *= np.float32(1) + signal
+    np.sqrt(modulus, out=modulus)
     signal *= g
-    noise.real += signal
+    angle *= np.float32(2.0 * math.pi)
+    cosine = np.cos(angle)
+    cosine *= modulus
+    cosine += signal
+    np.sin(angle, out=angle)
+    angle *= modulus
+    noise = np.empty(g.shape, np.complex64)
+    noise.real = cosine
+    noise.imag = angle
     return noise
 
 
@@ -245,9 +258,11 @@ def interferometric_phase_std(coherence: float, looks: float) -> float:
 def phasor(phase_rad: Real) -> Complex:
     """Compute ``exp(i phase)``, 0 where the phase is NaN; several times as fast as the complex exponential."""
     z = np.empty(phase_rad.shape, np.complex64)
-    np.cos(phase_rad, out=z.real)
-    np.sin(phase_rad, out=z.imag)
-    if np.isnan(z.real.sum()):
+    # By way of arrays without gaps, which the processor's vectors need.
+    cosine = np.cos(phase_rad)
+    z.real = cosine
+    z.imag = np.sin(phase_rad)
+    if np.isnan(cosine.sum()):
         z[np.isnan(phase_rad)] = 0
     return z
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -70,43 +69,57 @@ def goldstein(interferogram: Complex, alpha: float, *, window: int = 32) -> Comp
     padded = np.zeros(full, np.complex64)
     padded[step : step + rows, step : step + columns] = data
     merged = np.zeros_like(padded)
-    hann = np.square(np.sin(np.pi / window * (np.arange(window) + 0.5)))
     # Real and imaginary parts side by side: a product of floats, not of complex numbers.
-    weight = np.multiply.outer(hann, np.repeat(hann, 2)).astype(np.float32)
-    # The windows are four pavings of the plane, shifted against each other by half a window.
-    for top, left in itertools.product((0, step), repeat=2):
-        across = (padded.shape[1] - left) // window
-        high = window * max(1, _BATCH * 32**2 // (window**2 * across))
-        for first in range(top, padded.shape[0] - window + 1, high):
-            down = min(high, padded.shape[0] - first) // window
-            part = np.s_[first : first + down * window, left : left + across * window]
-            # Splitting axes makes views: (down, row in window, across, column in window).
-            tiled = (down, window, across, window)
-            windows = padded[part].reshape(tiled).swapaxes(1, 2).reshape(-1, window, window)
-            filtered = _filter_windows(windows, alpha)
+    weight = np.repeat(np.square(np.sin(np.pi / window * (np.arange(window) + 0.5))), 2).astype(np.float32)
+    count = max(1, _BATCH * 32**2 // (window * full[0]))
+    for left in (0, step):
+        last = left + (full[1] - left) // window * window
+        for first in range(left, last, count * window):
+            part = np.s_[:, first : min(first + count * window, last)]
+            strips = padded[part].reshape(full[0], -1, window)
+            filtered = _filter_strips(strips, alpha, weight)
             parts = filtered.view(np.float32)
             parts *= weight
-            paving = merged[part].reshape(tiled)
-            paving += filtered.reshape(down, across, window, window).swapaxes(1, 2)
+            merged[part] += filtered.reshape(full[0], -1)
     result = np.ascontiguousarray(merged[step : step + rows, step : step + columns])
     if not data.all():
         result[data == 0] = 0
     return result
 
 
-def _filter_windows(windows: Complex, alpha: float) -> Complex:
-    """Weight the spectra of a stack of square windows."""
-    spectra = fft.fft2(windows, axes=(1, 2), workers=1)
+def _filter_strips(strips: Complex, alpha: float, weight: Real) -> Complex:
+    """Filter strips as wide as a window, (rows, strips, window), in windows that overlap by half along the rows.
+
+    Windows above each other share the transform along the short side of the strip, and its inverse. `weight` is that
+    of the rows of a window, each given twice.
+    """
+    window = strips.shape[-1]
+    along = fft.fft(strips, axis=2, workers=1)
+    merged = np.zeros_like(along)
+    for top in (0, window // 2):
+        bottom = top + (len(along) - top) // window * window
+        windows = along[top:bottom].reshape(-1, window, *along.shape[1:])
+        spectra = fft.fft(windows, axis=1, workers=1)
+        spectra *= _strength(spectra, alpha)
+        filtered = fft.ifft(spectra, axis=1, workers=1, overwrite_x=True)
+        parts = filtered.view(np.float32)
+        parts *= weight[::2, np.newaxis, np.newaxis]
+        merged[top:bottom] += filtered.reshape(-1, *along.shape[1:])
+    return np.asarray(fft.ifft(merged, axis=2, workers=1, overwrite_x=True))
+
+
+def _strength(spectra: Complex, alpha: float) -> Real:
+    """Compute ``(S / peak)^alpha``, S being the smoothed modulus, of windows along the second and the last axis.
+
+    Scaled to the peak, so that the result keeps the size of the input instead of growing with ``|Z|^alpha``.
+    """
     strength = _sum_over_neighbours(np.abs(spectra))
-    # (S / peak)^alpha, by logarithms to base 2, which are quick; scaled to the peak, so that the result keeps the
-    # size of the input instead of growing with |Z|^alpha.
+    # By logarithms to base 2, which are quick.
     np.maximum(strength, np.float32(1e-30), out=strength)
     np.log2(strength, out=strength)
-    strength -= strength.max(axis=(1, 2), keepdims=True)
+    strength -= strength.max(axis=1, keepdims=True).max(axis=-1, keepdims=True)
     strength *= np.float32(alpha)
-    np.exp2(strength, out=strength)
-    spectra *= strength
-    return np.asarray(fft.ifft2(spectra, axes=(1, 2), workers=1, overwrite_x=True))
+    return np.exp2(strength, out=strength)
 
 
 def multilook(interferogram: Complex, factor: int) -> Complex:
@@ -146,7 +159,7 @@ def _without_gaps(interferogram: Complex) -> Complex:
 
 
 def _sum_over_neighbours(values: Real) -> Real:
-    """Add up 3 x 3 neighbours along the last two axes, which are periodic; ``values`` is contiguous."""
+    """Add up 3 x 3 neighbours along the second and the last axis, which are periodic; ``values`` is contiguous."""
     # Shifts along the whole array run fast; where they cross from row to row, the ends are put right.
     flat = values.reshape(-1)
     columns = np.empty_like(values)
@@ -155,12 +168,13 @@ def _sum_over_neighbours(values: Real) -> Real:
     sums[1:-1] += flat[2:]
     columns[..., 0] = values[..., -1] + values[..., 0] + values[..., 1]
     columns[..., -1] = values[..., -2] + values[..., -1] + values[..., 0]
-    total = np.empty_like(values)
-    inner = total[..., 1:-1, :]
-    np.add(columns[..., :-2, :], columns[..., 1:-1, :], out=inner)
-    inner += columns[..., 2:, :]
-    total[..., 0, :] = columns[..., -1, :] + columns[..., 0, :] + columns[..., 1, :]
-    total[..., -1, :] = columns[..., -2, :] + columns[..., -1, :] + columns[..., 0, :]
+    # The first array is not needed any more.
+    total = values
+    inner = total[:, 1:-1]
+    np.add(columns[:, :-2], columns[:, 1:-1], out=inner)
+    inner += columns[:, 2:]
+    total[:, 0] = columns[:, -1] + columns[:, 0] + columns[:, 1]
+    total[:, -1] = columns[:, -2] + columns[:, -1] + columns[:, 0]
     return total
 
 

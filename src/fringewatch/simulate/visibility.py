@@ -22,6 +22,7 @@ _CLOSING_PX = 3
 # How far from a pixel the mask looks: windows of local coherence, of their mean, and the closing.
 _MARGIN_PX = 3 + _WINDOW_PX // 2 + 2 * _CLOSING_PX
 _BLOCK_PX = 4
+_LEAST_COHERENT_SHARE = 0.1
 MIN_VISIBLE_PX = 40
 """Pixels that a mask must have for the scene to show deformation."""
 
@@ -70,14 +71,17 @@ def visibility(
     Returns
     -------
     float
-        0 where less than :data:`MIN_VISIBLE_PX` are large and coherent.
+        0 where less than :data:`MIN_VISIBLE_PX`, or less than a tenth of those that are large, are large and coherent:
+        of four such scenes, three show nothing when they are drawn.
     """
     blocks = [size // _BLOCK_PX for size in deformation_rad.shape]
     rows, columns = (count * _BLOCK_PX for count in blocks)
     # Every other pixel is as good a sample of the area as all of them.
     part = np.s_[1:rows:2, 1:columns:2]
-    area = (np.abs(deformation_rad[part]) > _level(deformation_rad)) & (coherence[part] > least)
-    if 4 * np.count_nonzero(area) < MIN_VISIBLE_PX:
+    moved = np.abs(deformation_rad[part]) > _level(deformation_rad)
+    area = moved & (coherence[part] > least)
+    count = np.count_nonzero(area)
+    if 4 * count < MIN_VISIBLE_PX or count < _LEAST_COHERENT_SHARE * np.count_nonzero(moved):
         return 0.0
     step_x = deformation_rad[1:rows:2, 1:columns:2] - deformation_rad[1:rows:2, 0:columns:2]
     step_y = deformation_rad[1:rows:2, 1:columns:2] - deformation_rad[0:rows:2, 1:columns:2]

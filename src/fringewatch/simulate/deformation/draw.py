@@ -88,14 +88,14 @@ def _draw_source(
     shape = (spec.height_px, spec.width_px)
     extent_m = min(shape) * pixel_m
     fringe_m = spec.wavelength_m / 2
-    level_m = 0.0 if above_m is None else float(np.median(above_m))
     for _ in range(_MAX_DRAWS):
         source = draw_rupture(rng, spec, extent_m) if kind == "earthquake" else draw_magmatic(rng, spec, extent_m)
         # Ruptures are longer than scenes: many a patch holds one flank of the fringes and not their centre.
         margin = 0.25 if kind == "earthquake" else 0.08
         row, col = (float(rng.uniform(-margin, 1 + margin) * size) for size in shape)
         place = Placed(shape, row, col, pixel_m)
-        unit = probe(source, place, look, height_m=level_m)
+        probed = probe(source, place, look, height_m=above_m)
+        unit = probed.peak_to_peak_m
         low = max(source.strength[0], spec.fringes[0] * fringe_m / unit)
         high = min(source.strength[1], spec.fringes[1] * fringe_m / unit)
         if low <= high:
@@ -107,5 +107,5 @@ def _draw_source(
     if kind == "volcano" and rng.random() < 0.35:
         # Deflation, closing and withdrawal are as real as their opposites, if less often watched.
         strength = -strength
-    los_m = evaluate(source, place, look, height_m=above_m) * np.float32(strength)
+    los_m = evaluate(source, place, look, height_m=above_m, probed=probed) * np.float32(strength)
     return los_m, source.parameters | {source.strength_name: strength, "row": row, "col": col}

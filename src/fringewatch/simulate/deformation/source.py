@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
@@ -17,18 +18,21 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["Deformation", "Field", "Parameters", "Placed", "Source", "Trace", "evaluate", "probe"]
+__all__ = ["Deformation", "Field", "Parameters", "Placed", "Probe", "Source", "Trace", "evaluate", "probe"]
 
 Parameters = dict[str, float | int | str]
 
-_PROBE_PX = 32
 # A field of scale d is splined from nodes d / 4 apart, which leaves errors of about a thousandth of its peak.
 _NODES_PER_SCALE = 4.0
-_LARGEST_STEP = 8
+_LARGEST_STEP = 16
 # Sources nearer to the surface than three steps of this are computed at every pixel near them, and splined elsewhere.
 _SHALLOW_STEP = 3
 _SHALLOW_MARGIN = 5.0
-_LEVELS = 5
+# Over terrain, from how many levels a field is interpolated at most; which error, of the field above the source, is
+# enough; the power of the depth with which fields fall at most; and the least depth that counts.
+_MOST_LEVELS = 5
+_LEVEL_ERROR = 2e-3
+_STEEPEST_POWER = 3.0
 _LOWEST_SCALE_M = 500.0
 
 
@@ -98,15 +102,83 @@ class Placed(NamedTuple):
         return np.asarray((self.row - row) * self.pixel_m, np.float64)
 
 
-def probe(source: Source, place: Placed, look: LookVector, *, height_m: float = 0.0) -> float:
-    """Compute the peak-to-peak LOS (m) of a source inside the scene, on a coarse grid; never 0."""
-    rows, cols = (np.linspace(0, size - 1, _PROBE_PX) for size in place.shape)
-    moved = source.field(place.east_m(cols[None, :]), place.north_m(rows[:, None]), height_m)
-    return max(float(np.ptp(project_to_los(moved, look))), 1e-12)
+class _Levels(NamedTuple):
+    """Heights at which a field is computed, the Chebyshev nodes of the logarithm of the source's depth below them."""
+
+    knots: Array
+    """Between -1 and 1."""
+    heights_m: Array
+    middle: float
+    half: float
+    """Of the logarithm: its middle, and half its range."""
+    depth_m: float
+    """Of the source below height 0, or the least that counts."""
+
+
+class Probe(NamedTuple):
+    """First look at a source inside a scene, at the nodes from which it is then splined."""
+
+    peak_to_peak_m: float
+    """LOS; never 0."""
+    step: int
+    """Pixels between nodes."""
+    levels: _Levels | None
+    """Over terrain."""
+    level: int
+    """Which of them was looked at."""
+    los_m: Array
+    """At the nodes."""
+
+
+def probe(source: Source, place: Placed, look: LookVector, *, height_m: NDArray[np.float32] | None = None) -> Probe:
+    """Compute a source at coarse nodes, over terrain as if its ground were level.
+
+    Parameters
+    ----------
+    source, place, look, height_m
+        As in :func:`evaluate`.
+
+    Returns
+    -------
+    Probe
+        With which :func:`evaluate` need not begin anew.
+    """
+    step = int(min(source.scale_m / (_NODES_PER_SCALE * place.pixel_m), _LARGEST_STEP))
+    step = max(step, 1 if source.trace is None else _SHALLOW_STEP if step < 2 else step)
+    levels, level, level_m = None, 0, 0.0
+    if height_m is not None and float(height_m.max()) > 0:
+        levels = _levels(source, float(height_m.max()))
+        level = int(np.abs(levels.heights_m - float(np.median(height_m[::4, ::4]))).argmin())
+        level_m = float(levels.heights_m[level])
+    los = _at_nodes(source, place, look, step, level_m)
+    margin = 0 if step == 1 else 2
+    inside = los[margin : len(los) - margin, margin : los.shape[1] - margin]
+    return Probe(max(float(np.ptp(inside)), 1e-12), step, levels, level, los)
+
+
+def _levels(source: Source, relief_m: float) -> _Levels:
+    # Fields fall as powers of the depth, so they are close to low polynomials in its logarithm.
+    depth = max(source.scale_m, _LOWEST_SCALE_M)
+    half = 0.5 * math.log1p(relief_m / depth)
+    middle = math.log(depth) + half
+    count = 2
+    # Error of the interpolation of exp(-power u), |u| <= half, from Chebyshev nodes.
+    while (
+        count < _MOST_LEVELS
+        and (_STEEPEST_POWER * half) ** count / (2 ** (count - 1) * math.factorial(count)) > _LEVEL_ERROR
+    ):
+        count += 1
+    knots = np.cos(np.pi * (np.arange(count) + 0.5) / count)
+    return _Levels(knots, np.maximum(np.exp(middle + half * knots) - depth, 0.0), middle, half, depth)
 
 
 def evaluate(
-    source: Source, place: Placed, look: LookVector, *, height_m: NDArray[np.float32] | None = None
+    source: Source,
+    place: Placed,
+    look: LookVector,
+    *,
+    height_m: NDArray[np.float32] | None = None,
+    probed: Probe | None = None,
 ) -> NDArray[np.float32]:
     """Compute the LOS (m) of a source at every pixel.
 
@@ -121,16 +193,19 @@ def evaluate(
     height_m
         (H, W) height of the ground above the level from which the source's depth is counted, >= 0. The depth of the
         source is then taken pixel by pixel (Williams and Wadge 1998). Default: flat.
+    probed
+        What :func:`probe` returned for the same arguments. Default: it is called.
 
     Returns
     -------
     numpy.ndarray
         (H, W) float32, metres.
     """
-    step = int(min(source.scale_m / (_NODES_PER_SCALE * place.pixel_m), _LARGEST_STEP))
-    if step >= 2 or source.trace is None:
-        return _splined(source, place, look, max(step, 1), height_m)
-    los = _splined(source, place, look, _SHALLOW_STEP, height_m)
+    if probed is None:
+        probed = probe(source, place, look, height_m=height_m)
+    los = _splined(source, place, look, probed, height_m)
+    if source.trace is None or source.scale_m >= 2 * _NODES_PER_SCALE * place.pixel_m:
+        return los
     rows, cols = _near(source.trace, place)
     if rows.size:
         above = 0.0 if height_m is None else height_m[rows, cols].astype(np.float64)
@@ -154,23 +229,29 @@ def _near(trace: Trace, place: Placed) -> tuple[NDArray[np.intp], NDArray[np.int
     return rows + first_row, cols + first_col
 
 
-def _splined(
-    source: Source, place: Placed, look: LookVector, step: int, height_m: NDArray[np.float32] | None
-) -> NDArray[np.float32]:
-    """Compute the LOS at nodes and spline it; over terrain, at several levels, and with the height interpolated."""
+def _at_nodes(source: Source, place: Placed, look: LookVector, step: int, height_m: float) -> Array:
     east = place.east_m(nodes(place.shape[1], step)[None, :])
     north = place.north_m(nodes(place.shape[0], step)[:, None])
-    relief = 0.0 if height_m is None else float(height_m.max())
-    if height_m is None or relief <= 0:
-        return upsample(project_to_los(source.field(east, north, 0.0), look), place.shape, step)
-    # Fields fall as powers of the depth, so they are close to low polynomials in its logarithm.
-    depth = max(source.scale_m, _LOWEST_SCALE_M)
-    middle, half = np.log(depth) + 0.5 * np.log1p(relief / depth), 0.5 * np.log1p(relief / depth)
-    knots = np.cos(np.pi * (np.arange(_LEVELS) + 0.5) / _LEVELS)
-    levels = np.maximum(np.exp(middle + half * knots) - depth, 0.0)
-    stack = np.stack([project_to_los(source.field(east, north, float(level)), look) for level in levels])
-    terms = np.tensordot(np.linalg.inv(np.vander(knots, increasing=True)), stack, axes=1)
-    position = ((np.log(height_m + np.float32(depth)) - middle) / half).astype(np.float32)
+    return project_to_los(source.field(east, north, height_m), look)
+
+
+def _splined(
+    source: Source, place: Placed, look: LookVector, probed: Probe, height_m: NDArray[np.float32] | None
+) -> NDArray[np.float32]:
+    """Spline the LOS from its nodes; over terrain, from several levels, and with the height interpolated."""
+    step, levels = probed.step, probed.levels
+    if levels is None or height_m is None:
+        return upsample(probed.los_m, place.shape, step)
+    stack = np.stack(
+        [
+            probed.los_m if number == probed.level else _at_nodes(source, place, look, step, float(level_m))
+            for number, level_m in enumerate(levels.heights_m)
+        ]
+    )
+    terms = np.tensordot(np.linalg.inv(np.vander(levels.knots, increasing=True)), stack, axes=1)
+    position = np.log(height_m + np.float32(levels.depth_m))
+    position -= np.float32(levels.middle)
+    position *= np.float32(1 / levels.half)
     los = upsample(terms[-1], place.shape, step)
     for term in terms[-2::-1]:
         los *= position

@@ -103,7 +103,7 @@ def run(config: StudyConfig) -> StudyResult:
             records[row.name, seed] = _train(row, seed, plan, folders[row.data], out, records)
             _write_tables(plan, out, records, unfinished=len(jobs) - len(records))
     except KeyboardInterrupt:
-        say(f"stopped with {len(records)} of {len(jobs)} trainings finished; the same command goes on ({out})")
+        say(f"stopped with {len(records)} of {len(jobs)} trainings done; the same command goes on ({out})")
         _write_tables(plan, out, records, unfinished=len(jobs) - len(records))
         raise
     return StudyResult(out, plan.title, _write_tables(plan, out, records, unfinished=0))

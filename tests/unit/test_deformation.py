@@ -49,6 +49,7 @@ def every_pixel(place):
 PLACE = Placed((100, 120), 44.3, 71.8, 90.0)
 RELIEF_M = np.abs(np.random.default_rng(0).normal(0, 400, PLACE.shape)).astype(np.float32)
 POINT = source_of(lambda e, n, h: mogi(e, n, depth_m=1500 + h, volume_change_m3=1e6), 1500.0)
+DEEP = source_of(lambda e, n, h: mogi(e, n, depth_m=6000 + h, volume_change_m3=1e7), 6000.0)
 CRACK = source_of(lambda e, n, h: penny_crack(e, n, depth_m=2000 + h, radius_m=1500, pressure_pa=1e6), 2000.0)
 
 
@@ -68,8 +69,16 @@ def tabular(top_m, dip_deg, slip=(0.0, 0.0, 1.0)):
 
 @pytest.mark.parametrize(
     "source",
-    [POINT, CRACK, tabular(1200.0, 80.0), tabular(1200.0, 3.0), tabular(0.0, 75.0), tabular(150.0, 40.0, (1, 1, 0))],
-    ids=["mogi", "crack", "dyke", "sill", "dyke to the surface", "shallow fault"],
+    [
+        POINT,
+        DEEP,
+        CRACK,
+        tabular(1200.0, 80.0),
+        tabular(1200.0, 3.0),
+        tabular(0.0, 75.0),
+        tabular(150.0, 40.0, (1, 1, 0)),
+    ],
+    ids=["mogi", "deep", "crack", "dyke", "sill", "dyke to the surface", "shallow fault"],
 )
 def test_interpolated_fields_are_those_of_every_pixel(source):
     exact = project_to_los(source.field(*every_pixel(PLACE), 0.0), LOOK)
@@ -79,7 +88,9 @@ def test_interpolated_fields_are_those_of_every_pixel(source):
 
 
 @pytest.mark.parametrize(
-    "source", [POINT, tabular(1200.0, 80.0), tabular(0.0, 75.0)], ids=["mogi", "dyke", "dyke to the surface"]
+    "source",
+    [POINT, DEEP, tabular(1200.0, 80.0), tabular(0.0, 75.0)],
+    ids=["mogi", "deep", "dyke", "dyke to the surface"],
 )
 def test_topography_takes_the_depth_at_every_pixel(source):
     exact = project_to_los(source.field(*every_pixel(PLACE), RELIEF_M.astype(float)), LOOK)

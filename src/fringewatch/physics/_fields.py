@@ -91,16 +91,20 @@ def exponential_amplitude(k_squared: Real, correlation_px: float) -> Real:
     return scaled
 
 
-def complex_normals(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.complex64]:
-    """Draw circular complex Gaussian numbers with a variance of 2, that is, 1 in each part.
+def complex_normals(
+    shape: tuple[int, ...], rng: np.random.Generator, deviation: Real | None = None
+) -> NDArray[np.complex64]:
+    """Draw circular complex Gaussian numbers with a variance of 2, that is, 1 in each part, or times a deviation.
 
     By Box and Muller (1958): on whole arrays, in float32, several times as fast as drawing both parts with ``rng``.
     """
     uniform = uniforms(2 * math.prod(shape), rng).reshape(2, *shape)
     modulus, angle = uniform
-    np.log(modulus, out=modulus)
-    modulus *= np.float32(-2.0)
+    np.log2(modulus, out=modulus)
+    modulus *= np.float32(-2.0 * math.log(2.0))
     np.sqrt(modulus, out=modulus)
+    if deviation is not None:
+        modulus *= deviation
     angle *= np.float32(2.0 * math.pi)
     normals = np.empty(shape, dtype=np.complex64)
     np.multiply(modulus, np.cos(angle), out=normals.real)
@@ -150,8 +154,7 @@ def synthesise(
     if columns % 2 == 0:
         total -= _power(amplitude[:, -1])
     scale = std * rows * columns / math.sqrt(2.0 * total)
-    spectrum = complex_normals(amplitude.shape, rng)
-    spectrum *= amplitude
+    spectrum = complex_normals(amplitude.shape, rng, amplitude)
     # Columns whose mirror image is themselves: the inverse FFT keeps only their Hermitian half.
     root2 = np.float32(math.sqrt(2.0))
     spectrum[:, 0] *= root2

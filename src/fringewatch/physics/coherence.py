@@ -32,6 +32,7 @@ __all__ = [
     "interferometric_phase_pdf",
     "interferometric_phase_std",
     "local_coherence",
+    "log_odds_field",
     "multilook_phase_noise",
     "multilook_phasor",
     "phasor",
@@ -104,15 +105,8 @@ def coherence_field(
     require_between("mean", mean, 0.001, 0.999)
     require_at_least("spread", spread, 0.0)
     require_positive("correlation_m", correlation_m)
-    offset = np.float32(math.log(mean / (1 - mean)))
-    if spread:
-        grid = padded_shape(shape)
-        # Exponential covariance, as turbulence has it: patches with sharp outlines inside large ones.
-        amplitude = exponential_amplitude(squared_wavenumbers(grid), correlation_m / pixel_m)
-        logit = synthesise(shape, grid, amplitude, rng, std=spread)
-        logit += offset
-    else:
-        logit = np.full(shape, offset)
+    logit = log_odds_field(shape, pixel_m, rng, spread=spread, correlation_m=correlation_m)
+    logit += np.float32(math.log(mean / (1 - mean)))
     if slope_deg is not None:
         logit -= np.square(slope_deg * np.float32(1 / 20.0))
     # The hyperbolic tangent is the logistic function that cannot overflow.
@@ -123,6 +117,18 @@ def coherence_field(
     if water is not None:
         coherence[water] = 0.0
     return coherence
+
+
+def log_odds_field(
+    shape: tuple[int, int], pixel_m: float, rng: np.random.Generator, *, spread: float, correlation_m: float
+) -> Real:
+    """Draw the zero-mean part of ``log(g / (1 - g))``; arguments as in :func:`coherence_field`."""
+    if not spread:
+        return np.zeros(shape, np.float32)
+    grid = padded_shape(shape)
+    # Exponential covariance, as turbulence has it: patches with sharp outlines inside large ones.
+    amplitude = exponential_amplitude(squared_wavenumbers(grid), correlation_m / pixel_m)
+    return synthesise(shape, grid, amplitude, rng, std=spread)
 
 
 def multilook_phasor(coherence: Real, looks: float, rng: np.random.Generator) -> Complex:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fringewatch.physics.coherence import coherence_field
+from fringewatch.physics.coherence import log_odds_field
 from fringewatch.physics.terrain import layover_or_shadow, slope_deg
 from fringewatch.simulate.distributions import log_uniform
 
@@ -59,9 +59,8 @@ def draw_cover(rng: np.random.Generator, height_m: Real, pixel_m: float, look: L
     spread = float(rng.uniform(0.5, 2.8))
     correlation_m = log_uniform(rng, 170, 5000)
     floor = float(rng.uniform(0.01, 0.11))
-    field = coherence_field(height_m.shape, pixel_m, rng, mean=0.5, spread=spread, correlation_m=correlation_m)
-    drawn = np.clip(field, np.float32(1e-6), np.float32(1 - 1e-6))
-    odds = np.log(drawn / (1 - drawn)) + np.float32(log_odds)
+    odds = log_odds_field(height_m.shape, pixel_m, rng, spread=spread, correlation_m=correlation_m)
+    odds += np.float32(log_odds)
 
     by_slope = float(rng.uniform(0, 2)) if rng.random() < 0.5 else 0.0
     if by_slope:

@@ -119,13 +119,16 @@ def visible_mask(deformation_rad: NDArray[np.float32], phase_rad: NDArray[np.flo
     if not moved.any():
         return mask
     # Only what lies about the deformation matters, often a small part of the scene.
-    part = _bounds(moved, 0), _bounds(moved, 1)
+    part = _bounds(moved, 0, _MARGIN_PX), _bounds(moved, 1, _MARGIN_PX)
     phase = phase_rad[part]
     agreement = window_sum(local_coherence(phase), _WINDOW_PX)
     rows, columns = (_window_sizes(size, _WINDOW_PX) for size in phase.shape)
     visible = moved[part] & (agreement > np.float32(_MIN_LOCAL_COHERENCE) * rows[:, np.newaxis] * columns)
     if visible.any():
-        mask[part] = _fill_holes(_close(visible, _CLOSING_PX)) & moved[part] & np.isfinite(phase)
+        # The closing reaches no further than its own size beyond what is visible.
+        inner = _bounds(visible, 0, 2 * _CLOSING_PX), _bounds(visible, 1, 2 * _CLOSING_PX)
+        filled = _fill_holes(_close(visible[inner], _CLOSING_PX))
+        mask[part][inner] = filled & moved[part][inner] & np.isfinite(phase[inner])
     return mask
 
 
@@ -146,10 +149,10 @@ def _level(deformation_rad: NDArray[np.float32]) -> float:
     return max(np.pi / 2, 0.08 * peak)
 
 
-def _bounds(mask: NDArray[np.bool_], axis: int) -> slice:
-    """Return from the first to the last True along an axis, and the margin."""
+def _bounds(mask: NDArray[np.bool_], axis: int, margin: int) -> slice:
+    """Return from the first to the last True along an axis, and a margin."""
     where = np.flatnonzero(np.any(mask, axis=1 - axis))
-    return slice(max(0, int(where[0]) - _MARGIN_PX), int(where[-1]) + 1 + _MARGIN_PX)
+    return slice(max(0, int(where[0]) - margin), int(where[-1]) + 1 + margin)
 
 
 def _window_sizes(size: int, window: int) -> NDArray[np.float32]:

@@ -25,8 +25,8 @@ Parameters = dict[str, float | int | str]
 # A field of scale d is splined from nodes d / 4 apart, which leaves errors of about a thousandth of its peak.
 _NODES_PER_SCALE = 4.0
 _LARGEST_STEP = 16
-# Sources nearer to the surface than three steps of this are computed at every pixel near them, and splined elsewhere.
-_SHALLOW_STEP = 3
+# Sources that would need a smaller step than this are computed at every pixel near them, and splined elsewhere.
+_SHALLOW_STEP = 4
 _SHALLOW_MARGIN = 5.0
 # Over terrain, from how many levels a field is interpolated at most; which error, of the field above the source, is
 # enough; the power of the depth with which fields fall at most; and the least depth that counts.
@@ -144,7 +144,7 @@ def probe(source: Source, place: Placed, look: LookVector, *, height_m: NDArray[
         With which :func:`evaluate` need not begin anew.
     """
     step = int(min(source.scale_m / (_NODES_PER_SCALE * place.pixel_m), _LARGEST_STEP))
-    step = max(step, 1 if source.trace is None else _SHALLOW_STEP if step < 2 else step)
+    step = max(step, 1 if source.trace is None else _SHALLOW_STEP)
     levels, level, level_m = None, 0, 0.0
     if height_m is not None and float(height_m.max()) > 0:
         levels = _levels(source, float(height_m.max()))
@@ -204,7 +204,7 @@ def evaluate(
     if probed is None:
         probed = probe(source, place, look, height_m=height_m)
     los = _splined(source, place, look, probed, height_m)
-    if source.trace is None or source.scale_m >= 2 * _NODES_PER_SCALE * place.pixel_m:
+    if source.trace is None or source.scale_m >= _SHALLOW_STEP * _NODES_PER_SCALE * place.pixel_m:
         return los
     rows, cols = _near(source.trace, place)
     if rows.size:

@@ -1,26 +1,30 @@
 """How well can a classifier tell simulated quiet scenes from real ones, and by what? 0.5 = not at all, 1 = always.
 
-    python benchmarks/realism.py --real quiet/                     # a folder of real patches without deformation
+    python benchmarks/realism.py --real quiet/ --style licsar      # a folder of real patches without deformation
     python benchmarks/realism.py --real quiet/ --style licsar --sheet sheet.png
     python benchmarks/realism.py --real quiet/ --measure           # only print what the real patches are like
 
-The folder holds PNG patches (8-bit grey + alpha) and a `manifest.csv` with `file` and `site`. Two judges:
+The folder holds PNG patches (8-bit grey + alpha) and a `manifest.csv` with `file` and `site`. A hash of the site's name
+deals 60 % of the sites to the calibration part, the only one that `fit_styles.py` uses; scores are of the other 40 %.
+Two judges:
 
-- a convolutional network of about 56,000 parameters on cos, sin and validity. It trains on 60 % of the sites and is
-  scored on the others.
-- an additive logistic regression on hand-made features, five folds by site, which can say what it keys on. Each
-  feature enters through its decile among the training patches, so that a difference in spread counts like one in
-  location.
+- an additive logistic regression on hand-made features, which can say what it keys on. Each feature enters through its
+  decile among the training patches, so that a difference in spread counts like one in location. It is trained once on
+  the calibration part and once, in five folds by site, on the other part alone: the first has more patches, the second
+  none that the simulator was fitted to.
+- a convolutional network of about 56,000 parameters on cos, sin and validity, trained on the calibration part and other
+  simulated scenes each epoch, from three seeds. Its score on the part it was trained on shows if it learned at all.
 
 Both see the same treatment of real and simulated patches: centre crop, 8-bit grey, areas of one single grey count
-as no data (providers fill gaps with zero phase), random constant offset, sign, rotation and mirror image. The folds are
-by site, since patches of one site share its terrain. Intervals (95 %) are a bootstrap over sites; simulated patches are
-their own sites. One run takes about three minutes on one core; it needs `fringewatch[train]`.
+as no data (providers fill gaps with zero phase), random constant offset, sign, rotation and mirror image. Intervals
+(95 %) are a bootstrap over sites; simulated patches are their own sites. One run takes about seven minutes on one core;
+it needs `fringewatch[train]`.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import itertools
 import json
 import time
@@ -29,7 +33,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy import ndimage, optimize
+from scipy import fft, ndimage, optimize
 from torch import nn
 
 from fringewatch.conventions import wrap
@@ -37,8 +41,8 @@ from fringewatch.metrics import auroc
 from fringewatch.metrics.intervals import bootstrap_interval
 from fringewatch.metrics.ranking import Ranking
 from fringewatch.patches import open_patches, read_phase
-from fringewatch.physics.coherence import local_coherence
-from fringewatch.simulate import preset, simulate
+from fringewatch.physics.coherence import local_coherence, phasor
+from fringewatch.simulate import SceneSpec, preset, simulate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,8 +55,9 @@ if TYPE_CHECKING:
 SIZE_PX = 224
 FLAT_PX = 60
 """A connected area of one single grey of at least this many pixels is a filled gap."""
-TRAIN_SHARE, FOLDS, DECILES = 0.6, 5, 10
+CALIBRATION_SHARE, FOLDS, DECILES = 0.6, 5, 10
 LAGS_PX = (1, 2, 4, 8, 16, 32, 64)
+SEEDS, BATCH, SIMULATED_BATCHES = 3, 32, 5
 BANDS_PX = (2, 2.8, 4, 8, 16, 32, 75, 224)
 """Limits of the wavelength bands of the phasor's power spectrum."""
 
@@ -62,7 +67,7 @@ def main() -> None:
     parser.add_argument("--real", type=Path, required=True, help="folder of real patches without deformation")
     parser.add_argument("--preset", default="quiet", help="simulated population")
     parser.add_argument("--style", help="only this product style of the population")
-    parser.add_argument("--epochs", type=int, default=24, help="of the network; 0 leaves it out")
+    parser.add_argument("--epochs", type=int, default=20, help="of the network; 0 leaves it out")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--measure", action="store_true", help="print quantiles of the real features, train nothing")
     parser.add_argument("--sheet", type=Path, help="write a picture of real and simulated patches; needs matplotlib")
@@ -82,41 +87,101 @@ def main() -> None:
     spec = preset(options.preset)
     if options.style:
         spec = type(spec).build(spec.model_dump() | {"styles": {options.style: 1.0}, "quiet_mining_share": 0.0})
-    simulated = [prepare(simulate(spec, seed=options.seed, index=index).phase) for index in range(len(real))]
-    sites += [f"simulated {index}" for index in range(len(simulated))]
-    phases = real + simulated
-    labels = np.repeat([0, 1], len(real))
+    calibration = np.array([is_calibration(site) for site in sites])
+    train, test = (
+        Part(
+            [phase for phase, kept in zip(real, calibration == side, strict=True) if kept],
+            [site for site, kept in zip(sites, calibration == side, strict=True) if kept],
+            spec,
+            seed=options.seed + int(side),
+        )
+        for side in (True, False)
+    )
     names = list(features(real[0]))
-    table = np.array([list(features(phase).values()) for phase in phases])
     if options.sheet:
-        write_sheet(options.sheet, real, simulated)
+        write_sheet(options.sheet, test.real, test.simulated(0))
 
     rng = np.random.default_rng(options.seed)
-    result = {
-        "real patches": len(real),
-        "real sites": len(set(sites[: len(real)])),
-        "feature model": scored(labels, *by_features(table, labels, sites, rng), sites, rng),
+    tables = {part: part.table() for part in (train, test)}
+    result: dict[str, object] = {
+        "real patches": [len(train.real), len(test.real)],
+        "real sites": [len(set(train.sites)), len(set(test.sites))],
     }
+    scores = {
+        "features, trained on the calibration part": by_features(*tables[train], tables[test][0]),
+        "features, five folds of the other part": in_folds(*tables[test], test.all_sites()),
+    }
+    for name, score in scores.items():
+        report(result, name, test, tables[test][1], score, rng)
     if options.epochs:
-        result["network"] = scored(labels, *by_network(phases, labels, sites, options, rng), sites, rng)
-    print_quantiles({"real": table[labels == 0], "simulated": table[labels == 1]}, names)
-    print("\nAUROC of one feature alone (decile model, held-out sites), best first:")
+        runs = [by_network(train, test, options.epochs, seed) for seed in range(SEEDS)]
+        for seed, (score, seen) in enumerate(runs):
+            labels = np.repeat([0, 1], len(train.real))
+            print(f"network, seed {seed}: {auroc(labels, seen):.3f} on the part it was trained on, ", end="")
+            print(f"{auroc(tables[test][1], score):.3f} on the other")
+        report(result, f"network, mean of {SEEDS}", test, tables[test][1], sum(score for score, _ in runs), rng)
+    labels = tables[test][1]
+    print_quantiles({"real": tables[test][0][labels == 0], "simulated": tables[test][0][labels == 1]}, names)
+    print("\nAUROC of one feature alone (decile model), best first, and its part in the additive model's difference:")
+    parts = contributions(*tables[train], *tables[test])
     alone = {
-        name: scored(labels, *by_features(table[:, [i]], labels, sites, rng), sites, None)["auroc"]
+        name: float(auroc(labels, by_features(tables[train][0][:, [i]], tables[train][1], tables[test][0][:, [i]])))
         for i, name in enumerate(names)
     }
-    alone = dict(sorted(alone.items(), key=lambda item: -item[1]))
-    for name, value in list(alone.items())[:15]:
-        print(f"  {value:.3f}  {name}")
+    for name, value in sorted(alone.items(), key=lambda item: -item[1])[:15]:
+        print(f"  {value:.3f}  {parts[names.index(name)]:6.1%}  {name}")
     result["features alone"] = alone
-    for judge in ("feature model", "network"):
-        if judge in result:
-            score = result[judge]
-            low, high = score["interval"]
-            print(f"{judge}: AUROC {score['auroc']:.3f} (95 % {low:.3f} to {high:.3f}) on {score['patches']} patches")
+    result["part in the difference"] = dict(zip(names, parts.tolist(), strict=True))
     print(f"{time.perf_counter() - started:.0f} s")
     if options.out:
         options.out.write_text(json.dumps(result, indent=2) + "\n")
+
+
+class Part:
+    """Real patches of some sites, and as many simulated ones as are asked for."""
+
+    def __init__(self, real: list[Real], sites: list[str], spec: SceneSpec, *, seed: int) -> None:
+        self.real, self.sites, self._spec, self._seed = real, sites, spec, seed
+        self._batches: dict[int, list[Real]] = {}
+
+    def simulated(self, batch: int) -> list[Real]:
+        """Return as many simulated patches as there are real ones; each batch is another set."""
+        if batch not in self._batches:
+            count = len(self.real)
+            self._batches[batch] = [
+                prepare(simulate(self._spec, seed=self._seed, index=batch * count + i).phase) for i in range(count)
+            ]
+        return self._batches[batch]
+
+    def table(self) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+        """Return the features (patches, features) of the real and of as many simulated patches, and labels 0 and 1."""
+        rows = [list(features(phase).values()) for phase in (*self.real, *self.simulated(0))]
+        return np.array(rows), np.repeat([0, 1], len(self.real))
+
+    def all_sites(self) -> list[str]:
+        """Return the sites of the real patches and one for each simulated one."""
+        return self.sites + [f"simulated {index}" for index in range(len(self.real))]
+
+
+def report(
+    result: dict[str, object],
+    name: str,
+    test: Part,
+    labels: NDArray[np.intp],
+    scores: NDArray[np.float64],
+    rng: np.random.Generator,
+) -> None:
+    """Print and keep a judge's AUROC with its interval."""
+    ranking = Ranking(labels, scores)
+    low, high = bootstrap_interval(ranking.auroc, test.all_sites(), rng=rng, strata=labels).tolist()
+    value = float(auroc(labels, scores))
+    result[name] = {"auroc": value, "interval": [low, high]}
+    print(f"{name}: AUROC {value:.3f} (95 % {low:.3f} to {high:.3f}) on {len(labels)} patches", flush=True)
+
+
+def is_calibration(site: str) -> bool:
+    """Tell the 60 % of the sites that style `licsar` was fitted to from those kept for the judges' score."""
+    return hashlib.sha256(site.encode()).digest()[0] < CALIBRATION_SHARE * 256
 
 
 def prepare(phase: Real) -> Real:
@@ -132,7 +197,8 @@ def prepare(phase: Real) -> Real:
             part[axis] = slice(1, None) if shift else slice(None, -1)
             same[tuple(part)] |= equal
     # Filled gaps have one grey; noise, however smooth, spells out several along their outline.
-    flat = ndimage.binary_opening(same, np.ones((3, 3)))
+    flat = ndimage.uniform_filter(same.astype(np.uint8) * np.uint8(9), 3) == 9
+    flat = ndimage.uniform_filter(flat.astype(np.float32), 3) > 0.05
     names, count = ndimage.label(flat)
     for area in range(1, count + 1):
         inside = names == area
@@ -145,14 +211,15 @@ def prepare(phase: Real) -> Real:
 def features(phase: Real) -> dict[str, float]:
     """Figures that describe a patch, none of which depends on a constant offset, the sign, or a rotation by 90 deg."""
     valid = np.isfinite(phase)
-    z: Complex = np.where(valid, np.exp(1j * np.where(valid, phase, 0)), 0).astype(np.complex64)
+    z = phasor(phase)
     out: dict[str, float] = {}
     missing = 1 - float(valid.mean())
     out["no data, share"] = missing
     edges = np.count_nonzero(np.diff(valid, axis=0)) + np.count_nonzero(np.diff(valid, axis=1))
     out["no data, outline over root of area"] = edges / np.sqrt((~valid).sum()) if missing else 0.0
 
-    coherent = local_coherence(phase)[valid]
+    agreement = local_coherence(phase)
+    coherent = agreement[valid]
     low, low_mid, mid, high = np.quantile(coherent, [0.05, 0.25, 0.5, 0.95])
     out |= {
         "local coherence, mean": float(coherent.mean()),
@@ -163,7 +230,7 @@ def features(phase: Real) -> dict[str, float]:
         "local coherence, 95 %": high,
         "local coherence, share under 0.5": float((coherent < 0.5).mean()),
     }
-    cells = ndimage.uniform_filter(local_coherence(phase), 5)[2::5, 2::5]
+    cells = ndimage.uniform_filter(agreement, 5)[2::5, 2::5]
     cells = cells - cells.mean()
     variance = max(float((cells**2).mean()), 1e-9)
     for lag in (1, 4, 12):
@@ -192,8 +259,9 @@ def features(phase: Real) -> dict[str, float]:
     # Structure: how far neighbours at a distance agree, which falls with turbulence, terrain and ramps.
     for lag in LAGS_PX:
         along = [
-            abs((lagged * other.conj()).sum()) / max(float((np.abs(lagged) * np.abs(other)).sum()), 1.0)
-            for lagged, other in (shifted(z, 0, lag), shifted(z, lag, 0))
+            abs(np.vdot(lagged, other)) / max(pairs_of(valid, rows, cols), 1)
+            for rows, cols in ((0, lag), (lag, 0))
+            for lagged, other in (shifted(z, rows, cols),)
         ]
         out[f"agreement over {lag} px"] = float(np.mean(along))
         if lag in {4, 32}:
@@ -209,7 +277,7 @@ def features(phase: Real) -> dict[str, float]:
     out["coherent share"] = float(calm.mean())
 
     window = np.outer(np.hanning(SIZE_PX), np.hanning(SIZE_PX)).astype(np.float32)
-    spectrum = np.abs(np.fft.fft2(z * window)) ** 2
+    spectrum = np.abs(fft.fft2(z * window)) ** 2
     k = np.hypot(np.fft.fftfreq(SIZE_PX)[:, None], np.fft.fftfreq(SIZE_PX)[None, :])
     total = float(spectrum.sum())
     levels = []
@@ -226,6 +294,11 @@ def features(phase: Real) -> dict[str, float]:
 
 def box(z: Complex, size: int) -> Complex:
     return (ndimage.uniform_filter(z.real, size) + 1j * ndimage.uniform_filter(z.imag, size)).astype(np.complex64)
+
+
+def pairs_of(valid: NDArray[np.bool_], rows: int, cols: int) -> int:
+    here, there = shifted(valid, rows, cols)
+    return int(np.count_nonzero(here & there))
 
 
 def shifted(values: NDArray[np.generic], rows: int, cols: int) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
@@ -249,59 +322,77 @@ def site_fold(sites: list[str], rng: np.random.Generator) -> NDArray[np.intp]:
 
 
 def by_features(
-    table: NDArray[np.float64], labels: NDArray[np.intp], sites: list[str], rng: np.random.Generator
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Score every patch by a model that did not see its site."""
+    table: NDArray[np.float64], labels: NDArray[np.intp], other: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Fit the additive model to one table of features and score the patches of another."""
+    limits = np.quantile(table, np.arange(1, DECILES) / DECILES, axis=0)
+    weights = fit_logistic(steps(table, limits), labels)
+    return np.asarray(steps(other, limits) @ weights[1:] + weights[0])
+
+
+def steps(table: NDArray[np.float64], limits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Tell which deciles each feature exceeds: (patches, features * 9)."""
+    return (table[:, :, np.newaxis] > limits.T[np.newaxis]).reshape(len(table), -1).astype(float)
+
+
+def in_folds(table: NDArray[np.float64], labels: NDArray[np.intp], sites: list[str]) -> NDArray[np.float64]:
+    """Score every patch by an additive model that did not see its site."""
     fold = site_fold(sites, np.random.default_rng(0))
     scores = np.zeros(len(labels))
-    # Ties (no data share is mostly 0) are no reason to split.
-    jitter = 1 + 1e-12 * rng.random(table.shape)
     for number in range(FOLDS):
-        train = fold != number
-        limits = np.quantile(table[train], np.arange(1, DECILES) / DECILES, axis=0)
-        design = np.concatenate(
-            [(table[:, [i]] * jitter[:, [i]] > limits[:, i]).astype(float) for i in range(table.shape[1])], axis=1
-        )
-        weights = fit_logistic(design[train], labels[train])
-        scores[~train] = design[~train] @ weights[1:] + weights[0]
-    return scores, np.ones(len(labels), bool)
+        kept = fold != number
+        scores[~kept] = by_features(table[kept], labels[kept], table[~kept])
+    return scores
 
 
-def fit_logistic(design: NDArray[np.float64], labels: NDArray[np.intp]) -> NDArray[np.float64]:
+def contributions(
+    table: NDArray[np.float64], labels: NDArray[np.intp], other: NDArray[np.float64], truth: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Share of each feature in the difference of the mean scores of simulated and real patches."""
+    limits = np.quantile(table, np.arange(1, DECILES) / DECILES, axis=0)
+    weights = fit_logistic(steps(table, limits), labels)[1:]
+    terms = (steps(other, limits) * weights).reshape(len(other), -1, DECILES - 1).sum(axis=2)
+    difference = terms[truth == 1].mean(axis=0) - terms[truth == 0].mean(axis=0)
+    return np.asarray(difference / difference.sum())
+
+
+def fit_logistic(
+    design: NDArray[np.float64],
+    labels: NDArray[np.intp],
+    counts: NDArray[np.float64] | float = 1.0,
+    *,
+    penalty: float = 1.0,
+) -> NDArray[np.float64]:
+    """Fit a logistic regression of rows that count differently, with a penalty on squares; constant first."""
     target = 2.0 * labels - 1
 
     def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         margin = target * (design @ weights[1:] + weights[0])
-        pull = -target / (1 + np.exp(np.clip(margin, -50, 50)))
-        slope = np.concatenate([[pull.sum()], design.T @ pull + 2 * weights[1:]])
-        return float(np.logaddexp(0, -margin).sum() + (weights[1:] ** 2).sum()), slope
+        pull = -target * counts / (1 + np.exp(np.clip(margin, -50, 50)))
+        slope = np.concatenate([[pull.sum()], design.T @ pull + 2 * penalty * weights[1:]])
+        return float((counts * np.logaddexp(0, -margin)).sum() + penalty * (weights[1:] ** 2).sum()), slope
 
     start = np.zeros(design.shape[1] + 1)
     found: NDArray[np.float64] = optimize.minimize(loss, start, jac=True, method="L-BFGS-B").x
     return found
 
 
-def by_network(
-    phases: list[Real],
-    labels: NDArray[np.intp],
-    sites: list[str],
-    options: argparse.Namespace,
-    rng: np.random.Generator,
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Train on 60 % of the sites; score the others, each the mean over its eight rotations and mirror images."""
-    torch.manual_seed(options.seed)
-    train = site_fold(sites, np.random.default_rng(0)) < TRAIN_SHARE * FOLDS
+def by_network(train: Part, test: Part, epochs: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Train a network; score the other part and the one trained on, each patch over its rotations and mirror images."""
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
     layers: list[nn.Module] = []
     for width_in, width, kernel in ((3, 16, 5), (16, 24, 3), (24, 32, 3), (32, 48, 3), (48, 64, 3)):
         layers += [nn.Conv2d(width_in, width, kernel, 2, kernel // 2, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
-    network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(64, 1))
-    optimizer = torch.optim.AdamW(network.parameters(), 3e-3, weight_decay=1e-2)
-    members = np.flatnonzero(train)
-    batches = [members[i : i + 32] for i in range(0, len(members) - 31, 32)]
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, options.epochs * len(batches))
-    for _ in range(options.epochs):
-        order = rng.permutation(members)
-        for chunk in (order[i : i + 32] for i in range(0, len(order) - 31, 32)):
+    network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 1))
+    count = 2 * len(train.real) // BATCH
+    optimizer = torch.optim.AdamW(network.parameters(), 4e-3, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, epochs * count)
+    labels = np.repeat([0, 1], len(train.real))
+    for epoch in range(epochs):
+        phases = train.real + train.simulated(1 + epoch % SIMULATED_BATCHES)
+        order = rng.permutation(len(phases))
+        for chunk in (order[i * BATCH : (i + 1) * BATCH] for i in range(count)):
             inputs = np.stack([encode(augment(phases[i], rng), rng) for i in chunk])
             logits = network(torch.from_numpy(inputs))[:, 0]
             loss = nn.functional.binary_cross_entropy_with_logits(logits, torch.from_numpy(labels[chunk]).float())
@@ -310,12 +401,15 @@ def by_network(
             optimizer.step()
             schedule.step()
     network.eval()
-    scores = np.zeros(len(labels))
-    with torch.inference_mode():
-        for i in np.flatnonzero(~train):
-            inputs = np.stack([encode(turned, rng) for turned in turns(phases[i])])
-            scores[i] = float(network(torch.from_numpy(inputs)).mean())
-    return scores, ~train
+
+    def score(phases: list[Real], views: int) -> NDArray[np.float64]:
+        with torch.inference_mode():
+            stacks = (
+                np.stack([encode(view, rng) for view in itertools.islice(turns(phase), views)]) for phase in phases
+            )
+            return np.array([float(network(torch.from_numpy(stack)).mean()) for stack in stacks])
+
+    return score(test.real + test.simulated(0), 8), score(train.real + train.simulated(0), 1)
 
 
 def augment(phase: Real, rng: np.random.Generator) -> Real:
@@ -334,24 +428,6 @@ def encode(phase: Real, rng: np.random.Generator) -> Real:
     sign = 1.0 if rng.random() < 0.5 else -1.0
     offset = np.where(valid, wrap(np.where(valid, phase * sign, 0) + rng.uniform(-np.pi, np.pi)), 0)
     return np.stack([np.cos(offset) * valid, np.sin(offset) * valid, valid]).astype(np.float32)
-
-
-def scored(
-    labels: NDArray[np.intp],
-    scores: NDArray[np.float64],
-    tested: NDArray[np.bool_],
-    sites: list[str],
-    rng: np.random.Generator | None,
-) -> dict[str, object]:
-    out: dict[str, object] = {
-        "auroc": float(auroc(labels[tested], scores[tested])),
-        "patches": int(tested.sum()),
-    }
-    if rng is not None:
-        groups = [site for site, keep in zip(sites, tested, strict=True) if keep]
-        ranking = Ranking(labels[tested], scores[tested])
-        out["interval"] = bootstrap_interval(ranking.auroc, groups, rng=rng, strata=labels[tested]).tolist()
-    return out
 
 
 def print_quantiles(tables: dict[str, NDArray[np.float64]], names: list[str]) -> None:

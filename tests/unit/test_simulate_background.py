@@ -8,7 +8,8 @@ from fringewatch.simulate import SceneSpec, simulate
 from fringewatch.simulate.background import draw_background
 from fringewatch.simulate.cover import draw_cover
 from fringewatch.simulate.distributions import weighted_choice
-from fringewatch.simulate.styles import Processing, draw_missing, draw_processing, observe
+from fringewatch.simulate.nuisance import KERNEL, Position, above, half_normal, independent, jittered, licsar
+from fringewatch.simulate.styles import Processing, draw_missing, draw_processing, observe, process_like_licsar
 
 SHAPE = (96, 96)
 
@@ -18,11 +19,11 @@ def noise_of(processing, coherence=0.3, seed=0):
     return observe(np.random.default_rng(seed), scene, np.full(SHAPE, coherence, np.float32), processing)
 
 
-def correlation(phase, axis):
-    """Correlation of neighbours' noise phasors along an axis."""
+def correlation(phase, axis, lag=1):
+    """Correlation of the noise phasors of near pixels along an axis."""
     z = np.exp(1j * np.moveaxis(phase, axis, 0))
     z -= z.mean()
-    return np.mean(z[1:] * z[:-1].conj()).real / np.mean(np.abs(z) ** 2)
+    return np.mean(z[lag:] * z[:-lag].conj()).real / np.mean(np.abs(z) ** 2)
 
 
 def test_weighted_choice_follows_the_weights():
@@ -56,21 +57,41 @@ def test_blending_correlates_only_the_axis_it_works_on():
     assert correlation(columns, 1) > 0.3 > 0.05 > abs(correlation(columns, 0))
 
 
+def test_smoothing_correlates_over_two_pixels():
+    phase = noise_of(Processing("licsar", 4, 0.0, smoothing=1 / 3), coherence=0.0)
+    for axis in (0, 1):
+        # Before the modulus is lost: 2/3, 1/3, 0.
+        assert 0.45 < correlation(phase, axis, 1) < 0.67
+        assert 0.15 < correlation(phase, axis, 2) < 0.34
+        assert abs(correlation(phase, axis, 3)) < 0.08
+
+
 def test_stretching_repeats_columns():
     phase = noise_of(Processing("licsar", 4, 0.0, stretch=2.0))
     np.testing.assert_array_equal(phase[:, ::2], phase[:, 1::2])
 
 
 def test_averaged_pictures_of_noise_gather_at_grey():
-    """The mean of m uniform phases has a standard deviation of pi / sqrt(3 m); blending lowers it further."""
+    """The mean of m uniform phases has a standard deviation of pi / sqrt(3 m)."""
     phase = noise_of(Processing("licsar", 4, 0.0, picture_mean=4), coherence=0.0)
-    blended = (0.85**2 + 0.15**2) * np.pi / np.sqrt(3 * 4)
-    assert phase[:-1, :-1].std() == pytest.approx(blended, rel=0.05)
+    assert phase.std() == pytest.approx(np.pi / np.sqrt(3 * 4), rel=0.05)
+
+
+def test_resized_pictures_are_correlated_over_one_pixel_and_anticorrelated_over_two():
+    """Weights -1/16, 9/16, 9/16, -1/16 half a pixel away give correlations of 0.38 and -0.11."""
+    phase = noise_of(Processing("licsar", 4, 0.0, picture_mean=4, blend_column=0.5), coherence=0.0)
+    columns = [np.mean(phase[:, lag:] * phase[:, :-lag]) / phase.var() for lag in (1, 2, 3)]
+    np.testing.assert_allclose(columns, [0.384, -0.110, 0.006], atol=0.04)
+    assert abs(np.mean(phase[1:] * phase[:-1]) / phase.var()) < 0.04
 
 
 def test_without_noise_every_style_returns_the_phase():
     ramp = np.broadcast_to(np.linspace(-1, 1, SHAPE[1], dtype=np.float32), SHAPE)
-    for processing in (Processing("raw", 9, 0.0), Processing("licsar", 9, 0.0, blend_row=0.3, picture_mean=3)):
+    for processing in (
+        Processing("raw", 9, 0.0),
+        Processing("licsar", 9, 0.0, blend_row=0.3, picture_mean=3),
+        Processing("licsar", 9, 0.0, smoothing=0.3),
+    ):
         phase = observe(
             np.random.default_rng(0), np.exp(1j * ramp).astype(np.complex64), np.ones_like(ramp), processing
         )
@@ -82,8 +103,9 @@ def test_layover_and_steep_ground_lose_coherence():
     cols = np.arange(SHAPE[1], dtype=np.float32)
     # Ascending and right-looking, the satellite is in the west: a slope that rises to the east folds over.
     steep = np.broadcast_to(np.where(cols < 48, 0, (cols - 48) * 90 * 1.2), SHAPE).astype(np.float32)
-    with_look = draw_cover(np.random.default_rng(3), steep, 90.0, look).coherence
-    without = draw_cover(np.random.default_rng(3), steep, 90.0, None).coherence
+    position = independent(np.random.default_rng(2))
+    with_look = draw_cover(np.random.default_rng(3), steep, 90.0, look, position).coherence
+    without = draw_cover(np.random.default_rng(3), steep, 90.0, None, position).coherence
     np.testing.assert_allclose(with_look[:, 60:] / without[:, 60:], 0.2, rtol=1e-4)
     np.testing.assert_array_equal(with_look[:, :40], without[:, :40])
 
@@ -92,7 +114,7 @@ def test_coherence_stays_in_range_and_above_its_floor():
     rng = np.random.default_rng(1)
     height = rng.uniform(0, 500, SHAPE).astype(np.float32)
     for _ in range(20):
-        cover = draw_cover(rng, height, 90.0, None)
+        cover = draw_cover(rng, height, 90.0, None, independent(rng))
         assert cover.coherence.min() >= cover.parameters["coherence_floor"] * 0.999
         assert cover.coherence.max() <= 1
 
@@ -119,3 +141,63 @@ def test_scenes_say_their_style():
     for style in ("licsar", "hyp3", "raw"):
         spec = SceneSpec.build({"height_px": 64, "width_px": 64, "kinds": {"quiet": 1}, "styles": {style: 1}})
         assert simulate(spec, seed=0, index=0).parameters["style"] == style
+
+
+def test_positions_near_a_row_stay_near_it_and_in_range():
+    table = np.array([np.zeros(len(Position._fields)), np.full(len(Position._fields), 0.5)])
+    rng = np.random.default_rng(0)
+    drawn = np.array([jittered(rng, table) for _ in range(200)])
+    distance = np.abs(drawn[:, np.newaxis] - table).max(axis=2).min(axis=1)
+    assert drawn.min() >= 0
+    assert 0.9 * KERNEL < distance.max() <= KERNEL
+    assert 0.35 < (drawn.max(axis=1) < 0.1).mean() < 0.65
+
+
+def test_above_splits_a_distribution():
+    positions = np.linspace(0, 1, 1001)
+    some = np.array([above(position, 0.3) for position in positions])
+    assert (some > 0).mean() == pytest.approx(0.3, abs=0.002)
+    assert some.max() == pytest.approx(1)
+    assert above(1.0, 0.0) < 0
+
+
+def test_half_normal_has_its_quantiles():
+    assert half_normal(0.6827, 2.0) == pytest.approx(2.0, rel=1e-3)
+    assert half_normal(0.0, 2.0) == pytest.approx(0.0)
+
+
+def test_independent_positions_give_the_distributions_of_the_spec():
+    spec = SceneSpec.build({"height_px": 32, "width_px": 32, "ramp_share": 0.4, "steep_ramp_share": 0.1})
+    rng = np.random.default_rng(0)
+    drawn = [draw_background(rng, spec, 625.0).parameters for _ in range(400)]
+    ramps = np.array([parameters["ramp_fringes"] for parameters in drawn])
+    assert (ramps > 3).mean() == pytest.approx(0.1, abs=0.04)
+    assert (ramps > 0).mean() == pytest.approx(0.1 + 0.9 * 0.4, abs=0.07)
+    kinds = [parameters["turbulence"] for parameters in drawn]
+    assert kinds.count("exponential") / 400 == pytest.approx(0.15, abs=0.05)
+    assert kinds.count("smooth") / 400 == pytest.approx(0.85 * 0.5, abs=0.07)
+    assert np.mean([parameters["water"] for parameters in drawn]) == pytest.approx(0.2, abs=0.06)
+    # Log-uniform between 1 and 18 mm over the 20 km that this scene spans.
+    assert np.median([parameters["turbulence_std_m"] for parameters in drawn]) == pytest.approx(18**0.5 / 1e3, rel=0.15)
+
+
+def test_ground_and_atmosphere_are_those_of_the_processing():
+    spec = SceneSpec.build({"height_px": 32, "width_px": 32})
+    processing = process_like_licsar(licsar(np.random.default_rng(0)))
+    parameters = [
+        draw_background(np.random.default_rng(seed), spec, 90.0, processing=processing).parameters for seed in (1, 2)
+    ]
+    for name in ("turbulence_std_m", "turbulence", "ramp_fringes", "coherence_log_odds", "relief_m", "water"):
+        assert parameters[0][name] == parameters[1][name]
+
+
+def test_the_table_is_a_distribution_that_is_not_independent():
+    rng = np.random.default_rng(0)
+    drawn = np.array([licsar(rng) for _ in range(2000)])
+    assert drawn.min() >= 0
+    assert drawn.max() < 1
+    # Most of the archive is less coherent than the ranges are wide.
+    assert drawn[:, Position._fields.index("log_odds")].mean() < 0.45
+    # Of independent parameters one correlation in 250 exceeds 0.065.
+    pairs = np.abs(np.corrcoef(drawn.T)[np.triu_indices(drawn.shape[1], 1)])
+    assert (pairs > 0.065).mean() > 0.2

@@ -8,8 +8,9 @@ import numpy as np
 
 from fringewatch.conventions import los_to_phase
 from fringewatch.physics import atmosphere, coherence, terrain
-from fringewatch.simulate.cover import draw_cover, is_barren
+from fringewatch.simulate.cover import draw_cover
 from fringewatch.simulate.distributions import log_uniform
+from fringewatch.simulate.nuisance import above, between, half_normal, independent, log_between
 from fringewatch.simulate.styles import draw_missing
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from fringewatch.physics.geometry import LookVector
     from fringewatch.simulate.site import Plot
     from fringewatch.simulate.spec import SceneSpec
+    from fringewatch.simulate.styles import Processing
 
 __all__ = ["Background", "draw_background", "draw_missing", "log_uniform"]
 
@@ -42,31 +44,34 @@ def draw_background(
     pixel_m: float,
     *,
     site: Plot | None = None,
-    style: str = "raw",
+    processing: Processing | None = None,
     look: LookVector | None = None,
 ) -> Background:
     """Draw terrain, atmosphere, ramp and coherence of one scene.
 
-    A `site` brings its own terrain and water, and the spectra of its turbulence where they were measured. The `style`
-    chooses the model of coherence: the ranges of `spec` for ``"raw"``, :func:`draw_cover` for the providers'. `look`
+    A `site` brings its own terrain and water, and the spectra of its turbulence where they were measured. The
+    `processing` brings a position in the ranges of `spec` if its style knows what occurs together, and chooses the
+    model of coherence: the range of `spec` for style ``raw`` (default), :func:`draw_cover` for the providers'. `look`
     is the unit vector from the ground to the satellite, which decides on layover.
     """
+    given = None if processing is None else processing.position
+    position = independent(rng) if given is None else given
     shape = (spec.height_px, spec.width_px)
     extent_m = max(shape) * pixel_m
     scale = extent_m / _REFERENCE_EXTENT_M
 
     if site is None:
-        relief_m = log_uniform(rng, *spec.relief_m) * min(1.0, scale**0.7)
+        relief_m = log_between(position.relief, *spec.relief_m) * min(1.0, scale**0.7)
         height = _draw_terrain(rng, spec, shape, pixel_m, relief_m)
     else:
         height = site.height_m
         relief_m = float(np.ptp(height))
 
     # Turbulence grows with distance roughly as the 5/3 power of its structure function: half of that for the std.
-    turbulence_m = log_uniform(rng, *spec.turbulence_m) * scale ** (5 / 6)
-    smooth = rng.random() < spec.smooth_turbulence_share
+    turbulence_m = log_between(position.turbulence, *spec.turbulence_m) * scale ** (5 / 6)
+    exponential = above(position.spectrum, spec.exponential_turbulence_share)
+    smooth = position.spectrum / (1 - spec.exponential_turbulence_share + 1e-9) > 1 - spec.smooth_turbulence_share
     power_law = atmosphere.SMOOTH if smooth else atmosphere.THREE_REGIMES
-    exponential = rng.random() < spec.exponential_turbulence_share
     if site is not None and site.spectra:
         spectrum = site.spectra[int(rng.integers(len(site.spectra)))]
         los_m = atmosphere.turbulence_from_spectrum(shape, pixel_m, rng, spectrum)
@@ -77,14 +82,17 @@ def draw_background(
             pixel_m,
             rng,
             std_m=turbulence_m,
-            spectrum="exponential" if exponential else "three-regime",
-            correlation_m=log_uniform(rng, 2e3, 30e3) if exponential else 8e3,
+            spectrum="exponential" if exponential > 0 else "three-regime",
+            correlation_m=log_between(exponential, 2e3, 30e3) if exponential > 0 else 8e3,
             power_law=power_law,
             anisotropy=float(rng.uniform(1.0, 2.0)),
             azimuth_deg=float(rng.uniform(0, 180)),
         )
-    coefficient = rng.normal(0, spec.stratified_std_m_per_km) / 1000
-    if rng.random() < spec.stratified_tail:
+    # The size of most scenes, or that of the few with a wide distribution.
+    wide = above(position.stratified, spec.stratified_tail)
+    usual = position.stratified / (1 - spec.stratified_tail) if wide < 0 else wide
+    coefficient = half_normal(usual, spec.stratified_std_m_per_km) / 1000 * rng.choice((-1, 1))
+    if wide >= 0:
         coefficient *= 3
     scale_height_m = float(rng.uniform(1500, 3000)) if rng.random() < 0.5 else None
     los_m += atmosphere.stratified_delay(height, coefficient_m_per_m=coefficient, scale_height_m=scale_height_m)
@@ -94,36 +102,42 @@ def draw_background(
         los_m += atmosphere.ionosphere(shape, pixel_m, rng, std_m=log_uniform(rng, 3e-3, 2e-2), wavelength_m=wave_m)
     phase = los_to_phase(los_m.astype(np.float32, copy=False), spec.wavelength_m)
 
-    if style == "raw":
+    if processing is None or processing.style == "raw":
         mean = float(rng.uniform(*spec.coherence))
         # Steep ground decorrelates where it is rough or wooded, not where it is bare.
         slope_deg = terrain.slope_deg(height, pixel_m) if rng.random() < 0.5 else None
         field = coherence.coherence_field(shape, pixel_m, rng, mean=mean, slope_deg=slope_deg)
         parameters: dict[str, float | int | str] = {"mean_coherence": mean}
-        barren = mean > 0.5
+        topographic_share = spec.topographic_residual_share * (1.0 if mean > 0.5 else 1 / 3)
     else:
-        cover = draw_cover(rng, height, pixel_m, look)
-        field, parameters = cover
-        barren = is_barren(cover)
+        field, parameters = draw_cover(rng, height, pixel_m, look, position)
+        topographic_share = spec.topographic_residual_share
 
-    ramp_fringes = float(rng.uniform(*spec.ramp_fringes)) * float(rng.random() < spec.ramp_share)
-    if rng.random() < spec.steep_ramp_share:
-        ramp_fringes = float(rng.uniform(*spec.steep_ramp_fringes))
+    steep = above(position.ramp, spec.steep_ramp_share)
+    # Scenes with a steep ramp are taken from the top, those with a usual one from what is left.
+    some = above(min(position.ramp / (1 - spec.steep_ramp_share + 1e-9), 1.0), spec.ramp_share)
+    ramp_fringes = 0.0
+    if steep > 0:
+        ramp_fringes = between(steep, *spec.steep_ramp_fringes)
+    elif some > 0:
+        ramp_fringes = between(some, *spec.ramp_fringes)
     phase += _ramp(rng, shape, ramp_fringes)
     # Fringes that follow the terrain are seen where old pairs are still coherent: rarely elsewhere.
+    topographic = above(position.topographic, topographic_share)
     ambiguity_m = np.inf
-    if rng.random() < spec.topographic_residual_share * (1.0 if barren else 1 / 3):
-        ambiguity_m = log_uniform(rng, *spec.ambiguity_m)
+    if topographic > 0:
+        ambiguity_m = log_between(1 - topographic, *spec.ambiguity_m)
         phase += np.float32(2 * np.pi / ambiguity_m) * height
 
-    water = rng.random() < spec.water_share
+    wet = above(position.water, spec.water_share)
+    water = wet > 0
     if site is not None:
         # Its water is known; where there is none, none is invented.
         water = bool(site.water.any())
         field = np.where(site.water, np.float32(0.02), field)
     elif water:
-        # Water lies low: everything under a random quantile of the terrain.
-        level = np.quantile(height[::4, ::4], rng.uniform(0.02, 0.4))
+        # Water lies low: everything under some quantile of the terrain.
+        level = np.quantile(height[::4, ::4], between(wet, 0.02, 0.4))
         field = np.where(height < level, np.float32(0.02), field)
     return Background(
         phase,
@@ -132,7 +146,7 @@ def draw_background(
         {
             "relief_m": relief_m,
             "turbulence_std_m": turbulence_m,
-            "turbulence": "exponential" if exponential else "smooth" if smooth else "three-regime",
+            "turbulence": "exponential" if exponential > 0 else "smooth" if smooth else "three-regime",
             "stratified_m_per_km": coefficient * 1000,
             "ramp_fringes": ramp_fringes,
             "topographic_fringes": relief_m / ambiguity_m,

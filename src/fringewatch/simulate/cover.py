@@ -8,18 +8,18 @@ import numpy as np
 
 from fringewatch.physics.coherence import log_odds_field
 from fringewatch.physics.terrain import layover_or_shadow, slope_deg
-from fringewatch.simulate.distributions import log_uniform
+from fringewatch.simulate.nuisance import above, between, log_between, normal
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fringewatch.physics.geometry import LookVector
+    from fringewatch.simulate.nuisance import Position
 
     Real = NDArray[np.float32]
 
-__all__ = ["Cover", "draw_cover", "is_barren"]
+__all__ = ["Cover", "draw_cover"]
 
-_BARREN_LOG_ODDS = -1.5
 _LAYOVER_FACTOR = np.float32(0.2)
 
 
@@ -31,16 +31,10 @@ class Cover(NamedTuple):
     parameters: dict[str, float | int | str]
 
 
-def is_barren(cover: Cover) -> bool:
-    """Tell bare ground, coherent for long, from cover that decorrelates; its pairs may span more time."""
-    return float(cover.parameters["coherence_log_odds"]) > _BARREN_LOG_ODDS
-
-
-def draw_cover(rng: np.random.Generator, height_m: Real, pixel_m: float, look: LookVector | None) -> Cover:
-    """Draw the coherence of volcanic ground as LiCSAR's quiet scenes show it.
-
-    Half of the scenes are noise but for islands; few are clear throughout. The distributions are those of
-    :mod:`~fringewatch.simulate.styles`, and were found with them.
+def draw_cover(
+    rng: np.random.Generator, height_m: Real, pixel_m: float, look: LookVector | None, position: Position
+) -> Cover:
+    """Draw the coherence of volcanic ground.
 
     Parameters
     ----------
@@ -52,27 +46,26 @@ def draw_cover(rng: np.random.Generator, height_m: Real, pixel_m: float, look: L
         Pixel size, metres.
     look
         Unit vector from the ground to the satellite; None leaves out layover and shadow.
+    position
+        Level, spread, patch size and floor of the coherence, and what it follows. The ranges are wide; how often each
+        part of them occurs is said by :mod:`~fringewatch.simulate.nuisance`.
     """
-    # Log-odds of the median pixel: quantiles 5, 25, 50, 75, 95 % of those alike to real patches are
-    # -4.5, -3.1, -1.4, 0.4, 3.9.
-    log_odds = float(np.clip(rng.normal(-1.1, 2.5), -4.8, 5.0))
-    spread = float(rng.uniform(0.5, 2.8))
-    correlation_m = log_uniform(rng, 170, 5000)
-    floor = float(rng.uniform(0.01, 0.11))
+    log_odds = between(position.log_odds, -5.0, 5.0)
+    spread = between(position.spread, 0.2, 4.5)
+    correlation_m = log_between(position.patch_size, 120.0, 10e3)
+    floor = between(position.floor, 0.0, 0.15)
     odds = log_odds_field(height_m.shape, pixel_m, rng, spread=spread, correlation_m=correlation_m)
     odds += np.float32(log_odds)
 
-    by_slope = float(rng.uniform(0, 2)) if rng.random() < 0.5 else 0.0
-    if by_slope:
+    by_slope = between(above(position.by_slope, 0.5), 0.0, 2.5)
+    if by_slope > 0:
         odds -= np.float32(by_slope) * np.square(slope_deg(height_m, pixel_m) * np.float32(1 / 20))
     # Trees end at some height, and so do fields: coherence follows the height, up or down.
     relative = height_m - height_m.mean()
     relative /= max(float(relative.std()), 1e-3)
-    by_height = float(rng.normal(0, 1)) if rng.random() < 0.5 else 0.0
-    if by_height:
-        odds += np.float32(by_height) * relative
-    by_valley = float(rng.uniform(0, 6)) if rng.random() < 0.3 else 0.0
-    if by_valley:
+    odds += np.float32(normal(position.by_height, 0.8)) * relative
+    by_valley = between(above(position.by_valley, 0.4), 0.0, 6.0)
+    if by_valley > 0:
         # A belt along one height: a valley floor, a shore, a lava field's edge.
         belt = relative - np.quantile(relative[::4, ::4], rng.uniform(0.1, 0.9)).astype(np.float32)
         belt *= np.float32(1 / rng.uniform(0.02, 0.12))

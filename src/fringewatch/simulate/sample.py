@@ -201,7 +201,7 @@ def _draw_ground(
         coherence = local_coherence(background_rad)
     else:
         processing = draw_processing(rng, spec, fine=small)
-        background = draw_background(rng, spec, pixel_m, site=plot, style=processing.style, look=look)
+        background = draw_background(rng, spec, pixel_m, site=plot, processing=processing, look=look)
         background_rad, coherence, height = background.phase_rad, background.coherence, background.height_m
         parameters |= background.parameters
 

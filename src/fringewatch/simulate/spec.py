@@ -122,9 +122,10 @@ class SceneSpec(Config):
 
     styles: dict[StyleName, float] = Field(
         {"licsar": 0.5, "hyp3": 0.2, "raw": 0.3},
-        description="Weight of each product style. licsar and hyp3 draw coherence, looks, filter and resampling as "
-        "these providers' scenes show them; raw draws them from the ranges below. Scenes at mining pixel sizes are "
-        "not in style licsar, unless it is the only one.",
+        description="Weight of each product style. licsar draws ground, atmosphere and processing as they occur "
+        "together in LiCSAR's quiet scenes, atmosphere inside the ranges above; hyp3 draws ground and atmosphere so; "
+        "raw draws everything independently, coherence and processing from the ranges below. Scenes at mining pixel "
+        "sizes are not in style licsar, unless it is the only one.",
     )
     coherence: Range = Field((0.15, 0.98), description="Mean coherence of the scene; style raw.")
     looks: Range = Field((4.0, 60.0), description="Effective number of looks, log-uniform; style raw.")

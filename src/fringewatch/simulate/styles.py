@@ -3,9 +3,9 @@
 Three styles: ``licsar`` (100 m, COMET LiCSAR as volcano archives hold it), ``hyp3`` (ASF HyP3) and ``raw`` (any
 processing, from the ranges of :class:`~fringewatch.simulate.spec.SceneSpec`, wider than both).
 
-The numbers of ``licsar`` are those whose scenes resemble 654 patches of 139 quiet volcanoes best: 3,800 scenes were
-drawn from ranges twice as wide, and of every real patch the three most alike in 23 figures were kept. The figures are
-those of ``benchmarks/realism.py --measure``.
+The ranges of ``licsar`` are wide; which parts of them occur, and together with what ground and atmosphere, is said by a
+table that was fitted to real quiet patches, see :mod:`~fringewatch.simulate.nuisance`. ``hyp3`` takes ground and
+atmosphere from the same table.
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ import numpy as np
 from fringewatch.physics.coherence import multilook_phasor
 from fringewatch.physics.filtering import goldstein
 from fringewatch.simulate.distributions import log_uniform, weighted_choice
+from fringewatch.simulate.nuisance import above, between, licsar, log_between
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fringewatch.simulate.nuisance import Position
     from fringewatch.simulate.spec import SceneSpec
 
 _Value = TypeVar("_Value", np.float32, np.complex64)
 
-__all__ = ["Processing", "draw_missing", "draw_processing", "observe"]
+__all__ = ["Processing", "draw_missing", "draw_processing", "observe", "process_like_licsar"]
 
 _MOST_MISSING = 0.66
 # LiCSAR's volcano patches are cut well inside the frames.
@@ -47,14 +49,22 @@ class Processing(NamedTuple):
     """The same of the next column."""
     stretch: float = 1.0
     """Columns of a degree grid per column of the data: 1 / cos(latitude), their noise repeats."""
+    smoothing: float = 0.0
+    """Share of each neighbour along rows and columns in each pixel, up to 1/3: looks that overlap, a finer grid."""
+    smoothing_passes: int = 1
+    """How often that was done; six times make a Gaussian of 2 pixels, as strong filters leave it."""
+    filter_passes: int = 1
+    """How often the Goldstein filter ran."""
     picture_mean: int = 1
     """Pixels whose wrapped phase was averaged as plain numbers, as by resizing a picture of phase; 1 = not done."""
+    position: Position | None = None
+    """Which ground and atmosphere go with it; None: any."""
 
     def parameters(self) -> dict[str, float | int | str]:
         """Return what differs from no processing, for the truth of a sample."""
         drawn: dict[str, float | int | str] = {"style": self.style, "looks": self.looks}
         neutral = Processing("", 0.0, 0.0)
-        names = ("goldstein_alpha", "blend_row", "blend_column", "stretch", "picture_mean")
+        names = Processing._fields[2:-1]
         return drawn | {name: getattr(self, name) for name in names if getattr(self, name) != getattr(neutral, name)}
 
 
@@ -73,15 +83,7 @@ def draw_processing(rng: np.random.Generator, spec: SceneSpec, *, fine: bool = F
     weights = {name: weight for name, weight in spec.styles.items() if not (fine and name == "licsar")}
     style = weighted_choice(rng, weights if sum(weights.values()) > 0 else spec.styles)
     if style == "licsar":
-        return Processing(
-            style,
-            looks=log_uniform(rng, 5, 45),
-            goldstein_alpha=float(rng.uniform(0.2, 1.0)) if rng.random() < 0.4 else 0.0,
-            blend_row=_draw_blend(rng),
-            blend_column=_draw_blend(rng),
-            stretch=float(rng.uniform(1.0, 2.0)) if rng.random() < 0.12 else 1.0,
-            picture_mean=int(rng.integers(2, 7)) if rng.random() < 0.08 else 1,
-        )
+        return process_like_licsar(licsar(rng))
     if style == "hyp3":
         return Processing(
             style,
@@ -89,18 +91,42 @@ def draw_processing(rng: np.random.Generator, spec: SceneSpec, *, fine: bool = F
             goldstein_alpha=float(rng.uniform(0.4, 0.7)),
             blend_row=float(rng.uniform(0, 0.5)),
             blend_column=float(rng.uniform(0, 0.5)),
+            position=licsar(rng),
         )
     filtered = rng.random() < spec.goldstein_share
     alpha = float(rng.uniform(*spec.goldstein_alpha)) if filtered else 0.0
     return Processing(style, log_uniform(rng, *spec.looks), alpha)
 
 
-def _draw_blend(rng: np.random.Generator) -> float:
-    """Draw what interpolation takes from a neighbour: mostly little, as a product's grid was hardly moved."""
-    how = rng.random()
-    if how < 0.2:
-        return 0.0
-    return abs(float(rng.normal(0, 0.06))) if how < 0.88 else float(rng.uniform(0, 0.5))
+def process_like_licsar(position: Position) -> Processing:
+    """Give the processing at a position in the ranges of style ``licsar``, which are wide."""
+    strength = above(position.filtering, 0.5)
+    stretch, mean = above(position.stretch, 0.15), above(position.picture_mean, 0.2)
+    smoothing = above(position.smoothing, 0.5)
+    return Processing(
+        "licsar",
+        looks=log_between(position.looks, 3.0, 80.0),
+        # Up to 0.7 of the range once, beyond it twice.
+        goldstein_alpha=between(strength / 0.7 if strength < 0.7 else (strength - 0.7) / 0.3, 0.15, 1.0)
+        if strength > 0
+        else 0.0,
+        filter_passes=2 if strength > 0.7 else 1,
+        # Up to 0.6 of the range once, beyond it two to six times.
+        smoothing=between(min(smoothing / 0.6, 1.0), 0.0, 1 / 3) if smoothing > 0 else 0.0,
+        smoothing_passes=2 + int((smoothing - 0.6) / 0.4 * 4.999) if smoothing > 0.6 else 1,
+        # Pictures are always resampled.
+        blend_row=_blend_share(position.blend_row) if mean < 0 else 0.5 * position.blend_row,
+        blend_column=_blend_share(position.blend_column) if mean < 0 else 0.5 * position.blend_column,
+        stretch=between(stretch, 1.0, 2.0) if stretch > 0 else 1.0,
+        picture_mean=2 + int(5 * mean) if mean > 0 else 1,
+        position=position,
+    )
+
+
+def _blend_share(position: float) -> float:
+    """Compute what interpolation takes from a neighbour: mostly little, as a product's grid was hardly moved."""
+    some = above(position, 0.7)
+    return 0.5 * some**3 if some > 0 else 0.0
 
 
 def observe(
@@ -130,9 +156,11 @@ def observe(
         for _ in range(processing.picture_mean):
             total += np.angle(phasor * _noise(rng, coherence, processing))
         total /= np.float32(processing.picture_mean)
-        return _blend(total, 0.15, 0.15)
+        return _resample(total, processing.blend_row, processing.blend_column)
     phasor *= _noise(rng, coherence, processing)
-    if processing.goldstein_alpha:
+    for _ in range(processing.smoothing_passes if processing.smoothing else 0):
+        phasor = _smooth(phasor, processing.smoothing)
+    for _ in range(processing.filter_passes if processing.goldstein_alpha else 0):
         phasor = goldstein(phasor, processing.goldstein_alpha)
     phase: NDArray[np.float32] = np.angle(_blend(phasor, processing.blend_row, processing.blend_column))
     return phase
@@ -144,6 +172,38 @@ def _noise(rng: np.random.Generator, coherence: NDArray[np.float32], processing:
         columns = (np.arange(noise.shape[1]) / processing.stretch).astype(np.intp)
         noise = noise[:, columns]
     return noise
+
+
+def _resample(values: NDArray[np.float32], row: float, column: float) -> NDArray[np.float32]:
+    """Move by fractions of a pixel by cubic convolution (Keys 1981, IEEE TASSP 29, eq. 15), as pictures are resized.
+
+    Its weights beside the nearest two are negative: noise is correlated over one pixel, anticorrelated over two.
+    """
+    for t in (row, column):
+        weights = (
+            ((-t / 2 + 1) * t - 1 / 2) * t,
+            (1.5 * t - 2.5) * t * t + 1,
+            ((-1.5 * t + 2) * t + 1 / 2) * t,
+            (t / 2 - 1 / 2) * t * t,
+        )
+        padded = np.pad(values, ((1, 2), (0, 0)), mode="edge")
+        moved = np.zeros_like(values)
+        for start, weight in enumerate(weights):
+            moved += np.float32(weight) * padded[start : start + len(values)]
+        values = moved.T
+    return np.ascontiguousarray(values.clip(-np.pi, np.pi))
+
+
+def _smooth(values: NDArray[np.complex64], share: float) -> NDArray[np.complex64]:
+    """Average each pixel with its two neighbours along columns, then along rows; the edges stay."""
+    for _ in range(2):
+        mixed = values * np.float32(1 - 2 * share)
+        around = values[:-2] + values[2:]
+        around *= np.float32(share)
+        mixed[1:-1] += around
+        mixed[0], mixed[-1] = values[0], values[-1]
+        values = mixed.T
+    return np.ascontiguousarray(values)
 
 
 def _blend(values: NDArray[_Value], row: float, column: float) -> NDArray[_Value]:

@@ -126,3 +126,15 @@ def test_public_names_exist():
         assert getattr(fringewatch, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'Detecter'"):
         fringewatch.Detecter  # noqa: B018
+
+
+def test_patches_are_simulated_and_trained_on_without_raster_libraries(tmp_path):
+    """Machines with a GPU are often bare."""
+    code = (
+        "import sys\n"
+        "for name in ('rasterio', 'rioxarray', 'geopandas', 'pyogrio', 'pyproj', 'affine', 'zarr', 'dask'):\n"
+        "    sys.modules[name] = None\n"
+        "from fringewatch.simulate.run import SimulateConfig, run\n"
+        f"print(run(SimulateConfig(out={str(tmp_path)!r}, count=2, size_px=32, workers=1)).describe())\n"
+    )
+    assert "2 scenes" in python(code)

@@ -13,7 +13,6 @@ from fringewatch.conventions import SENTINEL1_WAVELENGTH_M, phase_to_los, wrap
 from fringewatch.errors import ConfigError, ProductError
 from fringewatch.physics.atmosphere import RadialSpectrum, estimate_spectrum
 from fringewatch.physics.geometry import ASCENDING_HEADING_DEG, DESCENDING_HEADING_DEG, LookVector, look_vector
-from fringewatch.products.dem import find_look_files, read_dem, read_look
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -169,6 +168,9 @@ def open_site(
         If a file cannot be used; see the functions named.
     """
     track = los[0] if len(los) == 1 and los[0] in _HEADINGS_DEG else None
+    # Only a real site needs raster libraries; patches are simulated where there are none.
+    from fringewatch.products.dem import find_look_files, read_dem, read_look
+
     # Files that are missing are reported before the DEM is read, which takes longer.
     files = find_look_files(los) if los and track is None else []
     read = read_dem(dem, pixel_m=pixel_m)

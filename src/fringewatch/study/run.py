@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import io
 import platform
 import shutil
 import time
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import torch
 from rich.console import Console
 
 from fringewatch._version import __version__
@@ -24,6 +23,7 @@ from fringewatch.study.records import Outcome, Record, read_record, setting_chan
 from fringewatch.study.settings import StudyConfig
 from fringewatch.study.table import Summary, render_csv, render_markdown, render_terminal, summarise
 from fringewatch.training.classifier import run as train
+from fringewatch.training.classifier.memory import release_memory
 from fringewatch.training.classifier.settings import HARMLESS
 from fringewatch.training.folder import checkpoint_path
 
@@ -191,10 +191,7 @@ def _train(
         message = str(error) if isinstance(error, FringewatchError) else f"{type(error).__name__}: {error}"
         message = " ".join(message.split())
         say(f"{row.name}: failed: {message}")
-    # The next network needs the memory of this one.
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    release_memory()
     record = Record(
         row=row.name,
         seed=seed,
@@ -204,7 +201,7 @@ def _train(
         seconds=time.perf_counter() - started,
         message=message,
         outcome=None if result is None else Outcome.of(result, folder),
-        versions={"fringewatch": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        versions={"fringewatch": __version__, "torch": metadata.version("torch"), "python": platform.python_version()},
     )
     record.write(folder)
     return record

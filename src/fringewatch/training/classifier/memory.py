@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from fringewatch.training.classifier.settings import ClassifierConfig
 
-__all__ = ["advise_on_memory", "device_of", "peak_memory_bytes", "reset_peak_memory"]
+__all__ = ["advise_on_memory", "device_of", "peak_memory_bytes", "release_memory", "reset_peak_memory"]
 
 _STATUS = Path("/proc/self/status")
 _RESET = Path("/proc/self/clear_refs")
@@ -46,6 +47,13 @@ def peak_memory_bytes(device: torch.device) -> int:
     if _STATUS.exists() and (found := re.search(r"VmHWM:\s*(\d+) kB", _STATUS.read_text(encoding="ascii"))):
         return 1024 * int(found[1])
     return 0
+
+
+def release_memory() -> None:
+    """Give back what a finished training held, before the next one needs it."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 @contextlib.contextmanager

@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--real", type=Path, required=True, help="folder of real patches without deformation")
     parser.add_argument("--out", type=Path, required=True, help="table to write (CSV)")
     parser.add_argument(
-        "--scenes", type=int, nargs="+", default=[3600, 3000, 3000, 1500, 1500], help="simulated in each round"
+        "--scenes", type=int, nargs="+", default=[3600, 3000, 3000, 1500, 1500, 3000], help="simulated in each round"
     )
     parser.add_argument("--rows", type=int, default=500, help="rows of the table")
     parser.add_argument("--temperature", type=float, default=0.75, help="exponent of the density ratio in each round")

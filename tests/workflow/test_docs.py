@@ -247,12 +247,12 @@ def test_stated_limits_are_those_of_the_code():
 
 
 def test_label_words_of_evaluate_are_those_of_patch_sets():
-    from fringewatch import patches
+    from fringewatch.patches import labels
 
     text = (DOCS / "evaluate.md").read_text(encoding="utf-8")
     positive, _, negative = text.partition("Labels for deformation are")[2].partition("; case")[0].partition(";")
-    assert set(re.findall(r"`(\w+)`", positive)) == set(patches._POSITIVE)
-    assert set(re.findall(r"`(\w+)`", negative)) == set(patches._NEGATIVE)
+    assert set(re.findall(r"`(\w+)`", positive)) == set(labels._POSITIVE)
+    assert set(re.findall(r"`(\w+)`", negative)) == set(labels._NEGATIVE)
 
 
 def test_presets_hold_as_much_quiet_as_stated():

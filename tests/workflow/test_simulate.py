@@ -243,7 +243,7 @@ class InlinePool:
 
     most = 0
 
-    def __init__(self, workers, mp_context, initializer, initargs):
+    def __init__(self, workers, *, initializer, initargs):
         self.waiting = 0
         work._make = work.Maker(*initargs).make
 
@@ -272,7 +272,7 @@ class InlinePool:
 
 
 def test_several_processes_make_the_same_set_with_few_jobs_under_way(command, tmp_path, monkeypatch):
-    monkeypatch.setattr(work, "ProcessPoolExecutor", InlinePool)
+    monkeypatch.setattr(work, "process_pool", InlinePool)
     monkeypatch.setattr(work, "_BATCH", 2)
     assert command("--count", 40, "--out", "many", "--workers", 2, "--size-px", 32)[0] == 0
     monkeypatch.undo()
@@ -290,7 +290,7 @@ def test_a_process_that_is_killed_is_one_line(command, monkeypatch):
             future.set_exception(BrokenProcessPool("died"))
             return future
 
-    monkeypatch.setattr(work, "ProcessPoolExecutor", Broken)
+    monkeypatch.setattr(work, "process_pool", Broken)
     code, _, err = command("--count", 40, "--workers", 2)
     assert code == 1
     assert "a process of the simulation was killed" in err

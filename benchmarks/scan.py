@@ -37,6 +37,7 @@ from fringewatch.encoding import Encoding
 from fringewatch.models import load_bundle
 from fringewatch.models.bundle import DEFAULT_BUNDLE
 from fringewatch.scan import scan
+from machine import load, processor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,11 +63,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write the results to this JSON file too")
     arguments = parser.parse_args()
     versions = f"ONNX Runtime {ort.__version__}, Python {platform.python_version()}"
-    print(f"{_processor()}, {arguments.threads} threads, {versions}")
-    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    if busy > 0.5:
-        print(f"the machine is busy (load {busy:.1f}): times are too long, and ratios uncertain")
-    results: dict[str, object] = {"processor": _processor(), "threads": arguments.threads, "load": busy}
+    print(f"{processor()}, {arguments.threads} threads, {versions}")
+    busy = load("times are too long, and ratios uncertain")
+    results: dict[str, object] = {"processor": processor(), "threads": arguments.threads, "load": busy}
     if arguments.part in {"network", "both"}:
         results["network"] = compare_networks(arguments.model, arguments.threads, arguments.repeats, arguments.windows)
     if arguments.part in {"command", "both"}:
@@ -296,15 +295,6 @@ def _run(command: list[str]) -> str:
 def _script() -> str:
     """Return the `fringewatch` command of the environment that runs this file."""
     return str(Path(sys.executable).with_name("fringewatch"))
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

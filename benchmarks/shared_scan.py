@@ -32,6 +32,7 @@ from fringewatch.metrics import auroc
 from fringewatch.models import load_bundle
 from fringewatch.scan import patch_size, scan
 from fringewatch.simulate import preset, simulate
+from machine import load
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,9 +66,7 @@ def main() -> None:
     print(f"{arguments.threads} threads, ONNX Runtime {ort.__version__}, Python {platform.python_version()}")
     results: dict[str, object] = {"threads": arguments.threads}
     if arguments.part == "speed":
-        busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-        if busy > 0.5:
-            print(f"the machine is busy (load {busy:.1f}): times are too long, and ratios uncertain")
+        busy = load("times are too long, and ratios uncertain")
         results |= {"load": busy, "networks": compare_speed(arguments)}
     else:
         if not arguments.model:

@@ -35,6 +35,7 @@ from fringewatch.conventions import los_to_phase, wrap
 from fringewatch.physics import atmosphere, coherence, geometry
 from fringewatch.simulate import background, preset, sample, simulate, styles
 from fringewatch.simulate.deformation import draw_deformation
+from machine import load, processor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,11 +76,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if unknown := set(arguments.parts) - set(parts):
         parser.error(f"unknown part {', '.join(sorted(unknown))}; choose from {', '.join(parts)}")
-    print(f"{_processor()}, NumPy {np.__version__}, Python {platform.python_version()}")
-    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    if busy > 0.5:
-        print(f"the machine is busy (load {busy:.1f}): rates are too low; those per processor second suffer least")
-    results: dict[str, object] = {"processor": _processor(), "load": busy}
+    print(f"{processor()}, NumPy {np.__version__}, Python {platform.python_version()}")
+    busy = load("rates are too low; those per processor second suffer least")
+    results: dict[str, object] = {"processor": processor(), "load": busy}
     for name, part in parts.items():
         if not arguments.parts or name in arguments.parts:
             results[name] = part(arguments)
@@ -268,15 +267,6 @@ def memory(arguments: argparse.Namespace) -> dict[str, float] | None:
 def _resident_mib() -> float:
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return float(pages * os.sysconf("SC_PAGE_SIZE") / 2**20)
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ from fringewatch.networks.registry import STUDY, build
 from fringewatch.training.classifier.data import Batcher, PatchArrays
 from fringewatch.training.classifier.module import ClassifierModule
 from fringewatch.training.classifier.settings import ClassifierConfig
+from machine import load, processor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,11 +60,9 @@ def main() -> None:
         parser.error(f"unknown network {unknown.pop()!r}; choose from {', '.join(NETWORKS)}")
     torch.set_num_threads(arguments.threads)
     versions = f"torch {torch.__version__}, Keras {keras.__version__}, Python {platform.python_version()}"
-    print(f"{_processor()}, {arguments.threads} threads, {versions}")
-    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    if busy > 0.5:
-        print(f"the machine is busy (load {busy:.1f}): times are too long, and ratios uncertain")
-    results: dict[str, Any] = {"processor": _processor(), "threads": arguments.threads, "load": busy}
+    print(f"{processor()}, {arguments.threads} threads, {versions}")
+    busy = load("times are too long, and ratios uncertain")
+    results: dict[str, Any] = {"processor": processor(), "threads": arguments.threads, "load": busy}
     results |= {"size_px": arguments.size_px, "batch_size": arguments.batch_size}
     for name in arguments.networks:
         results[name] = compare(
@@ -180,15 +179,6 @@ def _check_parameters(name: str, count: int, whose: str) -> None:
     if count != wanted:
         message = f"{name} of {whose} has {count:,} parameters, the study's {wanted:,}: they are not the same network"
         raise RuntimeError(message)
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 python examples/make_scenes.py
 
 The volcano also becomes the example inside the package, which ``open_interferogram()`` opens. No training uses these
-seeds. The scenes are simulated and lie in the open Atlantic on purpose: nobody should take them for a real place.
+seeds. The scenes in the repository were drawn with the simulator of 0.1.0: today's draws others from the same seeds,
+and running this replaces them. They are simulated and lie in the open Atlantic on purpose: nobody should take them for
+a real place.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 NumberT = TypeVar("NumberT", np.float32, np.complex64)
 
-__all__ = ["goldstein", "multilook"]
+__all__ = ["block_sum", "goldstein", "multilook"]
 
 # Windows of 32 x 32 that are filtered at once: with their spectra they fit into the processor's second-level cache.
 _BATCH = 64
@@ -144,11 +144,11 @@ def multilook(interferogram: Complex, factor: int) -> Complex:
         message = f"{factor=} is larger than the interferogram of shape {interferogram.shape}; give a smaller one"
         raise PhysicsError(message)
     data = _without_gaps(interferogram[: rows * factor, : columns * factor])
-    total = _block_sum(data, factor)
+    total = block_sum(data, factor)
     if data.all():
         return total * np.float32(1 / factor**2)
     valid = (data != 0).astype(np.float32)
-    return np.asarray(total / np.maximum(_block_sum(valid, factor), 1))
+    return np.asarray(total / np.maximum(block_sum(valid, factor), 1))
 
 
 def _without_gaps(interferogram: Complex) -> Complex:
@@ -178,8 +178,21 @@ def _sum_over_neighbours(values: Real) -> Real:
     return total
 
 
-def _block_sum(values: NDArray[NumberT], factor: int) -> NDArray[NumberT]:
-    """Add up square blocks: whole rows first, which lie together in memory."""
+def block_sum(values: NDArray[NumberT], factor: int) -> NDArray[NumberT]:
+    """Add up square blocks: whole rows first, which lie together in memory.
+
+    Parameters
+    ----------
+    values
+        (H, W); both whole multiples of ``factor``.
+    factor
+        Side of the blocks.
+
+    Returns
+    -------
+    numpy.ndarray
+        (H / factor, W / factor).
+    """
     tall = values[::factor].copy()
     for shift in range(1, factor):
         tall += values[shift::factor]

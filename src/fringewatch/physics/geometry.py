@@ -17,7 +17,6 @@ __all__ = [
     "ASCENDING_HEADING_DEG",
     "DESCENDING_HEADING_DEG",
     "IW_INCIDENCE_DEG",
-    "IW_INCIDENCE_RANGE_DEG",
     "LookVector",
     "look_vector",
     "project_to_los",
@@ -31,9 +30,6 @@ DESCENDING_HEADING_DEG = 193.0
 
 IW_INCIDENCE_DEG = (32.9, 38.3, 43.1)
 """Mid-swath incidence angles of the sub-swaths IW1, IW2 and IW3 of Sentinel-1."""
-
-IW_INCIDENCE_RANGE_DEG = (29.0, 46.0)
-"""Incidence angles that the whole interferometric wide swath covers."""
 
 
 class LookVector(NamedTuple):

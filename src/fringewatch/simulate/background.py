@@ -1,4 +1,4 @@
-"""Everything in an interferogram that is not deformation: terrain, atmosphere, ramps, coherence, missing data."""
+"""Everything in an interferogram that is not deformation: terrain, atmosphere, ramps, coherence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from fringewatch.physics import atmosphere, coherence, terrain
 from fringewatch.simulate.cover import draw_cover
 from fringewatch.simulate.distributions import log_uniform
 from fringewatch.simulate.nuisance import above, between, half_normal, independent, log_between
-from fringewatch.simulate.styles import draw_missing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from fringewatch.simulate.spec import SceneSpec
     from fringewatch.simulate.styles import Processing
 
-__all__ = ["Background", "draw_background", "draw_missing", "log_uniform"]
+__all__ = ["Background", "draw_background"]
 
 _REFERENCE_EXTENT_M = 20_000.0
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from fringewatch.physics.geometry import project_to_los
 from fringewatch.physics.mining import Panel, advance_increment
-from fringewatch.simulate.background import log_uniform
+from fringewatch.simulate.distributions import log_uniform
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

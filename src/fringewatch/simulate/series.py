@@ -17,12 +17,14 @@ from fringewatch.conventions import los_to_phase, wrap
 from fringewatch.errors import ConfigError
 from fringewatch.physics.coherence import coherence_field, gradient_coherence, multilook_phasor, temporal_coherence
 from fringewatch.physics.filtering import goldstein
-from fringewatch.simulate.background import draw_background, draw_missing, log_uniform
+from fringewatch.simulate.background import draw_background
 from fringewatch.simulate.deformation import draw_deformation
 from fringewatch.simulate.difficulty import signal_to_noise, snr_stratum
+from fringewatch.simulate.distributions import log_uniform
 from fringewatch.simulate.history import draw_history, draw_mining_history
 from fringewatch.simulate.sample import Sample
 from fringewatch.simulate.site import Site
+from fringewatch.simulate.styles import draw_missing
 from fringewatch.simulate.visibility import visible_mask
 
 if TYPE_CHECKING:

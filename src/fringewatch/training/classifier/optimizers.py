@@ -11,13 +11,14 @@ the same in both.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 __all__ = [
     "LEARNING_RATES",
@@ -59,7 +60,7 @@ class _Group(NamedTuple):
     """1 for the first."""
 
 
-class _Optimizer(torch.optim.Optimizer):
+class _Optimizer(torch.optim.Optimizer, ABC):
     """Collects what a step needs; a subclass names its slots and their start values, and takes the step.
 
     All parameters of a group go through each operation at once, which on a GPU is as fast as a fused step.
@@ -100,8 +101,9 @@ class _Optimizer(torch.optim.Optimizer):
                 )
         return loss
 
+    @abstractmethod
     def _take(self, group: _Group) -> None:
-        raise NotImplementedError
+        """Move the parameters of a group."""
 
 
 class SGD(_Optimizer):
@@ -226,7 +228,12 @@ def make_optimizer(
         return torch.optim.Adadelta(parameters, lr=learning_rate, rho=0.95, eps=_EPSILON)
     if name == "nadam":
         return torch.optim.NAdam(parameters, lr=learning_rate, eps=_EPSILON, momentum_decay=1.0)
-    kind = {"rmsprop": RMSprop, "adagrad": Adagrad, "adam": Adam, "adamax": Adamax}[name]
+    kind: Callable[..., torch.optim.Optimizer] = {
+        "rmsprop": RMSprop,
+        "adagrad": Adagrad,
+        "adam": Adam,
+        "adamax": Adamax,
+    }[name]
     return kind(parameters, lr=learning_rate)
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BundleError",
     "ConfigError",
+    "DeliveryError",
     "FringewatchError",
     "MissingExtraError",
     "OutputError",
@@ -48,6 +49,10 @@ class BundleError(FringewatchError, ValueError):
 
 class OutputError(FringewatchError, OSError):
     """A result cannot be written."""
+
+
+class DeliveryError(FringewatchError, OSError):
+    """An alert has not been delivered."""
 
 
 class TrainingError(FringewatchError, RuntimeError):

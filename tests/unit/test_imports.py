@@ -17,10 +17,10 @@ ROOT = Path(fringewatch.__file__).parent
 
 # From the bottom up: a module may import from those before it.
 LEVELS = (
-    *("_version", "errors", "conventions", "config", "files", "progress", "parallel", "figures"),
+    *("_version", "errors", "conventions", "config", "files", "progress", "parallel", "figures", "pages"),
     *("interferogram", "products", "patches", "physics", "simulate", "encoding", "fringes", "prepare"),
     *("models", "scan", "metrics", "networks", "training", "study"),
-    *("regions", "report", "detect", "evaluate", "catalog", "review", "cli"),
+    *("regions", "report", "detect", "evaluate", "catalog", "alerts", "timeline", "review", "cli"),
 )
 
 # Who may import what is heavy or optional, at any depth of a function.

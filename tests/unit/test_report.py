@@ -22,13 +22,13 @@ from fringewatch.report import (
     SceneRow,
     draw_scene,
     embed_picture,
+    panel,
     read_summary,
     render_report,
     report_order,
     write_summary,
 )
 from fringewatch.report import page as page_module
-from fringewatch.report import picture as picture_module
 from fringewatch.report.colours import (
     NO_DATA,
     phase_colours,
@@ -141,8 +141,8 @@ def test_the_outline_and_the_probability_are_where_the_region_is():
     interferogram, scan = scene(shape), bump(shape)
     picture = draw(interferogram, scan)
     scale = 560 / 200
-    left = picture.width - picture_module._MARGIN - 560
-    top = picture_module._MARGIN + picture_module._HEADER
+    left = picture.width - panel.MARGIN_PX - 560
+    top = panel.MARGIN_PX + panel.HEADER_PX
     inside = (left + 14 * scale, top + 10 * scale, left + 28 * scale, top + 22 * scale)
     dark = probability_scale()[254].astype(int)
     assert colour_count(picture, tuple(map(int, inside)), dark) > 500
@@ -156,15 +156,15 @@ def test_the_outline_and_the_probability_are_where_the_region_is():
 def test_pixels_are_drawn_with_their_shape_on_the_ground():
     """At 60 degrees north a degree of longitude is half as long as one of latitude."""
     interferogram = scene((200, 200), **GRIDS[1])
-    assert picture_module._Grid.of(interferogram).aspect == pytest.approx(0.5, abs=0.01)
+    assert panel.Grid.of(interferogram).aspect == pytest.approx(0.5, abs=0.01)
 
 
 def test_axes_are_round_numbers_in_the_right_place():
-    axis = picture_module._Axis(14.0, 0.001, "°")
-    ticks = picture_module._tick_positions(axis, 500, 4)
+    axis = panel._Axis(14.0, 0.001, "°")
+    ticks = panel._tick_positions(axis, 500, 4)
     assert [text for text, _ in ticks] == ["14.0°", "14.2°", "14.4°"]
     assert [share for _, share in ticks] == pytest.approx([0, 0.4, 0.8])
-    down = picture_module._tick_positions(picture_module._Axis(-1.0, -0.01, "°"), 100, 4)
+    down = panel._tick_positions(panel._Axis(-1.0, -0.01, "°"), 100, 4)
     assert [text for text, _ in down] == ["−2.0°", "−1.5°", "−1.0°"]
     assert [share for _, share in down] == pytest.approx([1, 0.5, 0])
 
@@ -172,9 +172,9 @@ def test_axes_are_round_numbers_in_the_right_place():
 def test_a_large_scene_is_averaged_as_complex_numbers():
     """The mean of phases on both sides of the seam is the seam, not zero."""
     phase = np.array([[3.1, -3.1], [np.nan, np.nan]], np.float32)
-    (value,) = picture_module._average_phase(phase, 2).ravel()
+    (value,) = panel._average_phase(phase, 2).ravel()
     assert abs(value) == pytest.approx(np.pi, abs=1e-6)
-    assert np.isnan(picture_module._average_phase(np.full((2, 2), np.nan, np.float32), 2)).all()
+    assert np.isnan(panel._average_phase(np.full((2, 2), np.nan, np.float32), 2)).all()
 
 
 def test_long_names_do_not_run_into_the_verdict():

@@ -15,7 +15,9 @@ Attributes: ``wavelength_m``, ``reference_date`` and ``secondary_date`` (ISO ``Y
 (the reader's name), ``source`` (path or URL), ``name`` (what outputs are called after), ``phase_sign`` (always
 :data:`~fringewatch.conventions.PHASE_SIGN`, or ``"unknown"`` where the source cannot tell), ``assumptions`` (a list of
 sentences: what the reader could not know), and ``unwrapped_range_rad`` where the source was unwrapped.
-Coordinates ``y`` and ``x`` are pixel centres in the CRS (through ``.rio``), or pixel indices where there is none.
+Coordinates ``y`` and ``x`` are pixel centres in the CRS (through ``.rio``), or pixel indices where there is none. In
+radar geometry there may be ``lat`` and ``lon`` on ``("y", "x")``: where each pixel lies, degrees in WGS 84, NaN =
+unknown.
 """
 
 from __future__ import annotations
@@ -60,6 +62,8 @@ def make_interferogram(
     crs: Any = None,
     assumptions: Sequence[str] = (),
     companions: Mapping[str, ArrayLike] | None = None,
+    latitude: ArrayLike | None = None,
+    longitude: ArrayLike | None = None,
 ) -> xr.Dataset:
     """Build a valid interferogram from arrays.
 
@@ -76,6 +80,8 @@ def make_interferogram(
         Affine transform of the upper left pixel corner, and anything ``rioxarray`` accepts as CRS. Both or none.
     companions
         Any of :data:`OPTIONAL_VARIABLES`, each (H, W).
+    latitude, longitude
+        (H, W) degrees in WGS 84, for phase in radar geometry; NaN = unknown. Both or none.
 
     Returns
     -------
@@ -118,6 +124,9 @@ def make_interferogram(
         dataset = dataset.rio.write_crs(crs).rio.write_transform(transform)
     else:
         dataset = dataset.assign_coords(y=np.arange(height, dtype=float), x=np.arange(width, dtype=float))
+    if latitude is not None and longitude is not None:
+        # No index: a scene in radar geometry is no grid in degrees.
+        dataset = dataset.assign_coords(lat=(("y", "x"), latitude), lon=(("y", "x"), longitude))
     return validate(dataset)
 
 
@@ -171,15 +180,16 @@ def _check_values(phase: np.ndarray, source: str) -> None:
 
 
 def pixel_size_m(dataset: xr.Dataset) -> tuple[float, float] | None:
-    """Return the pixel size (along y, along x) in metres, or None where the grid has no CRS.
+    """Return the pixel size (along y, along x) in metres, or None where the grid has no CRS and no lookup table.
 
-    Degrees are converted at the scene's middle latitude on a sphere; the error is below 0.7 %.
+    Degrees are converted at the scene's middle latitude on a sphere; the error is below 0.7 %. In radar geometry with
+    ``lat`` and ``lon`` it is the distance of neighbouring pixels around the scene's middle.
     """
     import rioxarray  # noqa: F401
 
     crs = dataset.rio.crs
     if crs is None:
-        return None
+        return _looked_up_size_m(dataset) if "lat" in dataset.coords else None
     transform = dataset.rio.transform()
     size_y = float(np.hypot(transform.b, transform.e))
     size_x = float(np.hypot(transform.a, transform.d))
@@ -188,3 +198,17 @@ def pixel_size_m(dataset: xr.Dataset) -> tuple[float, float] | None:
         return size_y * _METRES_PER_DEGREE, size_x * _METRES_PER_DEGREE * float(np.cos(np.radians(latitude)))
     factor = float(crs.linear_units_factor[1])
     return size_y * factor, size_x * factor
+
+
+def _looked_up_size_m(dataset: xr.Dataset) -> tuple[float, float] | None:
+    middle = {name: slice(max(size // 2 - 8, 0), size // 2 + 8) for name, size in dataset["phase"].sizes.items()}
+    latitude, longitude = (np.asarray(dataset[name].isel(middle).values, float) for name in ("lat", "lon"))
+    sizes = []
+    for axis in (0, 1):
+        east = (np.diff(longitude, axis=axis) + 180) % 360 - 180
+        north = np.diff(latitude, axis=axis)
+        metres = _METRES_PER_DEGREE * np.hypot(north, east * np.cos(np.radians(np.nanmean(latitude))))
+        if not np.isfinite(metres).any():
+            return None
+        sizes.append(float(np.nanmedian(metres)))
+    return sizes[0], sizes[1]

@@ -102,11 +102,12 @@ def find_regions(
                                   whole numbers at pixel centres)
         ``score``                 calibrated like the scene's: the best region's score is the scene's score
         ``max_/mean_probability`` calibrated, over the region's map pixels
-        ``area_km2``              on the WGS 84 ellipsoid; NaN without a CRS
+        ``area_km2``              on the WGS 84 ellipsoid; NaN without a CRS and without ``lat`` and ``lon``
         ``area_px``               scene pixels inside, with or without data
         ``row, col``              the scene pixel at the middle of the map pixel with the highest probability
         ``row0, row1, col0, col1``  bounds in scene pixels, half open
-        ``lon, lat``              centroid in degrees, WGS 84; NaN without a CRS
+        ``lon, lat``              centroid in degrees, WGS 84; in radar geometry by ``lat`` and ``lon`` of the
+                                  interferogram; NaN without either
         ``fringe_count``          see :func:`fringes_inside`
         ``peak_to_peak_los_cm``   see :func:`fringes_inside`
         ``mean_coherence``        mean over the region; NaN where the product gives none
@@ -333,6 +334,12 @@ def _georeference(polygons: list[Any], interferogram: xr.Dataset) -> _Located:
     from pyproj import Geod
 
     crs = interferogram.rio.crs
+    # The ellipsoid for every CRS: planar areas are wrong in Web Mercator and in degrees.
+    ellipsoid = Geod(ellps="WGS84")
+    if crs is None and "lat" in interferogram.coords:
+        places = [_look_up(polygon, interferogram) for polygon in polygons]
+        area = [_area_m2(outline, ellipsoid) / 1e6 for outline, _ in places]
+        return _Located(polygons, None, area, [spot.x for _, spot in places], [spot.y for _, spot in places])
     nan = [float("nan")] * len(polygons)
     if crs is None:
         return _Located(polygons, None, nan, nan, nan)
@@ -349,11 +356,32 @@ def _georeference(polygons: list[Any], interferogram: xr.Dataset) -> _Located:
 
     mapped = [shapely.transform(polygon, to_map) for polygon in polygons]
     degrees = list(gpd.GeoSeries(mapped, crs=crs).to_crs("EPSG:4326"))
-    # The ellipsoid for every CRS: planar areas are wrong in Web Mercator and in degrees.
-    ellipsoid = Geod(ellps="WGS84")
     area = [_area_m2(shape, ellipsoid) / 1e6 for shape in degrees]
     centres = [shape.centroid for shape in degrees]
     return _Located(mapped, crs, area, [point.x for point in centres], [point.y for point in centres])
+
+
+def _look_up(polygon: Any, interferogram: xr.Dataset) -> tuple[Any, shapely.Point]:
+    """Return a polygon of pixels in degrees, and its centroid; NaN where the lookup table has a gap."""
+    import shapely
+
+    left, top, right, bottom = polygon.bounds
+    rows, columns = slice(max(int(top) - 1, 0), int(bottom) + 3), slice(max(int(left) - 1, 0), int(right) + 3)
+    # Only this window: the tables of a large scene are read lazily.
+    latitude, longitude = (np.asarray(interferogram[name][rows, columns].values, np.float64) for name in ("lat", "lon"))
+    known = longitude[np.isfinite(longitude)]
+    origin = float(known[0]) if known.size else 0.0
+    # Relative to one pixel: interpolation must not run from 180 to -180 degrees.
+    east = (longitude - origin + 180) % 360 - 180
+
+    def to_degrees(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        at = [points[:, 1] - rows.start, points[:, 0] - columns.start]
+        x, y = (ndimage.map_coordinates(table, at, order=1, mode="nearest") for table in (east, latitude))
+        return np.column_stack([x, y])
+
+    outline = shapely.transform(polygon, to_degrees)
+    centroid = shapely.transform(polygon.centroid, to_degrees)
+    return outline, shapely.Point((origin + centroid.x + 180) % 360 - 180, centroid.y)
 
 
 def _area_m2(shape: Any, ellipsoid: Any) -> float:

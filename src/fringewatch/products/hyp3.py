@@ -22,12 +22,10 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from fringewatch.conventions import SENTINEL1_WAVELENGTH_M
 from fringewatch.errors import ProductError
 from fringewatch.interferogram import make_interferogram
-from fringewatch.products import raster
+from fringewatch.products import look, raster
 from fringewatch.products.companions import Companions, decode_coherence, decode_values
 from fringewatch.products.describe import grid_assumptions
 from fringewatch.products.names import dates
@@ -104,12 +102,7 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
     theta = companions.read("lv_theta", [f"{base}_lv_theta{cut}.tif"], decode_values)
     phi = companions.read("lv_phi", [f"{base}_lv_phi{cut}.tif"], decode_values)
     if theta is not None and phi is not None:
-        # Both exactly 0: outside the swath, where no sensor stands on the horizon due east.
-        outside = (theta == 0) & (phi == 0)
-        theta = np.where(outside, np.float32(np.nan), theta)
-        found["los_east"] = np.cos(theta) * np.cos(phi)
-        found["los_north"] = np.cos(theta) * np.sin(phi)
-        found["los_up"] = np.sin(theta)
+        found |= look.from_elevation(theta, phi)
     return make_interferogram(
         radians.phase,
         wavelength_m=wavelength_m,

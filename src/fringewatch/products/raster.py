@@ -107,6 +107,8 @@ class RasterInfo:
         GDAL's name of the format.
     colormap
         Red, green, blue and alpha by value, where the first band is a palette.
+    opens_as
+        What GDAL opens in the place of `path`: a description of raw files, or one layer of a container.
     """
 
     path: str
@@ -125,6 +127,7 @@ class RasterInfo:
     tags: dict[str, str]
     driver: str
     colormap: dict[int, tuple[int, int, int, int]] | None = None
+    opens_as: str = ""
 
     @property
     def pixels(self) -> int:
@@ -173,13 +176,16 @@ _quiet = _Quiet()
 
 
 @contextlib.contextmanager
-def _opened(path: str, warp: str = "") -> Iterator[Any]:
+def _opened(path: str, warp: str = "", *, opens_as: str = "", driver: str = "") -> Iterator[Any]:
     """Open a raster for reading; every failure of GDAL inside the block becomes a ProductError."""
     options = _REMOTE_OPTIONS if is_remote(path) else _LOCAL_OPTIONS
+    if opens_as:
+        # Descriptions that we write ourselves; GDAL 3.12 and later would have the raw file beside a .vrt file.
+        options = {**options, "GDAL_VRT_RAWRASTERBAND_ALLOWED_SOURCE": "ALL"}
     try:
         with rasterio.Env(**options), contextlib.ExitStack() as stack:
             with _quiet:
-                source = stack.enter_context(rasterio.open(gdal_path(path)))
+                source = stack.enter_context(rasterio.open(opens_as or gdal_path(path), driver=driver or None))
                 if warp:
                     source = stack.enter_context(_north_up(source, warp))
             yield source
@@ -228,15 +234,25 @@ def _explain(path: str, error: Exception) -> str:
     return f"{path}: is damaged or cut short ({reason}), {expected}; fetch it again"
 
 
-def inspect(path: str) -> RasterInfo:
+def inspect(path: str, *, opens_as: str = "", driver: str = "") -> RasterInfo:
     """Read the header of a raster.
+
+    Parameters
+    ----------
+    path
+        File, URL or GDAL path; named in errors.
+    opens_as
+        See :class:`RasterInfo`.
+    driver
+        The only format of GDAL's that is tried. Empty: whichever knows the content, which lets a file be something
+        else than its name says.
 
     Raises
     ------
     ProductError
         If the file is missing, unreadable, no raster, or has no band.
     """
-    with _opened(path) as source:
+    with _opened(path, opens_as=opens_as, driver=driver) as source:
         if source.count == 0:
             names = ", ".join(name.rpartition(":")[2] for name in source.subdatasets[:6])
             inside = f"a container of {names}" if names else "a raster without bands"
@@ -268,6 +284,7 @@ def inspect(path: str) -> RasterInfo:
                 tags={**source.tags(), **source.tags(1)},
                 driver=source.driver,
                 colormap=_colormap(source),
+                opens_as=opens_as,
             )
 
 
@@ -341,7 +358,7 @@ def chunk_shape(info: RasterInfo, chunks: Chunks) -> tuple[int, int]:
 
 
 def _read_window(info: RasterInfo, bands: Sequence[int], *, mask: bool, window: Window | None) -> np.ndarray:
-    with _opened(info.path, info.warp) as source:
+    with _opened(info.path, info.warp, opens_as=info.opens_as, driver=info.driver) as source:
         values: np.ndarray = source.read(list(bands), window=window)
         if mask:
             valid = source.dataset_mask(window=window).astype(values.dtype)

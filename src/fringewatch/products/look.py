@@ -1,0 +1,68 @@
+"""Angles, as providers give them, to the unit vector from the ground to the satellite."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from fringewatch.products.raster import Array
+
+__all__ = ["from_elevation", "from_incidence", "sensor_azimuth_deg"]
+
+_ZERO, _NAN = np.float32(0), np.float32(np.nan)
+
+
+def from_elevation(theta_rad: Array, phi_rad: Array) -> dict[str, Array]:
+    """Turn GAMMA's look vector, as HyP3 gives it too, into its components.
+
+    Parameters
+    ----------
+    theta_rad
+        (H, W) elevation of the sensor above the horizontal.
+    phi_rad
+        (H, W) direction to the sensor, counter-clockwise from east. Where both are exactly 0 is no data: no sensor
+        stands on the horizon due east.
+
+    Returns
+    -------
+    dict
+        ``los_east``, ``los_north``, ``los_up``: (H, W), NaN = no data.
+    """
+    theta_rad = np.where((theta_rad == _ZERO) & (phi_rad == _ZERO), _NAN, theta_rad)
+    return {
+        "los_east": np.cos(theta_rad) * np.cos(phi_rad),
+        "los_north": np.cos(theta_rad) * np.sin(phi_rad),
+        "los_up": np.sin(theta_rad),
+    }
+
+
+def from_incidence(incidence_deg: Array, azimuth_deg: Array) -> dict[str, Array]:
+    """Turn incidence and the direction to the sensor into the components of the look vector.
+
+    Parameters
+    ----------
+    incidence_deg
+        Angle between the line of sight and the vertical at the ground; (H, W) or one number. Exactly 0 is no data: no
+        side-looking radar sees straight down.
+    azimuth_deg
+        Horizontal direction from the ground to the sensor, clockwise from north; (H, W) or one number.
+
+    Returns
+    -------
+    dict
+        ``los_east``, ``los_north``, ``los_up``, of the shape of the arguments; NaN = no data.
+    """
+    incidence_rad = np.radians(np.where(incidence_deg == _ZERO, _NAN, incidence_deg))
+    azimuth_rad = np.radians(azimuth_deg)
+    return {
+        "los_east": np.sin(incidence_rad) * np.sin(azimuth_rad),
+        "los_north": np.sin(incidence_rad) * np.cos(azimuth_rad),
+        "los_up": np.cos(incidence_rad),
+    }
+
+
+def sensor_azimuth_deg(heading_deg: Array, looking: Literal["right", "left"] = "right") -> Array:
+    """Return the horizontal direction from the ground to the sensor, clockwise from north, of a heading."""
+    return heading_deg + (-90 if looking == "right" else 90)

@@ -68,8 +68,9 @@ def flags(model: type[BaseModel]) -> dict[str, str]:
     """Return the flag of each field of a settings model, as a user types it; fields only for files have none."""
     found = {}
     for name, field in model.model_fields.items():
-        flag = "--" + name.replace("_", "-")
         extra = field.json_schema_extra
+        given = extra.get("flag") if isinstance(extra, dict) else None
+        flag = str(given or "--" + name.replace("_", "-"))
         if isinstance(extra, dict) and extra.get("positional"):
             found[name] = name.upper() + ("..." if typing.get_origin(field.annotation) is tuple else "")
         elif typing.get_origin(field.annotation) is not dict:

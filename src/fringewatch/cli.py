@@ -44,6 +44,7 @@ _TORCH = ("torch", "train")
 
 VERBS = {
     "detect": Verb("fringewatch.detect", "DetectConfig", "run", "find deformation in interferograms"),
+    "info": Verb("fringewatch.info", "InfoConfig", "run", "tell what files are and what is assumed of them"),
     "simulate": Verb("fringewatch.simulate.run", "SimulateConfig", "run", "make interferograms with known deformation"),
     "prepare": Verb("fringewatch.prepare", "PrepareConfig", "run", "cut interferograms into labelled patches"),
     "train": Verb(
@@ -150,8 +151,14 @@ def _dispatch(given: list[str]) -> int:
     if given[0] in {"-V", "--version"}:
         print(f"fringewatch {__version__}")
         return 0
-    name, *rest = given
+    name, rest = _split_verb(given)
     if name not in VERBS:
+        group = [verb for verb in VERBS if verb.startswith(f"{name} ")]
+        if group and rest[:1] in (["-h"], ["--help"]):
+            print("\n".join(f"fringewatch {verb:24}{VERBS[verb].summary}" for verb in group))
+            return 0
+        if group:
+            return _fail(f"{name}: expected {' or '.join(group)} (each explains itself with --help)", code=2)
         near = difflib.get_close_matches(name, list(VERBS), n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"expected one of: {', '.join(VERBS)}"
         return _fail(f"unknown command {name!r}; {hint} (fringewatch --help lists them)", code=2)
@@ -166,6 +173,12 @@ def _dispatch(given: list[str]) -> int:
         return _fail(str(error), code=1)
     except KeyboardInterrupt:
         return _fail("stopped", code=130)
+
+
+def _split_verb(given: Sequence[str]) -> tuple[str, list[str]]:
+    """Split the arguments into a verb of one or two words and the rest."""
+    two = " ".join(given[:2])
+    return (two, list(given[2:])) if two in VERBS else (given[0], list(given[1:]))
 
 
 def _run(name: str, verb: Verb, arguments: Sequence[str]) -> int:
@@ -207,7 +220,10 @@ def _for_command_line(model: type[Config], defaults: dict[str, Any]) -> Any:
         if isinstance(extra, dict) and extra.get("positional"):
             kind = Annotated[kind, tyro.conf.Positional, tyro.conf.arg(help=info.description, metavar=key.upper())]
         else:
-            kind = Annotated[kind, tyro.conf.arg(help=info.description)]
+            # A flag that cannot be the name of a field: a word of Python or of pydantic.
+            flag = extra.get("flag") if isinstance(extra, dict) else None
+            name = str(flag).removeprefix("--") if flag else None
+            kind = Annotated[kind, tyro.conf.arg(name=name, help=info.description)]
         if key in defaults or not info.is_required():
             value = defaults.get(key, info.get_default(call_default_factory=True))
             fields.append((key, kind, dataclasses.field(default_factory=functools.partial(copy.copy, value))))

@@ -18,9 +18,9 @@ ROOT = Path(fringewatch.__file__).parent
 # From the bottom up: a module may import from those before it.
 LEVELS = (
     *("_version", "errors", "conventions", "config", "files", "progress", "parallel", "figures", "pages"),
-    *("interferogram", "products", "patches", "physics", "simulate", "encoding", "fringes", "prepare"),
+    *("interferogram", "products", "fetch", "patches", "physics", "simulate", "encoding", "fringes", "prepare"),
     *("models", "scan", "metrics", "networks", "training", "study"),
-    *("regions", "report", "detect", "evaluate", "catalog", "alerts", "timeline", "review", "cli"),
+    *("regions", "report", "info", "detect", "evaluate", "catalog", "alerts", "timeline", "review", "cli"),
 )
 
 # Who may import what is heavy or optional, at any depth of a function.

@@ -25,7 +25,7 @@ if not DOCS.is_dir():
 PAGES = sorted(DOCS.glob("*.md"))
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 # Commands that are run; the others (large, remote, or of training) are parsed and their settings checked.
-RUN = {"detect", "simulate", "prepare", "evaluate", "models"}
+RUN = {"detect", "info", "simulate", "prepare", "evaluate", "models"}
 NOT_RUN = re.compile(r"https://|s3://|float32|mosaic|taal|quiet/ --default|--exclude|sinking|28430|--labels")
 
 
@@ -154,7 +154,7 @@ def test_flags_are_those_that_the_command_takes(name, make_docs, capsys):
         pytest.importorskip("lightning")
     verb = cli.VERBS[name]
     model = getattr(importlib.import_module(verb.module), verb.config)
-    assert cli.main([name, "--help"]) == 0
+    assert cli.main([*name.split(), "--help"]) == 0
     # A frame is drawn around the options only where the terminal can show it; texts are indented farther.
     option = re.compile(r"^[│ ] (?:-h, )?(--[\w-]+(?:, --[\w-]+)?|[A-Z_]{2,})", re.MULTILINE)
     typed = set(option.findall(capsys.readouterr().out))
@@ -165,7 +165,7 @@ def test_flags_are_those_that_the_command_takes(name, make_docs, capsys):
     "words", [words for page in PAGES for words in commands(page)], ids=lambda words: " ".join(words)[:60]
 )
 def test_commands_work(words, inside, monkeypatch, capsys):
-    name = words[0]
+    name, _ = cli._split_verb(words)
     if name not in cli.VERBS:
         assert cli.main(words) == 0
         return

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from fringewatch.report.page import RunFacts, embed_picture, render_report, report_order
 from fringewatch.report.picture import draw_scene
+from fringewatch.report.preview import draw_interferogram
 from fringewatch.report.table import SceneRow, read_summary, write_summary
 
 __all__ = [
     "RunFacts",
     "SceneRow",
+    "draw_interferogram",
     "draw_scene",
     "embed_picture",
     "read_summary",

@@ -1,4 +1,4 @@
-"""The two colour scales: a cyclic one for wrapped phase and a sequential one for probability.
+"""The colour scales: a cyclic one for wrapped phase, sequential ones for probability and coherence.
 
 Both are computed in OKLCh (Ottosson 2020, "A perceptual color space for image processing"), where equal steps look
 equal: a fringe then shows no edge that the data do not have, which rainbow maps do.
@@ -14,7 +14,15 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["NO_DATA", "phase_colours", "phase_scale", "probability_colours", "probability_scale"]
+__all__ = [
+    "NO_DATA",
+    "coherence_colours",
+    "coherence_scale",
+    "phase_colours",
+    "phase_scale",
+    "probability_colours",
+    "probability_scale",
+]
 
 NO_DATA = (222, 226, 230)
 
@@ -41,6 +49,11 @@ def probability_colours(probability: NDArray[np.float32]) -> NDArray[np.uint8]:
     return _look_up(probability_scale(), np.nan_to_num(probability), np.isfinite(probability))
 
 
+def coherence_colours(coherence: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Colour coherence: (h, w) in [0, 1] to (h, w, 3) RGB; NaN is :data:`NO_DATA`."""
+    return _look_up(coherence_scale(), np.nan_to_num(coherence), np.isfinite(coherence))
+
+
 @cache
 def phase_scale() -> NDArray[np.uint8]:
     """Return (255, 3) RGB once round the circle, from -pi to pi.
@@ -58,6 +71,13 @@ def probability_scale() -> NDArray[np.uint8]:
     position = np.linspace(0, stops.shape[1] - 1, _STEPS)
     lightness, chroma, hue = (np.interp(position, np.arange(stops.shape[1]), stop) for stop in stops)
     return _rgb(lightness, chroma, hue)
+
+
+@cache
+def coherence_scale() -> NDArray[np.uint8]:
+    """Return (255, 3) RGB from coherence 0 to 1: night blue to straw, never the grey of no data."""
+    share = np.linspace(0, 1, _STEPS)
+    return _rgb(0.22 + 0.72 * share, 0.05 + 0.05 * share, 265 - 165 * share)
 
 
 def _look_up(scale: NDArray[np.uint8], share: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:

@@ -6,14 +6,14 @@ import base64
 import dataclasses
 import html
 import io
-from functools import cache
 from pathlib import Path
-from string import Template
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import numpy as np
 from PIL import Image
+
+from fringewatch.pages import count_box, note, number_cell, page_template, score_cell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -91,11 +91,11 @@ def render_report(rows: Sequence[SceneRow], card: Card, facts: RunFacts, picture
     scanned = [row for row in ordered if row.status == "ok"]
     flagged = [row for row in scanned if row.flagged]
     listed = ordered[:_MOST_ROWS]
-    return _template().substitute(
+    return page_template("fringewatch.report").substitute(
         headline=_headline(len(scanned), len(flagged)),
         subtitle=_subtitle(facts),
         cards="".join(
-            _count(number, label, kind)
+            count_box(number, label, kind)
             for number, label, kind in (
                 (len(rows), "files", ""),
                 (len(flagged), "flagged", "alert" if flagged else ""),
@@ -107,17 +107,12 @@ def render_report(rows: Sequence[SceneRow], card: Card, facts: RunFacts, picture
         failures=_failures(failed),
         gallery=_gallery(ordered, pictures, len(flagged), facts),
         rows="".join(_table_row(row, facts, linked=row.name in pictures) for row in listed),
-        truncated=_note(f"The first {_MOST_ROWS:,} of {len(rows):,} files; all of them are in summary.csv.")
+        truncated=note(f"The first {_MOST_ROWS:,} of {len(rows):,} files; all of them are in summary.csv.")
         if len(rows) > len(listed)
         else "",
         model=_model(card, facts),
         version=html.escape(facts.version),
     )
-
-
-@cache
-def _template() -> Template:
-    return Template((Path(__file__).parent / "page.html").read_text(encoding="utf-8"))
 
 
 def _headline(scanned: int, flagged: int) -> str:
@@ -136,10 +131,6 @@ def _subtitle(facts: RunFacts) -> str:
     if facts.interrupted:
         parts.append("<strong>interrupted: not all files were scanned</strong>")
     return " · ".join(parts)
-
-
-def _count(number: int, label: str, kind: str) -> str:
-    return f'<div class="count {kind}"><b>{number:,}</b><span>{label}</span></div>'
 
 
 def _histogram(scores: list[float], threshold: float) -> str:
@@ -188,7 +179,7 @@ def _without_path(row: SceneRow) -> str:
 def _gallery(ordered: Sequence[SceneRow], pictures: Mapping[str, str], flagged: int, facts: RunFacts) -> str:
     shown = [row for row in ordered if row.name in pictures]
     if not shown:
-        return "" if facts.has_pictures else _note("Pictures were switched off (--no-png).")
+        return "" if facts.has_pictures else note("Pictures were switched off (--no-png).")
     hits = "".join(_figure(row, pictures[row.name]) for row in shown if row.flagged)
     calm = [row for row in shown if not row.flagged]
     quiet = "".join(_figure(row, pictures[row.name]) for row in calm)
@@ -200,15 +191,15 @@ def _gallery(ordered: Sequence[SceneRow], pictures: Mapping[str, str], flagged: 
     gallery = (f'<div class="gallery">{hits}</div>' if hits else "") + quiet
     scanned = sum(row.status == "ok" for row in ordered)
     hidden = scanned - len(shown)
-    note = ""
+    said = ""
     if hidden > 0:
         which = f"are the {len(shown):,} scenes with the highest scores"
         if len(shown) == 1:
             which = "is the scene with the highest score"
         if flagged > len(shown):
             which += f" of {flagged:,} flagged"
-        note = _note(f"Shown {which}; every scene has its own .png beside this page.")
-    return f'<section id="scenes"><h2>Scenes</h2>{note}{gallery}</section>'
+        said = note(f"Shown {which}; every scene has its own .png beside this page.")
+    return f'<section id="scenes"><h2>Scenes</h2>{said}{gallery}</section>'
 
 
 def _figure(row: SceneRow, uri: str) -> str:
@@ -224,8 +215,6 @@ def _figure(row: SceneRow, uri: str) -> str:
 
 def _table_row(row: SceneRow, facts: RunFacts, *, linked: bool) -> str:
     state = "failed" if row.status != "ok" else "flagged" if row.flagged else "quiet"
-    score = "" if row.score is None else f"{row.score:.3f}"
-    bar = "" if row.score is None else f'<i style="width:{100 * row.score:.1f}%"></i>'
     links = ""
     if row.status == "ok":
         kinds = [(".detections.geojson", "GeoJSON"), (".probability.tif", "GeoTIFF")]
@@ -240,19 +229,15 @@ def _table_row(row: SceneRow, facts: RunFacts, *, linked: bool) -> str:
     cells = (
         f'<td class="name" title="{html.escape(row.file, quote=True)}">{name}</td>',
         f'<td><span class="state {state}">{state}</span></td>',
-        f'<td class="score" data-v="{score or -1}"><span>{score}</span><em>{bar}</em></td>',
-        _number_cell(row.max_probability, ".3f"),
-        _number_cell(row.detections, "d"),
-        _number_cell(row.area_km2, ",.1f"),
+        score_cell(row.score),
+        number_cell(row.max_probability, ".3f"),
+        number_cell(row.detections, "d"),
+        number_cell(row.area_km2, ",.1f"),
         f"<td>{html.escape(row.reference_date)}</td><td>{html.escape(row.secondary_date)}</td>",
         f"<td>{html.escape(row.product)}</td>",
         f'<td class="links">{links}</td><td class="notes">{details}</td>',
     )
     return f'<tr class="{state}">{"".join(cells)}</tr>'
-
-
-def _number_cell(value: float | None, form: str) -> str:
-    return '<td class="n" data-v="-1"></td>' if value is None else f'<td class="n" data-v="{value}">{value:{form}}</td>'
 
 
 def _link(name: str, suffix: str) -> str:
@@ -262,10 +247,6 @@ def _link(name: str, suffix: str) -> str:
 def _anchor(name: str) -> str:
     # Browsers decode the fragment of a link before they look for the id, but not the id.
     return "scene-" + quote(name, safe="").replace("%", "_")
-
-
-def _note(text: str) -> str:
-    return f'<p class="note">{html.escape(text)}</p>'
 
 
 def _model(card: Card, facts: RunFacts) -> str:

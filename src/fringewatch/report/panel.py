@@ -90,7 +90,7 @@ class _Axis:
     unit: str
 
 
-def lay_out(shape: tuple[int, int], grid: Grid, *, panels: int) -> tuple[Image.Image, list[Box]]:
+def lay_out(shape: tuple[int, ...], grid: Grid, *, panels: int) -> tuple[Image.Image, list[Box]]:
     """Return a white picture for panels of one scene below a header, and the insides of their frames.
 
     Panels are true to the ground; those of a long strip stand below each other.
@@ -137,7 +137,7 @@ def small_phase(phase: xr.DataArray, side: int) -> tuple[NDArray[np.float32], in
 
 
 def draw_panel(
-    picture: Image.Image, box: Box, colours: NDArray[np.uint8], grid: Grid, shape: tuple[int, int], *, with_y: bool
+    picture: Image.Image, box: Box, colours: NDArray[np.uint8], grid: Grid, shape: tuple[int, ...], *, with_y: bool
 ) -> None:
     """Paste (h, w, 3) colours into a frame with axes in degrees, in km of the projection, or in pixels.
 
@@ -185,7 +185,7 @@ def colour_bar(picture: Image.Image, box: Box, scale: NDArray[np.uint8], *, titl
     draw.text((left + length / 2, top + 32), title, font=text_font(13), fill=INK, anchor="ma")
 
 
-def scale_bar(draw: ImageDraw.ImageDraw, box: Box, grid: Grid, shape: tuple[int, int]) -> None:
+def scale_bar(draw: ImageDraw.ImageDraw, box: Box, grid: Grid, shape: tuple[int, ...]) -> None:
     """Draw a bar of a round length on the ground in the lower left corner of a panel."""
     if grid.size_m is None:
         return
@@ -248,7 +248,7 @@ def _axes(grid: Grid) -> tuple[_Axis, _Axis]:
 
 
 def _ticks(
-    draw: ImageDraw.ImageDraw, box: Box, shape: tuple[int, int], x_axis: _Axis, y_axis: _Axis, *, with_y: bool
+    draw: ImageDraw.ImageDraw, box: Box, shape: tuple[int, ...], x_axis: _Axis, y_axis: _Axis, *, with_y: bool
 ) -> None:
     font = text_font(13)
     for text, share in _tick_positions(x_axis, shape[1], max(2, box.width // 130)):

@@ -16,6 +16,7 @@ from PIL import Image
 from fringewatch.errors import ProductError
 from fringewatch.interferogram import make_interferogram
 from fringewatch.models import Card, Thresholds
+from fringewatch.pages import page_template
 from fringewatch.regions import find_regions
 from fringewatch.report import (
     RunFacts,
@@ -28,7 +29,6 @@ from fringewatch.report import (
     report_order,
     write_summary,
 )
-from fringewatch.report import page as page_module
 from fringewatch.report.colours import (
     NO_DATA,
     phase_colours,
@@ -349,7 +349,7 @@ def test_embedded_pictures_are_small(tmp_path):
 
 
 def test_the_template_names_only_what_is_filled_in():
-    names = set(re.findall(r"\$(\w+)", page_module._template().template))
+    names = set(re.findall(r"\$(\w+)", page_template("fringewatch.report").template))
     assert names == {
         *("headline", "subtitle", "cards", "histogram", "failures", "gallery", "rows", "truncated", "model", "version"),
     }

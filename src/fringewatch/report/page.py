@@ -6,7 +6,6 @@ import base64
 import dataclasses
 import html
 import io
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -17,6 +16,7 @@ from fringewatch.pages import count_box, note, number_cell, page_template, score
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from fringewatch.models import Card
     from fringewatch.report.table import SceneRow

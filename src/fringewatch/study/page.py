@@ -5,12 +5,10 @@ from __future__ import annotations
 import csv
 import html
 import math
-from functools import cache
-from importlib.resources import files
-from string import Template
 from typing import TYPE_CHECKING
 
 from fringewatch._version import __version__
+from fringewatch.pages import page_template
 from fringewatch.study.charts import chart_accuracies, chart_history
 from fringewatch.study.table import (
     further_columns,
@@ -48,7 +46,7 @@ def render_page(plan: Plan, rows: Sequence[Summary], *, unfinished: int) -> str:
     str
         HTML without any outside resource.
     """
-    return _template().substitute(
+    return page_template("fringewatch.study").substitute(
         title=html.escape(plan.title),
         subtitle=html.escape(_subtitle(plan, rows)),
         caption=_paragraph(plan.caption) + _paragraph(unfinished_note(unfinished), "warn"),
@@ -77,11 +75,6 @@ def _float(text: str | None) -> float:
         return float(text or "nan")
     except ValueError:
         return math.nan
-
-
-@cache
-def _template() -> Template:
-    return Template((files("fringewatch.study") / "page.html").read_text(encoding="utf-8"))
 
 
 def _subtitle(plan: Plan, rows: Sequence[Summary]) -> str:

@@ -64,3 +64,12 @@ def test_the_state_of_a_scene_is_that_of_all_its_files(tmp_path):
     changed = file_state(str(phase), [str(coherence)])
     assert len({alone, gone, there, changed}) == 4
     assert file_state("https://example.org/phase.tif") == "https://example.org/phase.tif"
+
+
+def test_interferograms_of_one_file_have_states_of_their_own_that_change_with_the_file(tmp_path):
+    stack = tmp_path / "stack.h5"
+    stack.write_bytes(b"1")
+    first, second = (file_state(str(stack), member=member) for member in ("20180601_20180613", "20180613_20180625"))
+    assert first != second
+    stack.write_bytes(b"22")
+    assert file_state(str(stack), member="20180601_20180613") != first

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 import fringewatch as fw
 from fringewatch.errors import ProductError
-from fringewatch.products import Reference, companions_of
+from fringewatch.interferogram import make_interferogram
+from fringewatch.products import READERS, Reference, companions_of
+from fringewatch.products.reference import Reader, stem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Sequence
+
+    import xarray as xr
+
+    from fringewatch.products.reference import ReadOptions
 
 FRAME = "128D_09016_110500"
 PAIR = "20180601_20180613"
@@ -230,3 +237,59 @@ def test_companions_of_hyp3_and_of_references_that_name_theirs(tmp_path: Path) -
     assert companions_of(Reference(str(phase), companions={"height": "dem.tif"}))[0] == "dem.tif"
     assert companions_of(Reference(f"https://example.org/{HYP3}_wrapped_phase.tif")) == []
     assert companions_of(Reference("etna.tif", companions={"height": "dem.tif"})) == ["dem.tif"]
+
+
+@pytest.fixture
+def several(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Add a reader of ``*.stack`` files, text with the name of an interferogram on each line."""
+
+    def collect(paths: Sequence[str]) -> list[Reference]:
+        return [
+            Reference(path, "stack", f"{stem(path)}_{member}", member=member)
+            for path in paths
+            for member in Path(path).read_text().split()
+        ]
+
+    def read(reference: Reference, _options: ReadOptions) -> xr.Dataset:
+        phase = np.random.default_rng(0).uniform(-3, 3, (16, 16))
+        return make_interferogram(phase, wavelength_m=0.05, source=reference.address, name=reference.name)
+
+    reader = Reader("stack", lambda path: path.endswith(".stack"), collect, read, members=True)
+    monkeypatch.setattr("fringewatch.products.READERS", (reader, *READERS))
+
+
+@pytest.mark.usefixtures("several")
+def test_one_file_gives_a_reference_for_each_of_its_interferograms(tmp_path: Path) -> None:
+    (path,) = touch(tmp_path, "a/my.stack")
+    pairs = ["20180601_20180613", "20180613_20180625"]
+    path.write_text(" ".join(pairs))
+    addresses = [f"{path}#{pair}" for pair in pairs]
+    for given in (path, path.parent, f"{tmp_path}/*/*.stack", [addresses[0], path], [*addresses, addresses[0]]):
+        references = list(fw.discover(given))
+        assert [reference.address for reference in references] == addresses
+        assert {reference.path for reference in references} == {str(path)}
+        assert [reference.name for reference in references] == [f"my.stack_{pair}" for pair in pairs]
+    assert fw.open_interferogram(addresses[1]).attrs["source"] == addresses[1]
+    assert fw.open_interferogram(references[0]).attrs["name"] == "my.stack_20180601_20180613"
+
+
+@pytest.mark.usefixtures("several")
+def test_one_of_several_has_to_be_named(tmp_path: Path) -> None:
+    (path,) = touch(tmp_path, "my.stack")
+    path.write_text("a b c d")
+    message = rf"{path}: holds 4 interferograms \(#a, #b, #c, ...\); name one of them, such as {path}#a$"
+    with pytest.raises(ProductError, match=message):
+        fw.open_interferogram(path)
+    path.write_text("a")
+    assert fw.open_interferogram(path).attrs["source"] == f"{path}#a"
+
+
+def test_a_mark_in_a_files_name_names_no_member(tmp_path: Path, write_scene: Callable[..., Path]) -> None:
+    scene = write_scene("pair#1.tif")
+    assert found(scene.parent, scene) == ["pair#1.tif"]
+    plain = write_scene("pair.tif")
+    with pytest.raises(ProductError, match=rf"{plain} holds one interferogram; leave out #2"):
+        fw.open_interferogram(f"{plain}#2")
+    with pytest.raises(ProductError, match=r"missing.tif#2: there is no such file"):
+        fw.open_interferogram(tmp_path / "missing.tif#2")
+    assert [r.path for r in fw.discover("s3://bucket/pair#2.tif")] == ["s3://bucket/pair#2.tif"]

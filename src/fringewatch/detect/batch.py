@@ -152,8 +152,7 @@ class _Batch:
         if reference.name not in self.journal.entries:
             return None
         outputs = output_paths(self.folder, reference.name, picture=self.config.png)
-        state = file_state(reference.path, companions_of(reference))
-        return self.journal.find(reference.name, reference.path, state, self.settings, outputs)
+        return self.journal.find(reference.name, reference.address, _state(reference), self.settings, outputs)
 
     def _announce(self, todo: Sequence[Reference]) -> None:
         changed = [
@@ -169,7 +168,7 @@ class _Batch:
         """Read, scan and write one scene; whatever goes wrong with it becomes its row."""
         started = time.perf_counter()
         try:
-            state = file_state(reference.path, companions_of(reference))
+            state = _state(reference)
             examination = self._examine(reference)
             write_outputs(self.folder, reference.name, examination, picture=self.config.png)
             row = _row_of(reference, examination, time.perf_counter() - started)
@@ -177,12 +176,12 @@ class _Batch:
         except FringewatchError as error:
             message = _one_line(str(error))
         except Exception as error:  # noqa: BLE001  (one bad file never stops a batch, whatever a library raises)
-            message = _one_line(f"{reference.path}: unexpected {type(error).__name__}: {error}; please report it")
+            message = _one_line(f"{reference.address}: unexpected {type(error).__name__}: {error}; please report it")
         else:
             return row
         message += self._discard(reference)
         return SceneRow(
-            file=reference.path,
+            file=reference.address,
             name=reference.name,
             status="failed",
             product=reference.product,
@@ -217,6 +216,7 @@ class _Batch:
             kind=config.kind,
             band=config.band,
             nodata=config.nodata,
+            interval_days=config.interval_days,
         )
         large = interferogram["phase"].size > _LARGE_PIXELS
         # The network's memory grows with the tile, not with the scene: a few large ones at once are enough.
@@ -224,10 +224,14 @@ class _Batch:
             return self.detector.examine(interferogram, tile_px=config.tile_px)
 
 
+def _state(reference: Reference) -> str:
+    return file_state(reference.path, companions_of(reference), member=reference.member)
+
+
 def _row_of(reference: Reference, examination: Examination, seconds: float) -> SceneRow:
     attrs, regions = examination.interferogram.attrs, examination.regions
     return SceneRow(
-        file=reference.path,
+        file=reference.address,
         name=reference.name,
         status="ok",
         score=examination.score,
@@ -246,7 +250,8 @@ def _row_of(reference: Reference, examination: Examination, seconds: float) -> S
 
 def _settings_digest(config: DetectConfig, detector: Detector) -> str:
     """Return a digest of all that decides about a scene's outputs, but for the scene itself."""
-    used = config.model_dump(mode="json", include={"kind", "wavelength_m", "phase_sign", "band", "nodata", "windows"})
+    said = {"kind", "wavelength_m", "phase_sign", "band", "nodata", "interval_days"}
+    used = config.model_dump(mode="json", include={*said, "windows"})
     used["precision"] = detector.bundle.precision
     used |= {"threshold": detector.threshold, "card": detector.card.model_dump(mode="json"), "version": __version__}
     return hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()

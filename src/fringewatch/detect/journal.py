@@ -33,7 +33,7 @@ class Entry:
     settings: str
 
 
-def file_state(path: str, companions: Iterable[str] = ()) -> str:
+def file_state(path: str, companions: Iterable[str] = (), *, member: str = "") -> str:
     """Return where a scene's local files lie, their sizes and modification times; of a URL the address alone.
 
     Parameters
@@ -42,8 +42,11 @@ def file_state(path: str, companions: Iterable[str] = ()) -> str:
         The phase.
     companions
         What is read along with it. One that goes, comes or changes changes the state.
+    member
+        Which interferogram of the file, if it holds several.
     """
-    return "|".join(_one_state(file) for file in (path, *companions))
+    state = "|".join(_one_state(file) for file in (path, *companions))
+    return f"{state}#{member}" if member else state
 
 
 def _one_state(path: str) -> str:

@@ -39,6 +39,9 @@ class DetectConfig(Config):
     phase_sign: Sign | None = Field(None, description="What phase grows with, for files that do not say.")
     band: int | None = Field(None, ge=1, description="Band that holds the phase, for files with several.")
     nodata: float | None = Field(None, description="Value that means no data, for files that do not say.")
+    interval_days: float | None = Field(
+        None, gt=0, description="Days over which a velocity becomes displacement and phase; needed for velocities only."
+    )
     png: bool = Field(True, description="Draw a picture of every scene.")
     report_pictures: int = Field(60, ge=0, description="Most pictures in report.html, highest scores first.")
     overwrite: bool = Field(False, description="Do every scene again, also those that an earlier run finished.")

@@ -162,8 +162,9 @@ def _of_picture(picture: Picture, config: PrepareConfig) -> Task:
 def _of_scene(reference: Reference, number: int, labels: Labels, config: PrepareConfig) -> Task:
     picture = config.out / "pictures" / f"{reference.name}.png" if number < config.pictures else None
     work = functools.partial(prepare_scene, reference, labels, config, picture=picture)
-    files = (reference.path, *companions_of(reference))
-    return Task(reference.name, reference.path, files, site_of(reference), work)
+    # The address of a member is no file: its state is its name.
+    files = (*dict.fromkeys((reference.path, reference.address)), *companions_of(reference))
+    return Task(reference.name, reference.address, files, site_of(reference), work)
 
 
 def _work(

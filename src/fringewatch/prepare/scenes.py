@@ -158,7 +158,7 @@ def _row(reference: Reference, site: str, choices: Sequence[Choice], status: str
 
     deformation = sum(choice.stage == "candidate" and choice.label > 0 for choice in choices)
     return SceneRow(
-        file=reference.path,
+        file=reference.address,
         name=reference.name,
         status=status,
         site=site,

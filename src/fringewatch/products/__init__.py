@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from fringewatch.errors import ProductError
 from fringewatch.products import geotiff, hyp3, image, licsar
 from fringewatch.products.discovery import discover_with
-from fringewatch.products.reference import Reader, ReadOptions, Reference
+from fringewatch.products.reference import Reader, ReadOptions, Reference, named_members
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -55,13 +55,13 @@ def discover(paths: Iterable[str | Path] | str | Path, *, recursive: bool = True
     Yields
     ------
     Reference
-        One per interferogram, in the order of `paths` and sorted within a folder, each file once. In folders and
-        patterns a LiCSAR or HyP3 pair gives one reference, and what goes with interferograms (coherence, DEM, look
-        vectors, masks, results of an earlier run) gives none. Files named one by one, as a shell does that expands
-        ``*/*.tif``, give the same, save that odd ones are yielded, to be reported, and so are companions if nothing
-        but companions is named. What does not exist, and a folder or pattern without an interferogram, is yielded
-        too: opening it raises the :class:`~fringewatch.errors.ProductError` that says so, so that one bad name does
-        not end a batch.
+        One per interferogram, in the order of `paths` and sorted within a folder, each once; ``file#member`` names one
+        of a file that holds several, which are all yielded where the file is named. In folders and patterns a LiCSAR or
+        HyP3 pair gives one reference, and what goes with interferograms (coherence, DEM, look vectors, masks, results
+        of an earlier run) gives none. Files named one by one, as a shell does that expands ``*/*.tif``, give the same,
+        save that odd ones are yielded, to be reported, and so are companions if nothing but companions is named. What
+        does not exist, and a folder or pattern without an interferogram, is yielded too: opening it raises the
+        :class:`~fringewatch.errors.ProductError` that says so, so that one bad name does not end a batch.
     """
     return discover_with(READERS, paths, recursive=recursive)
 
@@ -75,13 +75,15 @@ def open_interferogram(
     kind: Kind = "auto",
     band: int | None = None,
     nodata: float | None = None,
+    interval_days: float | None = None,
 ) -> xr.Dataset:
     """Read one interferogram.
 
     Parameters
     ----------
     reference
-        A path, URL or :class:`Reference`; a folder that holds one interferogram will do. None opens the bundled
+        A path, URL or :class:`Reference`; ``file#member`` where a file holds several interferograms, such as
+        ``ifgramStack.h5#20180601_20180613``; a folder that holds one interferogram will do. None opens the bundled
         example.
     chunks
         None reads scenes of up to 64 million pixels at once and larger ones lazily, as dask arrays. A side length, a
@@ -98,6 +100,8 @@ def open_interferogram(
         Band number from 1, where a file has several.
     nodata
         Value that means no data, where the file does not declare it.
+    interval_days
+        For velocities: the time over which they become displacement, and so phase.
 
     Returns
     -------
@@ -110,13 +114,17 @@ def open_interferogram(
     ProductError
         Naming the file, what is wrong, what was expected and the remedy.
     """
-    options = ReadOptions(chunks, wavelength_m, phase_sign, kind, band, nodata)
+    options = ReadOptions(chunks, wavelength_m, phase_sign, kind, band, nodata, interval_days)
     options.check()
     if reference is None:
         reference = _example()
     if not isinstance(reference, Reference):
         reference = _resolve(os.fspath(reference))
-    return _reader(reference).read(reference, options)
+    reader = _reader(reference)
+    if reference.member and not reader.members:
+        message = f"{reference.address}: {reference.path} holds one interferogram; leave out #{reference.member}"
+        raise ProductError(message)
+    return reader.read(reference, options)
 
 
 def companions_of(reference: Reference) -> list[str]:
@@ -136,6 +144,10 @@ def _resolve(path: str) -> Reference:
     found = discover([path])
     first = next(found)
     second = next(found, None)
+    if second is not None and second.path == first.path:
+        members = [first.member, second.member, *(other.member for other in found)]
+        message = f"{first.path}: holds {named_members(first.path, members)}"
+        raise ProductError(message)
     if second is not None:
         message = f"{path}: holds several interferograms ({first.name}, {second.name}, ...); name one of them"
         raise ProductError(message)

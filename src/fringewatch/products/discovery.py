@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import glob
 import os
 import re
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from fringewatch.products.reference import Reference, file_name, is_remote, parent, stem
+from fringewatch.products.reference import Reference, file_name, is_remote, parent, split_member, stem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -34,18 +35,20 @@ def discover_with(
     given = [paths] if isinstance(paths, str | Path) else list(paths)
     texts = [_local(os.fspath(path)) for path in given]
     named = _named(readers, [text for text in texts if is_remote(text) or _is_file(Path(text))])
-    seen: set[str] = set()
+    named |= {text: [reference] for text in texts if text not in named and (reference := _member(readers, text))}
+    seen: set[tuple[str, str]] = set()
     names: set[str] = set()
     for text in texts:
         references = named[text] if text in named else _search(readers, text, recursive=recursive)
         for reference in references:
-            key = reference.path if is_remote(reference.path) else os.path.realpath(reference.path)
+            path = reference.path if is_remote(reference.path) else os.path.realpath(reference.path)
+            key = path, reference.member
             if key in seen:
                 continue
             seen.add(key)
             name = _unique(reference, names)
             names.add(name)
-            yield reference if name == reference.name else _renamed(reference, name)
+            yield reference if name == reference.name else dataclasses.replace(reference, name=name)
 
 
 def _local(text: str) -> str:
@@ -53,6 +56,15 @@ def _local(text: str) -> str:
     if text.lower().startswith("file://"):
         return url2pathname(urlsplit(text).path)
     return str(Path(text).expanduser()) if text.startswith("~") else text
+
+
+def _member(readers: Sequence[Reader], text: str) -> Reference | None:
+    """Return the reference that ``file#member`` names; None where the part before the mark is no local file."""
+    path, member = split_member(text)
+    if not member or not _is_file(Path(path)):
+        return None
+    reader = _claimer(readers, path)
+    return Reference(path, reader.name if reader else "", f"{stem(path)}_{member}", member=member)
 
 
 def _named(readers: Sequence[Reader], texts: Sequence[str]) -> dict[str, list[Reference]]:
@@ -66,7 +78,8 @@ def _named(readers: Sequence[Reader], texts: Sequence[str]) -> dict[str, list[Re
         claimed = {text: _claimer(readers, text) for text in files}
         for reader in readers:
             mine = [text for text, owner in claimed.items() if owner is reader]
-            found |= {reference.path: [reference] for reference in reader.collect(mine)}
+            for reference in reader.collect(mine):
+                found.setdefault(reference.path, []).append(reference)
             left_out |= {text: reader for text in mine if text not in found}
         found |= {text: [Reference(text, "", stem(text))] for text, owner in claimed.items() if owner is None}
     whole = bool(found)
@@ -150,7 +163,7 @@ def _collect(readers: Sequence[Reader], files: list[str]) -> list[Reference]:
         # A picture beside a raster of the same name is its quicklook.
         stems = {stem(reference.path) for reference in references}
         references += [reference for reference in reader.collect(mine) if stem(reference.path) not in stems]
-    return sorted(references, key=lambda reference: reference.path)
+    return sorted(references, key=lambda reference: (reference.path, reference.member))
 
 
 def _unique(reference: Reference, taken: set[str]) -> str:
@@ -165,7 +178,3 @@ def _unique(reference: Reference, taken: set[str]) -> str:
     while candidate in taken:
         candidate, number = f"{name}-{number}", number + 1
     return candidate
-
-
-def _renamed(reference: Reference, name: str) -> Reference:
-    return Reference(reference.path, reference.product, name, reference.companions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import re
 from pathlib import Path, PurePosixPath
@@ -27,7 +28,9 @@ __all__ = [
     "first_file",
     "is_remote",
     "join",
+    "named_members",
     "parent",
+    "split_member",
     "stem",
 ]
 
@@ -46,8 +49,8 @@ class Reference:
     Parameters
     ----------
     path
-        File path, URL or GDAL ``/vsi...`` path of the phase. It need not exist: opening says what is wrong with it, so
-        that one bad name does not end a batch.
+        File path, URL or GDAL ``/vsi...`` path of the phase, without a member. It need not exist: opening says what is
+        wrong with it, so that one bad name does not end a batch.
     product
         Name of the reader, such as ``"licsar"``; ``""`` lets :func:`~fringewatch.products.open_interferogram` find out.
     name
@@ -55,12 +58,20 @@ class Reference:
     companions
         Paths by variable of the interferogram (``coherence``, ``height``, ``los_east``, ...); a reader looks for those
         that are not given.
+    member
+        Which interferogram of a file that holds several, such as ``"20180601_20180613"``; ``""`` where it holds one.
     """
 
     path: str
     product: str = ""
     name: str = ""
     companions: Mapping[str, str] = dataclasses.field(default_factory=lambda: MappingProxyType({}), hash=False)
+    member: str = ""
+
+    @property
+    def address(self) -> str:
+        """What a user types to get this interferogram again: ``path`` or ``path#member``."""
+        return f"{self.path}#{self.member}" if self.member else self.path
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -73,6 +84,7 @@ class ReadOptions:
     kind: Kind = "auto"
     band: int | None = None
     nodata: float | None = None
+    interval_days: float | None = None
 
     def check(self) -> None:
         """Refuse values that no reader knows.
@@ -93,6 +105,9 @@ class ReadOptions:
         if self.phase_sign not in {None, *get_args(Sign)}:
             message = f"phase_sign = {self.phase_sign!r}: expected one of {', '.join(get_args(Sign))}, or None"
             raise ProductError(message)
+        if self.interval_days is not None and not 0 < self.interval_days < math.inf:
+            message = f"interval_days = {self.interval_days!r}: expected a positive number of days, such as 12"
+            raise ProductError(message)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -111,6 +126,8 @@ class Reader:
         Reference and options to a valid interferogram.
     beside
         The local files, other than those the reference names, that reading it takes along; existing ones only.
+    members
+        Whether its files may hold several interferograms, so that a reference may name one as its member.
     """
 
     name: str
@@ -118,11 +135,25 @@ class Reader:
     collect: Callable[[Sequence[str]], list[Reference]]
     read: Callable[[Reference, ReadOptions], xr.Dataset]
     beside: Callable[[Reference], list[str]] = lambda _: []
+    members: bool = False
 
 
 def is_remote(path: str) -> bool:
     """Tell whether a path is a URL or a GDAL virtual path rather than a local file."""
     return _REMOTE.match(path) is not None
+
+
+def split_member(text: str) -> tuple[str, str]:
+    """Split ``file#member`` at the last mark; the member is ``""`` without one. Files may have that very name, too."""
+    path, _, member = text.rpartition("#")
+    return (path, member) if path and member else (text, "")
+
+
+def named_members(path: str, members: Sequence[str]) -> str:
+    """Return the end of an error message that says what a file holds and how one of it is named."""
+    some = ", ".join(f"#{member}" for member in members[:3])
+    more = ", ..." if len(members) > 3 else ""
+    return f"{len(members)} interferograms ({some}{more}); name one of them, such as {path}#{members[0]}"
 
 
 def first_file(paths: Iterable[str]) -> list[str]:

@@ -38,7 +38,7 @@ class Scene(NamedTuple):
         height, width = interferogram["phase"].shape
         return cls(
             name=reference.name,
-            path=reference.path,
+            path=reference.address,
             shape=(height, width),
             y=interferogram["y"].values,
             x=interferogram["x"].values,

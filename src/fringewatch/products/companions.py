@@ -50,15 +50,35 @@ class Companions:
     missing: list[str] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
 
-    def read(self, variable: str, paths: Iterable[str], decode: Decode) -> Array | None:
-        """Read the first of `paths` that exists, as (H, W) float32 on the grid of the phase; None without one."""
+    def read(
+        self,
+        variable: str,
+        paths: Iterable[str],
+        decode: Decode,
+        *,
+        band: int = 1,
+        inspect: Callable[[str], RasterInfo] = raster.inspect,
+    ) -> Array | None:
+        """Read the first of `paths` that exists, as (H, W) float32 on the grid of the phase; None without one.
+
+        Parameters
+        ----------
+        variable
+            As notes call it.
+        paths, decode
+            Where to look, and what to do with the raw values.
+        band
+            From 1; -1 is the last.
+        inspect
+            Opens a path, for files that GDAL does not know by themselves.
+        """
         candidates = [self.given[variable]] if variable in self.given else paths
         for path in candidates:
             if not is_remote(path) and not Path(path).is_file():
                 continue
             try:
-                info = raster.inspect(path)
-                values = self._read(info, decode)
+                info = inspect(path)
+                values = self._read(info, decode, band if band > 0 else len(info.dtypes) + 1 + band)
             except ProductError as error:
                 # A remote address can only be tried; that it is not there is no news.
                 if not is_remote(path):
@@ -74,13 +94,14 @@ class Companions:
         self.missing.append(variable)
         return None
 
-    def _read(self, info: RasterInfo, decode: Decode) -> Array | None:
-        if np.dtype(info.dtypes[0]).kind not in "iuf":
-            message = f"{info.path}: holds {info.dtypes[0]}, expected real numbers"
+    def _read(self, info: RasterInfo, decode: Decode, band: int) -> Array | None:
+        if band > len(info.dtypes) or np.dtype(info.dtypes[band - 1]).kind not in "iuf":
+            holds = ", ".join(info.dtypes)
+            message = f"{info.path}: holds {holds}, expected real numbers in band {band}"
             raise ProductError(message)
-        nodata = info.nodata[0]
-        raw = raster.read(info, chunks=self.chunks)
-        extent = value_range(raster.sample(info, raw), nodata, zero_is_nodata=True)
+        nodata = info.nodata[band - 1]
+        raw = raster.read(info, bands=(band,), chunks=self.chunks)
+        extent = value_range(raster.sample(info, raw, band=band), nodata, zero_is_nodata=True)
         largest = extent[1] if extent else 0.0
 
         def function(bands: np.ndarray) -> np.ndarray:

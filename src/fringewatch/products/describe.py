@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from fringewatch.products.raster import RasterInfo
     from fringewatch.products.reference import ReadOptions, Reference
 
-__all__ = ["SAMPLED_RANGE", "SIGN_UNKNOWN", "describe", "grid_assumptions", "wavelength"]
+__all__ = ["SAMPLED_RANGE", "SIGN_UNKNOWN", "date_assumptions", "describe", "grid_assumptions", "wavelength"]
 
 SIGN_UNKNOWN = "the sign of the phase is unknown: uplift and subsidence cannot be told apart"
 SAMPLED_RANGE = "unwrapped_range_rad is that of a sample of the scene: a lower bound"
@@ -27,8 +27,7 @@ def describe(reference: Reference, info: RasterInfo, options: ReadOptions) -> di
     wavelength_m, assumptions = wavelength(info, options)
     if options.phase_sign is None:
         assumptions.append(SIGN_UNKNOWN)
-    if secondary_date < reference_date:
-        assumptions.append("the secondary date is before the reference date: motion appears with its sign reversed")
+    assumptions += date_assumptions(reference_date, secondary_date)
     return {
         "wavelength_m": wavelength_m,
         "source": info.path,
@@ -40,6 +39,13 @@ def describe(reference: Reference, info: RasterInfo, options: ReadOptions) -> di
         "crs": info.crs,
         "assumptions": [*assumptions, *grid_assumptions(info)],
     }
+
+
+def date_assumptions(reference_date: str, secondary_date: str) -> list[str]:
+    """Say what is special about the order of two ISO dates."""
+    if secondary_date < reference_date:
+        return ["the secondary date is before the reference date: motion appears with its sign reversed"]
+    return []
 
 
 def wavelength(info: RasterInfo, options: ReadOptions) -> tuple[float, list[str]]:

@@ -21,14 +21,19 @@ COMPANION = re.compile(
 """Matches the end of a file's stem where the file goes with an interferogram and is none itself."""
 
 _DATES = re.compile(r"(?<!\d)((?:19|20)\d{6})(?:T\d{6})?[_-]((?:19|20)\d{6})(?!\d)")
+_SHORT_DATES = re.compile(r"(?<!\d)(\d{6})[_-](\d{6})(?!\d)")
 
 
-def dates(text: str) -> tuple[str, str]:
-    """Return the ISO dates of a pair ``YYYYMMDD_YYYYMMDD``, the last one in a text; ``("", "")`` without one."""
-    for match in reversed(list(_DATES.finditer(text))):
-        try:
-            first, second = (dt.datetime.strptime(text, "%Y%m%d").date() for text in match.groups())
-        except ValueError:
-            continue
-        return first.isoformat(), second.isoformat()
+def dates(text: str, *, short: bool = False) -> tuple[str, str]:
+    """Return the ISO dates of a pair ``YYYYMMDD_YYYYMMDD``, the last one in a text; ``("", "")`` without one.
+
+    With `short`, a pair ``YYMMDD-YYMMDD`` will do where there is no long one; years from 69 on are of the last century.
+    """
+    for pattern, form in ((_DATES, "%Y%m%d"), (_SHORT_DATES, "%y%m%d"))[: 1 + short]:
+        for match in reversed(list(pattern.finditer(text))):
+            try:
+                first, second = (dt.datetime.strptime(text, form).date() for text in match.groups())
+            except ValueError:
+                continue
+            return first.isoformat(), second.isoformat()
     return "", ""

@@ -42,7 +42,7 @@ class Radians:
     assumptions: list[str]
 
 
-def read_radians(info: RasterInfo, options: ReadOptions, *, kind: Kind, provider: str) -> Radians:
+def read_radians(info: RasterInfo, options: ReadOptions, *, kind: Kind, provider: str, band: int = 1) -> Radians:
     """Read and decode a provider's phase; exactly 0 and the declared value are no data.
 
     Parameters
@@ -53,9 +53,11 @@ def read_radians(info: RasterInfo, options: ReadOptions, *, kind: Kind, provider
         What the user said. ``band`` and ``nodata`` are taken; so are ``"wrapped"`` and ``"unwrapped"`` for real
         numbers, against the file's name too, since files get renamed; ``phase_sign`` turns the phase round.
     kind
-        What the name of the file says it holds: ``"wrapped"`` or ``"unwrapped"``.
+        What the name of the file says it holds: ``"wrapped"`` or ``"unwrapped"`` radians, or ``"complex"`` numbers.
     provider
         As errors and notes call it.
+    band
+        Where the provider keeps the phase, unless the user says otherwise.
 
     Raises
     ------
@@ -63,17 +65,18 @@ def read_radians(info: RasterInfo, options: ReadOptions, *, kind: Kind, provider
         If the file has no such band, or holds neither radians nor complex numbers, or not the kind that was asked for.
     """
     count = len(info.dtypes)
-    band = 1 if options.band is None else options.band
+    band = band if options.band is None else options.band
     if not 1 <= band <= count:
         message = f"{info.path}: has no band {band}, expected 1 to {count}; leave band out or correct it"
         raise ProductError(message)
     dtype = np.dtype(info.dtypes[band - 1])
-    if dtype.kind not in "cf":
-        message = f"{info.path}: holds {dtype}, expected float32 radians as {provider} writes them; fetch it again"
+    if dtype.kind not in ("c" if kind == "complex" else "cf"):
+        holds = "complex numbers" if kind == "complex" else "float32 radians"
+        message = f"{info.path}: holds {dtype}, expected {holds} as {provider} writes them; fetch it again"
         raise ProductError(message)
     _check_kind(info, options.kind, dtype, kind, provider)
     assumptions: list[str] = []
-    if dtype.kind == "c":
+    if dtype.kind == "c" and kind != "complex":
         kind = "complex"
         assumptions.append(f"the file holds complex numbers where {provider} writes phase; their angle is the phase")
     elif options.kind != "auto":

@@ -22,6 +22,8 @@ unknown.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -113,21 +115,31 @@ def make_interferogram(
     }
     if unwrapped_range_rad is not None:
         attrs["unwrapped_range_rad"] = float(unwrapped_range_rad)
-    dataset = xr.Dataset(data, attrs=attrs)
-    if crs is not None and transform is not None:
-        import rioxarray  # noqa: F401  (registers the .rio accessor)
-
-        dataset = dataset.assign_coords(
-            y=transform.f + transform.e * (np.arange(height) + 0.5),
-            x=transform.c + transform.a * (np.arange(width) + 0.5),
-        )
-        dataset = dataset.rio.write_crs(crs).rio.write_transform(transform)
+    if crs is None or transform is None:
+        dataset = xr.Dataset(data, {"y": np.arange(height, dtype=float), "x": np.arange(width, dtype=float)}, attrs)
     else:
-        dataset = dataset.assign_coords(y=np.arange(height, dtype=float), x=np.arange(width, dtype=float))
+        grid = _grid(crs if isinstance(crs, Hashable) else str(crs), transform)
+        coords = {
+            "y": transform.f + transform.e * (np.arange(height) + 0.5),
+            "x": transform.c + transform.a * (np.arange(width) + 0.5),
+        }
+        dataset = xr.Dataset(data, {**coords, **grid.coords}, attrs)
+        for variable in data:
+            dataset.variables[variable].encoding.update(grid.variables["any"].encoding)
     if latitude is not None and longitude is not None:
         # No index: a scene in radar geometry is no grid in degrees.
         dataset = dataset.assign_coords(lat=(("y", "x"), latitude), lon=(("y", "x"), longitude))
     return validate(dataset)
+
+
+@functools.lru_cache(maxsize=256)
+def _grid(crs: Any, transform: Affine) -> xr.Dataset:
+    """Return what rioxarray writes for a CRS and a transform; kept, for the pairs of an archive share a few grids."""
+    import rioxarray  # noqa: F401  (registers the .rio accessor)
+
+    empty = xr.Dataset({"any": (("y", "x"), np.empty((0, 0)))})
+    grid: xr.Dataset = empty.rio.write_crs(crs).rio.write_transform(transform)
+    return grid
 
 
 def validate(dataset: xr.Dataset) -> xr.Dataset:

@@ -67,7 +67,7 @@ class PhaseDecoder:
                 missing |= raw == 0
             values = raw.astype(np.float64) * self.scale + self.offset if self._is_scaled(raw) else raw
             values = np.where(missing, values.dtype.type(np.nan), values)
-            phase = self._wrap(values).astype(np.float32)
+            phase = self._wrap(values).astype(np.float32, copy=False)
         phase[missing] = np.nan
         if self.negate:
             np.negative(phase, out=phase)
@@ -82,8 +82,9 @@ class PhaseDecoder:
             # In double: thousands of radians wrapped in single precision would lose the fringe's last digits.
             wrapped: np.ndarray = wrap(values.astype(np.float64))
             return wrapped
-        if values.size and not np.isnan(values).all():
-            low, high = float(np.nanmin(values)), float(np.nanmax(values))
+        if values.size:
+            # These two pass over NaN, and give it only where there is nothing else: every comparison is then false.
+            low, high = float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
             if low < -np.pi - _TOLERANCE_RAD or high > np.pi + _TOLERANCE_RAD:
                 message = (
                     f"{self.source}: claims to hold wrapped phase, but its values run from {low:.4g} to {high:.4g}, "

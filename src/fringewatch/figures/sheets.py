@@ -1,4 +1,4 @@
-"""Figures drawn with Matplotlib, whose only importer this module is: contact sheets and training histories."""
+"""Sheets of scenes: many to a page with their truth, or one with its edges and windows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fringewatch.files import atomic_path
+from fringewatch.figures.canvas import INK, PAPER, save_figure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Panel", "contact_sheet", "edge_sheet", "plot_history"]
+__all__ = ["Panel", "contact_sheet", "edge_sheet"]
 
 _CYCLIC = "twilight"
-_PAPER, _INK, _MISSING = "#ffffff", "#22282e", "#d9dcdf"
+_MISSING = "#d9dcdf"
 _KIND_COLOURS = {"volcano": "#d1495b", "earthquake": "#e0a030", "mining": "#3b7dd8", "quiet": "#9aa3ab"}
 
 
@@ -55,7 +55,7 @@ def contact_sheet(path: str | Path, panels: Sequence[Panel], *, title: str = "",
     width = max(2 * margin + columns * side + (columns - 1) * gap, 5.6)
     left = (width - columns * side - (columns - 1) * gap) / 2
     height = head + rows * (side + caption + gap) + foot
-    figure = Figure(figsize=(width, height), dpi=120, facecolor=_PAPER)
+    figure = Figure(figsize=(width, height), dpi=120, facecolor=PAPER)
     for number, panel in enumerate(panels):
         row, column = divmod(number, columns)
         x, y = left + column * (side + gap), height - head - (row + 1) * (side + caption) - row * gap
@@ -69,24 +69,24 @@ def contact_sheet(path: str | Path, panels: Sequence[Panel], *, title: str = "",
             # A dark line under a light one is seen on every phase.
             for colour, line in (("#101418", 2.2), ("#ffffff", 1.0)):
                 axis.contour(panel.mask, levels=[0.5], colors=colour, linewidths=line)
-        colour = _KIND_COLOURS.get(panel.kind, _INK)
+        colour = _KIND_COLOURS.get(panel.kind, INK)
         axis.add_patch(_rectangle((0, 1.028), 0.035, 0.075, colour, axis))
-        axis.text(0.065, 1.03, panel.title, transform=axis.transAxes, fontsize=7, color=_INK, va="bottom")
-    figure.text(left / width, 1 - 0.3 / height, title, fontsize=11, weight="bold", color=_INK, va="center")
+        axis.text(0.065, 1.03, panel.title, transform=axis.transAxes, fontsize=7, color=INK, va="bottom")
+    figure.text(left / width, 1 - 0.3 / height, title, fontsize=11, weight="bold", color=INK, va="center")
     _phase_legend(figure, left, width, height)
     _kind_legend(figure, [panel.kind for panel in panels], left, width, height)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _phase_legend(figure: Any, left: float, width: float, height: float) -> None:
     bar = figure.add_axes((left / width, 0.3 / height, 1.3 / width, 0.11 / height))
     bar.imshow(np.linspace(-np.pi, np.pi, 256)[None], cmap=_CYCLIC, aspect="auto", extent=(-1, 1, 0, 1))
     bar.set(yticks=[], xticks=[-1, 0, 1])
-    bar.set_xticklabels(["-π", "0", "π"], fontsize=7, color=_INK)
+    bar.set_xticklabels(["-π", "0", "π"], fontsize=7, color=INK)
     bar.tick_params(length=0, pad=2)
     bar.spines[:].set_visible(False)
     said = "wrapped phase (rad); outline: deformation that can be seen; grey: no data"
-    figure.text((left + 1.42) / width, 0.355 / height, said, fontsize=7, color=_INK, va="center")
+    figure.text((left + 1.42) / width, 0.355 / height, said, fontsize=7, color=INK, va="center")
 
 
 def _kind_legend(figure: Any, kinds: Sequence[str], left: float, width: float, height: float) -> None:
@@ -95,7 +95,7 @@ def _kind_legend(figure: Any, kinds: Sequence[str], left: float, width: float, h
         place = (x / width, 0.13 / height)
         figure.add_artist(_rectangle(place, 0.055 / width, 0.1 / height, _KIND_COLOURS[kind], figure))
         said = f"{kind} ({kinds.count(kind)})"
-        figure.text((x + 0.1) / width, 0.175 / height, said, fontsize=7, color=_INK, va="center")
+        figure.text((x + 0.1) / width, 0.175 / height, said, fontsize=7, color=INK, va="center")
         x += 0.32 + 0.058 * len(said)
 
 
@@ -104,59 +104,6 @@ def _rectangle(corner: tuple[float, float], width: float, height: float, colour:
 
     transform = getattr(on, "transAxes", None) or on.transFigure
     return Rectangle(corner, width, height, color=colour, linewidth=0, transform=transform, clip_on=False)
-
-
-def plot_history(
-    path: str | Path,
-    history: Mapping[str, Sequence[float]],
-    *,
-    held_out: str = "held-out",
-    scores_title: str = "held-out AUROC and accuracy",
-) -> None:
-    """Draw training and held-out loss and accuracy against the epoch.
-
-    Parameters
-    ----------
-    path
-        The picture, PNG.
-    history
-        Columns of equal length: ``epoch`` and any of ``train_loss``, ``val_..._loss``, ``train_accuracy``,
-        ``val_auroc``, ``val_accuracy``.
-    held_out
-        Word for what columns named ``val_...`` were computed on.
-    scores_title
-        Title of the panel of all that is no loss.
-    """
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
-    epochs = np.asarray(history["epoch"], float) + 1
-    figure = Figure(figsize=(9, 3.6), dpi=110, layout="constrained")
-    losses, scores = figure.subplots(1, 2)
-    for name in sorted(history):
-        if name == "epoch":
-            continue
-        axis = losses if name.endswith("_loss") else scores
-        style = "-" if name.startswith("train") else "--"
-        label = name.replace("val_", f"{held_out} ").replace("train_", "training ").replace("_", " ")
-        axis.plot(epochs, history[name], style, marker="o", markersize=3, label=label)
-    for axis, title in ((losses, "loss"), (scores, scores_title)):
-        axis.set_title(title, fontsize=10)
-        axis.set_xlabel("epoch")
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axis.grid(alpha=0.3)
-        axis.legend(fontsize=7)
-    _save(figure, path)
-
-
-def _save(figure: object, path: str | Path) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    assert isinstance(figure, Figure)
-    FigureCanvasAgg(figure)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png")
 
 
 def edge_sheet(
@@ -233,4 +180,4 @@ def edge_sheet(
         handles.append(Rectangle((0, 0), 1, 1, fill=False, edgecolor="#12b886", label="labelled area"))
     figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
     figure.suptitle(title, fontsize=9)
-    _save(figure, path)
+    save_figure(figure, path)

@@ -1,0 +1,8 @@
+"""Figures drawn with Matplotlib: sheets of scenes, histories of training, timelines of sites."""
+
+from __future__ import annotations
+
+from fringewatch.figures.history import plot_history
+from fringewatch.figures.sheets import Panel, contact_sheet, edge_sheet
+
+__all__ = ["Panel", "contact_sheet", "edge_sheet", "plot_history"]

@@ -6,7 +6,15 @@ import pytest
 from fringewatch.errors import PhysicsError
 from fringewatch.physics.atmosphere import estimate_spectrum, fit_slope
 from fringewatch.physics.geometry import ASCENDING_HEADING_DEG, DESCENDING_HEADING_DEG, look_vector
-from fringewatch.physics.terrain import add_caldera, add_cone, add_valley, fractal_terrain, layover_or_shadow, slope_deg
+from fringewatch.physics.terrain import (
+    Erosion,
+    add_caldera,
+    add_cone,
+    add_valley,
+    fractal_terrain,
+    layover_or_shadow,
+    slope_deg,
+)
 
 PLAIN = np.zeros((101, 121), np.float32)
 
@@ -47,6 +55,48 @@ def test_crater_cuts_the_summit_off_flat():
     cone = add_cone(PLAIN, 50.0, row=40, col=70, summit_m=900.0, radius_m=2000.0, crater_radius_m=500.0)
     assert cone[40, 70] == cone[40, 79] == pytest.approx(900 * 0.75**1.5, rel=1e-5)
     assert cone[40, 81] < cone[40, 79]
+
+
+def test_lobes_stretch_a_cone_by_direction():
+    outline = np.ones(1024, np.float32)
+    outline[:128] = outline[-128:] = 1.5  # 45 degrees to either side of east
+    erosion = Erosion(outline, np.zeros(1024, np.float32), 0.0)
+    cone = add_cone(PLAIN, 50.0, row=50, col=50, summit_m=900.0, radius_m=2000.0, erosion=erosion)
+    assert cone[50, 50] == pytest.approx(900.0)
+    # East as high at 30 pixels as elsewhere at 20.
+    assert cone[50, 80] == pytest.approx(900 * 0.5**1.5, rel=1e-5)
+    assert cone[50, 30] == cone[70, 50] == cone[30, 50] == pytest.approx(900 * 0.5**1.5, rel=1e-5)
+    assert cone[50, 105] > 0
+    assert cone[50, 9] == 0
+
+
+def test_gullies_take_most_half_way_down_and_nothing_from_ridges():
+    gullies = np.zeros(1024, np.float32)
+    gullies[192:320] = 0.4  # about south: angles run clockwise from east, as rows run south
+    erosion = Erosion(np.ones(1024, np.float32), gullies, 0.0)
+    round_, eroded = (
+        add_cone(PLAIN, 50.0, row=50, col=50, summit_m=900.0, radius_m=2000.0, curvature=1.0, erosion=given)
+        for given in (None, erosion)
+    )
+    lost = 1 - eroded[51:85, 50] / round_[51:85, 50]
+    share = 1 - np.arange(1, 35) * 50 / 2000
+    np.testing.assert_allclose(lost, 0.4 * 4 * share * (1 - share), atol=1e-4)
+    np.testing.assert_array_equal(eroded[:50], round_[:50])
+
+
+def test_contours_of_an_eroded_cone_are_longer_than_those_of_a_round_one():
+    ground = fractal_terrain((160, 160), 50.0, np.random.default_rng(3), relief_m=50.0)
+    around = {"row": 80, "col": 80, "summit_m": 900.0, "radius_m": 3500.0}
+
+    def outline(height):
+        inside = height > 500
+        return np.count_nonzero(inside[1:] != inside[:-1]) + np.count_nonzero(inside[:, 1:] != inside[:, :-1])
+
+    lengths = [
+        outline(add_cone(ground, 50.0, **around, erosion=Erosion.draw(np.random.default_rng(seed))))
+        for seed in range(12)
+    ]
+    assert np.mean(lengths) > 1.15 * outline(add_cone(ground, 50.0, **around))
 
 
 def test_caldera_has_a_flat_floor_and_a_rim():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fringewatch.physics.geometry import look_vector
-from fringewatch.simulate import SceneSpec, simulate
+from fringewatch.simulate import SceneSpec, preset, simulate
 from fringewatch.simulate.background import draw_background
 from fringewatch.simulate.cover import draw_cover
 from fringewatch.simulate.distributions import weighted_choice
@@ -201,3 +201,21 @@ def test_the_table_is_a_distribution_that_is_not_independent():
     # Of independent parameters one correlation in 250 exceeds 0.065.
     pairs = np.abs(np.corrcoef(drawn.T)[np.triu_indices(drawn.shape[1], 1)])
     assert (pairs > 0.065).mean() > 0.2
+
+
+def test_strong_stratification_shows_the_fringes_asked_for_or_the_strongest_there_is():
+    shares = {"strong_stratified_share": 1.0, "strong_stratified_fringes": (2.0, 2.0), "styles": {"raw": 1.0}}
+    usual, strongest = [], []
+    for relief_m, kept in ((2000.0, usual), (100.0, strongest)):
+        spec = SceneSpec.build(shares | {"relief_m": (relief_m, relief_m)})
+        for seed in range(8):
+            drawn = draw_background(np.random.default_rng(seed), spec, 100.0)
+            kept.append(abs(drawn.parameters["stratified_m_per_km"]) * drawn.parameters["relief_m"] / 1000)
+    np.testing.assert_allclose(usual, 2 * 0.055465764662349676 / 2, rtol=1e-6)
+    # Two fringes over 100 m would be 0.55 m per km.
+    np.testing.assert_allclose(strongest, 0.08 * 0.1, rtol=1e-6)
+
+
+def test_training_populations_hold_strong_stratification_and_quiet_archives_do_not():
+    assert preset("mixed").strong_stratified_share > 0
+    assert preset("quiet").strong_stratified_share == 0

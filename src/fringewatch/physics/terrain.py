@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
     Height = NDArray[np.float32]
 
-__all__ = ["add_caldera", "add_cone", "add_valley", "fractal_terrain", "layover_or_shadow", "slope_deg"]
+__all__ = ["Erosion", "add_caldera", "add_cone", "add_valley", "fractal_terrain", "layover_or_shadow", "slope_deg"]
+
+# Directions about a summit in which an outline and gullies are tabulated.
+_DIRECTIONS = 1024
 
 
 def fractal_terrain(
@@ -77,6 +80,37 @@ def _self_affine_amplitude(grid: tuple[int, int], slope_exponent: float) -> Heig
     return amplitude
 
 
+class Erosion(NamedTuple):
+    """What makes a cone other than round: lobes of its outline, and gullies down its flanks.
+
+    Both are periodic functions of the direction from the summit, tabulated clockwise from east.
+    """
+
+    outline: Height
+    """Distance at which the same height is reached, over that of a round cone; about 1."""
+    gullies: Height
+    """Share of the cone's height that is missing half way down, 0 on the ridges; less towards summit and foot."""
+    meander: float
+    """Radians by which the terrain below the cone, at one standard deviation, turns the gullies aside."""
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Erosion:
+        """Draw an outline with up to 25 % of lobes, and 8 to 48 gullies up to a third of the height deep."""
+        angle = np.arange(_DIRECTIONS, dtype=np.float32) * np.float32(2 * math.pi / _DIRECTIONS)
+        outline = np.ones(_DIRECTIONS, np.float32)
+        size = float(rng.uniform(0.0, 0.25))
+        for order in range(2, 7):
+            outline += np.float32(size * rng.normal() / order) * np.cos(order * angle + np.float32(rng.uniform(0, 6.3)))
+        np.clip(outline, 0.6, 1.6, out=outline)
+        count = int(rng.integers(8, 49))
+        wave = np.zeros(_DIRECTIONS, np.float32)
+        for order in rng.integers(max(count // 3, 2), count + 1, size=4):
+            wave += np.float32(rng.uniform(0.3, 1.0)) * np.cos(order * angle + np.float32(rng.uniform(0, 6.3)))
+        # Ridges between valleys cut by water are sharp: the modulus of a wave has them where it is zero.
+        wave = np.abs(wave)
+        return cls(outline, wave * np.float32(rng.uniform(0.03, 0.33)) / wave.max(), float(rng.uniform(0.0, 0.4)))
+
+
 def add_cone(
     height_m: Height,
     pixel_m: float,
@@ -87,6 +121,7 @@ def add_cone(
     radius_m: float,
     curvature: float = 1.5,
     crater_radius_m: float = 0.0,
+    erosion: Erosion | None = None,
 ) -> Height:
     """Add a stratovolcano: flanks that steepen towards the summit, optionally with a crater.
 
@@ -106,6 +141,9 @@ def add_cone(
         Exponent of ``(1 - distance / radius)``: 1 is a straight cone, 1.5 to 2 Fuji-like.
     crater_radius_m
         Radius of a flat crater floor, metres; 0 for none.
+    erosion
+        Lobes and gullies; default: a round cone. A delay that follows the height of a round cone looks like a source
+        at depth, and that of an eroded one does not.
 
     Returns
     -------
@@ -118,21 +156,47 @@ def add_cone(
     require_between("crater_radius_m", crater_radius_m, 0.0, radius_m)
     result = height_m.copy()
     # Nothing changes outside the square around the foot.
-    reach = radius_m / pixel_m
+    reach = radius_m / pixel_m * (1.0 if erosion is None else float(erosion.outline.max()))
     rows, cols = _span(row, reach, height_m.shape[0]), _span(col, reach, height_m.shape[1])
     part = result[rows, cols]
     if not part.size:
         return result
     # 1 - distance / radius, between 0 at the foot and its value at the crater's edge.
-    flank = _distance(part.shape, pixel_m, row - rows.start, col - cols.start)
+    middle = row - rows.start, col - cols.start
+    flank = _distance(part.shape, pixel_m, *middle)
+    missing: Height | None = None
+    if erosion is not None:
+        flank, missing = _eroded(flank, part, middle, erosion)
     flank *= np.float32(-1 / radius_m)
     flank += np.float32(1)
     np.clip(flank, np.float32(0), np.float32(1 - crater_radius_m / radius_m), out=flank)
+    if missing is not None:
+        # Most half way down, where water has gathered and the slope is still steep.
+        missing *= flank
+        missing *= np.float32(4) * (np.float32(1) - flank)
     if curvature != 1:
         flank **= np.float32(curvature)
+    if missing is not None:
+        flank -= flank * missing
     flank *= np.float32(summit_m)
     part += flank
     return result
+
+
+def _eroded(distance: Height, ground: Height, middle: tuple[float, float], erosion: Erosion) -> tuple[Height, Height]:
+    """Return the distance from the summit less the lobes, and the share that gullies take, by direction."""
+    rows = np.arange(distance.shape[0], dtype=np.float32)[:, np.newaxis] - np.float32(middle[0])
+    columns = np.arange(distance.shape[1], dtype=np.float32) - np.float32(middle[1])
+    turn = np.arctan2(rows, columns)
+    turn *= np.float32(_DIRECTIONS / (2 * math.pi))
+    direction = turn.astype(np.int32)
+    distance = distance / erosion.outline.take(direction, mode="wrap")
+    if erosion.meander:
+        aside = ground - ground.mean()
+        aside *= np.float32(erosion.meander * _DIRECTIONS / (2 * math.pi)) / max(aside.std(), np.float32(1e-6))
+        turn += aside
+        direction = turn.astype(np.int32)
+    return distance, erosion.gullies.take(direction, mode="wrap")
 
 
 def _span(middle: float, reach: float, size: int) -> slice:

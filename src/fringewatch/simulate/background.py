@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["Background", "draw_background"]
 
 _REFERENCE_EXTENT_M = 20_000.0
+# Metres of delay per metre of height; stronger stratification is not seen between two dates.
+_STRONGEST_COEFFICIENT = 8e-5
 
 
 class Background(NamedTuple):
@@ -93,6 +95,11 @@ def draw_background(
     coefficient = half_normal(usual, spec.stratified_std_m_per_km) / 1000 * rng.choice((-1, 1))
     if wide >= 0:
         coefficient *= 3
+    if rng.random() < spec.strong_stratified_share:
+        # As many fringes as a large volcano shows on a bad day, which is what deformation is mistaken for.
+        fringes = log_uniform(rng, *spec.strong_stratified_fringes)
+        strongest = min(fringes * spec.wavelength_m / 2 / max(relief_m, 1.0), _STRONGEST_COEFFICIENT)
+        coefficient = float(np.copysign(strongest, coefficient))
     scale_height_m = float(rng.uniform(1500, 3000)) if rng.random() < 0.5 else None
     los_m += atmosphere.stratified_delay(height, coefficient_m_per_m=coefficient, scale_height_m=scale_height_m)
     ionosphere = rng.random() < spec.ionosphere_share
@@ -171,15 +178,39 @@ def _draw_terrain(
     # A cone that rises out of a plain and one among mountains are equally needed: the fractal part varies freely.
     rough_m = relief_m * (float(rng.uniform(0.1, 1.0)) if cones else 1.0)
     height = terrain.fractal_terrain(shape, pixel_m, rng, relief_m=rough_m)
+    extent_m = min(shape) * pixel_m
+
+    def anywhere() -> dict[str, float]:
+        return {"row": float(rng.uniform(0, shape[0])), "col": float(rng.uniform(0, shape[1]))}
+
+    if rng.random() < spec.valley_share:
+        height = terrain.add_valley(
+            height,
+            pixel_m,
+            **anywhere(),
+            azimuth_deg=float(rng.uniform(0, 180)),
+            width_m=float(rng.uniform(0.05, 0.3)) * extent_m,
+            depth_m=relief_m * float(rng.uniform(0.1, 0.5)),
+        )
     for _ in range(cones):
-        radius_m = float(rng.uniform(0.08, 0.5)) * min(shape) * pixel_m
+        radius_m = float(rng.uniform(0.08, 0.5)) * extent_m
         height = terrain.add_cone(
             height,
             pixel_m,
-            row=float(rng.uniform(0, shape[0])),
-            col=float(rng.uniform(0, shape[1])),
+            **anywhere(),
             radius_m=radius_m,
             summit_m=min(relief_m * float(rng.uniform(0.3, 1.0)), 0.7 * radius_m),
             crater_radius_m=radius_m * float(rng.uniform(0.0, 0.25)),
+            erosion=terrain.Erosion.draw(rng) if rng.random() < spec.eroded_share else None,
+        )
+    if rng.random() < spec.caldera_share:
+        radius_m = float(rng.uniform(0.05, 0.25)) * extent_m
+        height = terrain.add_caldera(
+            height,
+            pixel_m,
+            **anywhere(),
+            radius_m=radius_m,
+            depth_m=min(relief_m * float(rng.uniform(0.1, 0.5)), 0.4 * radius_m),
+            rim_m=relief_m * float(rng.uniform(0.0, 0.1)),
         )
     return height

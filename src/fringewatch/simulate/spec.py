@@ -78,6 +78,11 @@ class SceneSpec(Config):
 
     relief_m: Range = Field((50.0, 3500.0), description="Highest minus lowest terrain, log-uniform (m).")
     cones: tuple[int, int] = Field((0, 3), description="Fewest and most volcanic cones on the terrain.")
+    eroded_share: float = Field(
+        0.8, ge=0, le=1, description="Share of cones with lobes and gullies; the others are round."
+    )
+    caldera_share: float = Field(0.1, ge=0, le=1, description="Share of scenes with a caldera.")
+    valley_share: float = Field(0.08, ge=0, le=1, description="Share of scenes with a straight valley.")
     turbulence_m: Range = Field(
         (0.001, 0.018), description="Standard deviation of turbulent delay over 20 km, log-uniform (m LOS)."
     )
@@ -99,6 +104,18 @@ class SceneSpec(Config):
     )
     stratified_tail: float = Field(
         0.15, ge=0, le=1, description="Share of scenes whose stratified coefficient is three times as wide."
+    )
+    strong_stratified_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of scenes with a stratified delay of so many fringes that terrain is mistaken for "
+        "deformation; rare in archives, and what detectors raise false alarms for.",
+    )
+    strong_stratified_fringes: PositiveRange = Field(
+        (0.7, 6.0),
+        description="Fringes of such a delay between the highest and the lowest point, log-uniform; less where that "
+        "would take more than 0.08 m of delay per km of height.",
     )
     ramp_fringes: Range = Field((0.0, 3.0), description="Orbital or ionospheric ramp across the scene (fringes).")
     ramp_share: float = Field(0.3, ge=0, le=1, description="Share of scenes with such a ramp.")
@@ -147,9 +164,11 @@ class SceneSpec(Config):
 
 
 PRESETS: dict[PresetName, SceneSpec] = {
-    "mixed": SceneSpec(),
-    "volcano": SceneSpec(kinds={"volcano": 0.5, "quiet": 0.5}, quiet_mining_share=0.0),
-    "earthquake": SceneSpec(kinds={"earthquake": 0.5, "quiet": 0.5}, quiet_mining_share=0.0),
+    "mixed": SceneSpec(strong_stratified_share=0.12),
+    "volcano": SceneSpec(kinds={"volcano": 0.5, "quiet": 0.5}, quiet_mining_share=0.0, strong_stratified_share=0.12),
+    "earthquake": SceneSpec(
+        kinds={"earthquake": 0.5, "quiet": 0.5}, quiet_mining_share=0.0, strong_stratified_share=0.12
+    ),
     "mining": SceneSpec(kinds={"mining": 0.5, "quiet": 0.5}, quiet_mining_share=1.0),
     "quiet": SceneSpec(kinds={"quiet": 1.0}),
 }

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["CHUNK", "Samples", "build_cache", "decode_phase", "encode_phase"]
 
 CHUNK = 256
-FORMAT = 6
+FORMAT = 7
 """Raised whenever the simulator or the coding changes, so that stale samples are not taken for new ones."""
 _STEPS = 254
 

@@ -278,18 +278,28 @@ def multilook() -> Figure:
 
 
 def ground() -> Figure:
-    """Fractal surface, cone, caldera and valley, shaded."""
-    figure, axes = _figure(4, 1, width=2.2, height=2.4)
+    """Fractal surface, cones, caldera and valley, shaded."""
+    figure, axes = _figure(5, 1, width=2.0, height=2.2)
     shape, pixel = (200, 200), 80.0
     rng = np.random.default_rng(2)
     plain = terrain.fractal_terrain(shape, pixel, rng, relief_m=900.0)
     low = terrain.fractal_terrain(shape, pixel, rng, relief_m=300.0)
     cone = terrain.add_cone(low, pixel, row=100, col=100, summit_m=2500, radius_m=6e3, crater_radius_m=300)
+    eroded = terrain.add_cone(
+        low,
+        pixel,
+        row=100,
+        col=100,
+        summit_m=2500,
+        radius_m=6e3,
+        crater_radius_m=300,
+        erosion=terrain.Erosion.draw(rng),
+    )
     caldera = terrain.add_caldera(cone, pixel, row=100, col=100, radius_m=2e3, depth_m=700)
     valley = terrain.add_valley(plain, pixel, row=90, col=90, azimuth_deg=60.0, width_m=2e3, depth_m=600)
     for axis, (title, height) in zip(
         axes[0],
-        (("fractal surface", plain), ("cone with a crater", cone), ("caldera", caldera), ("valley", valley)),
+        (("fractal", plain), ("cone, crater", cone), ("eroded", eroded), ("caldera", caldera), ("valley", valley)),
         strict=True,
     ):
         grad_y, grad_x = np.gradient(height, pixel)
@@ -330,7 +340,13 @@ def air() -> Figure:
     axes[1, 0].imshow(long, cmap="RdBu_r", vmin=-0.03, vmax=0.03)
     _plain(axes[1, 0], "exponential covariance, 4 km")
     height = terrain.add_cone(
-        terrain.fractal_terrain(shape, pixel, rng, relief_m=500.0), pixel, row=128, col=128, summit_m=2800, radius_m=9e3
+        terrain.fractal_terrain(shape, pixel, rng, relief_m=500.0),
+        pixel,
+        row=128,
+        col=128,
+        summit_m=2800,
+        radius_m=9e3,
+        erosion=terrain.Erosion.draw(rng),
     )
     delay = atmosphere.stratified_delay(height, coefficient_m_per_m=3e-5, scale_height_m=2e3)
     axes[1, 1].imshow(wrap(los_to_phase(delay)), cmap="twilight", vmin=-np.pi, vmax=np.pi)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fringewatch.errors import ProductError
-from fringewatch.products import geotiff, hyp3, image, licsar
+from fringewatch.products import dolphin, gamma, geotiff, hyp3, image, isce, licsar, licsbas, roipac
 from fringewatch.products.discovery import discover_with
 from fringewatch.products.reference import Reader, ReadOptions, Reference, named_members
 
@@ -33,7 +33,18 @@ __all__ = [
     "open_interferogram",
 ]
 
-READERS: tuple[Reader, ...] = (licsar.READER, hyp3.READER, geotiff.READER, image.READER)
+READERS: tuple[Reader, ...] = (
+    licsar.READER,
+    hyp3.READER,
+    dolphin.READER,
+    # These have endings in common; the headers beside a file tell the first three from the last.
+    isce.READER,
+    roipac.READER,
+    licsbas.READER,
+    gamma.READER,
+    geotiff.READER,
+    image.READER,
+)
 """In the order in which they are asked."""
 
 EXAMPLE_FOLDER = Path(__file__).parent / "example"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Decode = Callable[[np.ndarray, float | None, float], np.ndarray]
     """Raw values, their no-data value and the largest of the scene to float32, NaN = no data."""
 
-__all__ = ["Companions", "decode_coherence", "decode_values"]
+__all__ = ["Companions", "decode_coherence", "decode_nonzero", "decode_values"]
 
 
 @dataclasses.dataclass(slots=True)
@@ -140,4 +140,11 @@ def decode_values(raw: np.ndarray, nodata: float | None, _largest: float = 0.0) 
     values = raw.astype(np.float32)
     if nodata is not None:
         values[raw == nodata] = np.nan
+    return values
+
+
+def decode_nonzero(raw: np.ndarray, nodata: float | None, _largest: float = 0.0) -> np.ndarray:
+    """Return real values as float32; the no-data value and exactly 0, which fills what has no data, become NaN."""
+    values = decode_values(raw, nodata)
+    values[raw == 0] = np.nan
     return values

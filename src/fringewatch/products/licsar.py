@@ -23,10 +23,7 @@ integrated with the LiCSAR automated Sentinel-1 InSAR processor, Remote Sensing 
 
 from __future__ import annotations
 
-import functools
-import os
 import re
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,8 +34,9 @@ from fringewatch.errors import ProductError
 from fringewatch.files import ensure_folder
 from fringewatch.interferogram import make_interferogram
 from fringewatch.products import raster
-from fringewatch.products.companions import Companions, decode_coherence, decode_values
+from fringewatch.products.companions import Companions, decode_coherence, decode_nonzero, decode_values
 from fringewatch.products.describe import grid_assumptions
+from fringewatch.products.listing import names_in
 from fringewatch.products.names import dates
 from fringewatch.products.radians import read_radians
 from fringewatch.products.reference import Reader, Reference, file_name, first_file, is_remote, join, parent, stem
@@ -67,7 +65,6 @@ _OTHER = re.compile(
 )
 _GEOMETRY = {"los_east": "E", "los_north": "N", "los_up": "U", "height": "hgt"}
 _GEOMETRY_NAME = re.compile(rf"\.geo\.(?:{'|'.join(_GEOMETRY.values())}){_CUT}\.tif$")
-_SETTLED_NS = 2_000_000_000
 
 
 def frame_id(path: str) -> str:
@@ -114,7 +111,7 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
     companions = Companions(info, options.chunks, reference.companions)
     found = {"coherence": companions.read("coherence", _coherence_paths(path, match), decode_coherence)}
     for variable in _GEOMETRY:
-        decode = decode_values if variable == "height" else _decode_unit_vector
+        decode = decode_values if variable == "height" else decode_nonzero
         found[variable] = companions.read(variable, _geometry_paths(path, variable, match["cut"]), decode)
     crs = info.crs
     if crs is None and info.transform is not None:
@@ -137,13 +134,6 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
         assumptions=[*assumptions, *companions.sentences()],
         companions={variable: values for variable, values in found.items() if values is not None},
     )
-
-
-def _decode_unit_vector(raw: np.ndarray, nodata: float | None, _largest: float) -> np.ndarray:
-    """Return a component of the unit vector; 0, which fills what is outside the frame, becomes NaN."""
-    values = decode_values(raw, nodata)
-    values[raw == 0] = np.nan
-    return values
 
 
 def _coherence_paths(path: str, match: re.Match[str]) -> list[str]:
@@ -178,29 +168,7 @@ def _geometry_paths(path: str, variable: str, cut: str) -> Iterator[str]:
         yield from (str(place / (frame + ending)) for place in places)
     # A file of another frame would be on another grid, and is then left out with a note.
     for place in places:
-        yield from (other for other in _geometry_in(place) if other.endswith(ending))
-
-
-def _geometry_in(place: Path) -> tuple[str, ...]:
-    """Return the geometry files of a folder, sorted; none where there is no such folder."""
-    try:
-        changed_ns = place.stat().st_mtime_ns
-        # Asked for every scene of an archive, whose folder may hold all of them: one listing each would be quadratic.
-        # A folder that has just changed may do so again before the clock of its file system ticks.
-        settled = time.time_ns() - changed_ns > _SETTLED_NS
-        return _cached_listing(str(place), changed_ns) if settled else _listing(str(place))
-    except OSError:
-        return ()
-
-
-def _listing(place: str) -> tuple[str, ...]:
-    with os.scandir(place) as entries:
-        return tuple(sorted(entry.path for entry in entries if _GEOMETRY_NAME.search(entry.name)))
-
-
-@functools.lru_cache(maxsize=256)
-def _cached_listing(place: str, _changed_ns: int) -> tuple[str, ...]:
-    return _listing(place)
+        yield from (other for other in names_in(place, _GEOMETRY_NAME) if other.endswith(ending))
 
 
 def write_licsar(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from fringewatch.products.raster import RasterInfo
 
-__all__ = ["RawGrid", "byte_order", "check_size", "file_size", "inspect_raw"]
+__all__ = ["RawGrid", "byte_order", "check_size", "file_size", "inspect_companion", "inspect_raw"]
 
 _GDAL_TYPES = {"uint8": "Byte", "int16": "Int16", "int32": "Int32", "float32": "Float32", "float64": "Float64"}
 _GDAL_TYPES["complex64"] = "CFloat32"
@@ -94,6 +94,21 @@ def inspect_raw(
         place += f"<SRS>{escape(grid.crs.to_wkt())}</SRS>"
     text = f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}">{place}{"".join(bands)}</VRTDataset>'
     return raster.inspect(path, opens_as=text, driver="VRT")
+
+
+def inspect_companion(path: str, grid: RawGrid, *, big_endian: bool) -> RasterInfo:
+    """Describe a raw companion on the grid of the phase: float32, or uint8 where it has a byte for each pixel.
+
+    Raises
+    ------
+    ProductError
+        If its size is neither.
+    """
+    if file_size(path) == grid.shape[0] * grid.shape[1]:
+        return inspect_raw(path, grid, "uint8")
+    check_size(path, grid.shape, np.dtype("float32").itemsize)
+    big_endian, _ = byte_order(path, "float32", big_endian=big_endian)
+    return inspect_raw(path, grid, "float32", big_endian=big_endian)
 
 
 def file_size(path: str) -> int:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BundleError",
+    "CatalogError",
     "ConfigError",
+    "FetchError",
     "DeliveryError",
     "FringewatchError",
     "MissingExtraError",
@@ -47,12 +49,20 @@ class BundleError(FringewatchError, ValueError):
     """A model bundle is incomplete, damaged or does not fit this version."""
 
 
+class FetchError(FringewatchError, OSError):
+    """A server does not give what was asked of it."""
+
+
 class OutputError(FringewatchError, OSError):
     """A result cannot be written."""
 
 
 class DeliveryError(FringewatchError, OSError):
     """An alert has not been delivered."""
+
+
+class CatalogError(FringewatchError, OSError):
+    """A catalogue cannot be opened, read or written."""
 
 
 class TrainingError(FringewatchError, RuntimeError):

@@ -20,7 +20,7 @@ LEVELS = (
     *("_version", "errors", "conventions", "config", "files", "progress", "parallel", "figures", "pages"),
     *("interferogram", "products", "fetch", "patches", "physics", "simulate", "encoding", "fringes", "prepare"),
     *("models", "scan", "metrics", "networks", "training", "study"),
-    *("regions", "report", "info", "detect", "evaluate", "catalog", "alerts", "timeline", "review", "cli"),
+    *("regions", "report", "info", "sites", "catalog", "detect", "evaluate", "alerts", "timeline", "review", "cli"),
 )
 
 # Who may import what is heavy or optional, at any depth of a function.

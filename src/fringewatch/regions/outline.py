@@ -1,0 +1,112 @@
+"""The outline of a region, from the grid of the map to coordinates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+if TYPE_CHECKING:
+    import shapely
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    from fringewatch.regions.measure import Piece
+    from fringewatch.scan import Scan
+
+__all__ = ["Located", "georeference", "outline"]
+
+
+def outline(piece: Piece, scan: Scan, edge: np.float32) -> shapely.Polygon:
+    """Return the line where the probability falls to the edge, in scene pixels (x, y), centres at whole numbers."""
+    import shapely
+    from skimage.measure import find_contours
+
+    # "low": areas that touch at a corner only are two regions, as in the labelling. scikit-image ships no types.
+    contours = find_contours(piece.logits, edge, fully_connected="low")  # type: ignore[no-untyped-call]
+    rings = [
+        ((ring + (piece.top, piece.left) + 0.5) * scan.stride - 0.5)[:, ::-1] for ring in contours if len(ring) > 3
+    ]
+    parts = sorted((shapely.Polygon(ring) for ring in rings), key=lambda part: part.area, reverse=True)
+    polygon = shapely.Polygon(parts[0].exterior, [part.exterior for part in parts[1:]])
+    # Drops points that lie on a line; more would take a visible share of a small region's area.
+    valid = shapely.make_valid(polygon.simplify(scan.stride / 16))
+    height, width = scan.shape
+    return valid.intersection(shapely.box(-0.5, -0.5, width - 0.5, height - 0.5))
+
+
+class Located(NamedTuple):
+    """Polygons of regions in the CRS of their scene, with their areas and centroids; NaN where there is no CRS."""
+
+    polygons: list[Any]
+    crs: Any
+    area_km2: list[float]
+    lon: list[float]
+    lat: list[float]
+
+
+def georeference(polygons: list[Any], interferogram: xr.Dataset) -> Located:
+    """Bring polygons from scene pixels to the CRS of the interferogram; without one they stay as they are."""
+    import geopandas as gpd
+    import rioxarray  # noqa: F401  (registers the .rio accessor)
+    import shapely
+    from pyproj import Geod
+
+    crs = interferogram.rio.crs
+    # The ellipsoid for every CRS: planar areas are wrong in Web Mercator and in degrees.
+    ellipsoid = Geod(ellps="WGS84")
+    if crs is None and "lat" in interferogram.coords:
+        places = [_look_up(polygon, interferogram) for polygon in polygons]
+        area = [_area_m2(outline, ellipsoid) / 1e6 for outline, _ in places]
+        return Located(polygons, None, area, [spot.x for _, spot in places], [spot.y for _, spot in places])
+    nan = [float("nan")] * len(polygons)
+    if crs is None:
+        return Located(polygons, None, nan, nan, nan)
+    transform = interferogram.rio.transform()
+
+    def to_map(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        columns, rows = points[:, 0] + 0.5, points[:, 1] + 0.5
+        return np.column_stack(
+            [
+                transform.a * columns + transform.b * rows + transform.c,
+                transform.d * columns + transform.e * rows + transform.f,
+            ]
+        )
+
+    mapped = [shapely.transform(polygon, to_map) for polygon in polygons]
+    degrees = list(gpd.GeoSeries(mapped, crs=crs).to_crs("EPSG:4326"))
+    area = [_area_m2(shape, ellipsoid) / 1e6 for shape in degrees]
+    centres = [shape.centroid for shape in degrees]
+    return Located(mapped, crs, area, [point.x for point in centres], [point.y for point in centres])
+
+
+def _look_up(polygon: Any, interferogram: xr.Dataset) -> tuple[Any, shapely.Point]:
+    """Return a polygon of pixels in degrees, and its centroid; NaN where the lookup table has a gap."""
+    import shapely
+
+    left, top, right, bottom = polygon.bounds
+    rows, columns = slice(max(int(top) - 1, 0), int(bottom) + 3), slice(max(int(left) - 1, 0), int(right) + 3)
+    # Only this window: the tables of a large scene are read lazily.
+    latitude, longitude = (np.asarray(interferogram[name][rows, columns].values, np.float64) for name in ("lat", "lon"))
+    known = longitude[np.isfinite(longitude)]
+    origin = float(known[0]) if known.size else 0.0
+    # Relative to one pixel: interpolation must not run from 180 to -180 degrees.
+    east = (longitude - origin + 180) % 360 - 180
+
+    def to_degrees(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        at = [points[:, 1] - rows.start, points[:, 0] - columns.start]
+        x, y = (ndimage.map_coordinates(table, at, order=1, mode="nearest") for table in (east, latitude))
+        return np.column_stack([x, y])
+
+    outline = shapely.transform(polygon, to_degrees)
+    centroid = shapely.transform(polygon.centroid, to_degrees)
+    return outline, shapely.Point((origin + centroid.x + 180) % 360 - 180, centroid.y)
+
+
+def _area_m2(shape: Any, ellipsoid: Any) -> float:
+    """Return the area of a polygon or several; holes count as such only where they wind the other way."""
+    from shapely.geometry.polygon import orient
+
+    parts = [part for part in getattr(shape, "geoms", [shape]) if part.geom_type == "Polygon"]
+    return float(sum(ellipsoid.geometry_area_perimeter(orient(part))[0] for part in parts))

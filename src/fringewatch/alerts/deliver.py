@@ -148,8 +148,8 @@ class _EmailSender:
         self._where = f"channel {name!r}: {channel.host}:{port}"
         user = password = ""
         if channel.user_env and channel.password_env:
-            user = read_secret(channel.user_env, f"channel {name!r}: name of the user")
-            password = read_secret(channel.password_env, f"channel {name!r}: password")
+            user = read_secret(channel.user_env, f"channel {name!r}: user_env")
+            password = read_secret(channel.password_env, f"channel {name!r}: password_env")
         try:
             if channel.security == "tls":
                 context = ssl.create_default_context()
@@ -191,12 +191,12 @@ class _WebhookSender:
     def __init__(self, channel: WebhookChannel, name: str) -> None:
         self._channel = channel
         self._where = f"channel {name!r}"
-        self._url = channel.url or read_secret(channel.url_env or "", f"channel {name!r}: address")
+        self._url = channel.url or read_secret(channel.url_env or "", f"channel {name!r}: url_env")
         if not self._url.startswith(("http://", "https://")):
             message = f"channel {name!r}: {channel.url_env} holds no address; expected https://..."
             raise ConfigError(message)
-        self._key = read_secret(channel.secret_env, f"channel {name!r}: signing key") if channel.secret_env else ""
-        self._token = read_secret(channel.token_env, f"channel {name!r}: token") if channel.token_env else ""
+        self._key = read_secret(channel.secret_env, f"channel {name!r}: secret_env") if channel.secret_env else ""
+        self._token = read_secret(channel.token_env, f"channel {name!r}: token_env") if channel.token_env else ""
         self._opener = urllib.request.build_opener(_NoRedirect)
 
     def send(self, content: dict[str, Any]) -> None:

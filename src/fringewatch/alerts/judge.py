@@ -11,16 +11,22 @@ import fnmatch
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import pandas as pd
 
     from fringewatch.alerts.rules import Rule
 
-__all__ = ["PAIR_COLUMNS", "Event", "Pair", "find_events", "matching_sites"]
+__all__ = ["Event", "Pair", "Site", "find_events", "matching_sites"]
 
-PAIR_COLUMNS = ("site", "kind", "reference_date", "secondary_date", "score", "flagged", "area_km2", "name", "file")
-"""Columns of a table of pairs; dates are ISO 8601 text, which sorts like dates."""
+
+class Site(NamedTuple):
+    """A site of the catalogue."""
+
+    site_id: int
+    name: str
+    number: str
+    kind: str
 
 
 class Pair(NamedTuple):
@@ -38,37 +44,51 @@ class Event(NamedTuple):
     """Hits at one site that belong together."""
 
     rule: str
-    site: str
-    hits: tuple[Pair, ...]
-    """All of them, by secondary date, also those after the alert was due."""
-    due: Pair
-    """The pair with which the rule was first met."""
+    site: Site
+    evidence: tuple[Pair, ...]
+    """The hits with which the rule was first met, by secondary date; the last made the alert due."""
+    later: tuple[Pair, ...]
+    """Further hits."""
     newest: dt.date
     """Date of the last acquisition of the site in any pair."""
 
     @property
+    def hits(self) -> tuple[Pair, ...]:
+        """All hits, by secondary date."""
+        return self.evidence + self.later
+
+    @property
+    def due(self) -> Pair:
+        """The pair with which the rule was first met."""
+        return self.evidence[-1]
+
+    @property
     def start(self) -> dt.date:
-        """First acquisition of any of its pairs."""
-        return min(pair.reference_date for pair in self.hits)
+        """First acquisition of the evidence; a later pair may reach back much farther and prove nothing of that."""
+        return min(pair.reference_date for pair in self.evidence)
 
     @property
     def end(self) -> dt.date:
-        """Last acquisition of any of its pairs."""
-        return max(pair.secondary_date for pair in self.hits)
+        """Last acquisition of any hit."""
+        return self.hits[-1].secondary_date
 
-    @property
-    def best(self) -> Pair:
-        """The pair with the highest score."""
-        return max(self.hits, key=lambda pair: pair.score)
+    def touches(self, start: dt.date, end: dt.date, quiet_days: int) -> bool:
+        """Tell whether another event of the same rule and site, from `start` to `end`, is this one."""
+        quiet = dt.timedelta(days=quiet_days)
+        return self.start - end <= quiet and start - self.end <= quiet
 
 
-def matching_sites(sites: Sequence[str], patterns: Sequence[str]) -> list[str]:
-    """Return the sites whose name fits one of the patterns (``*``, ``?``), whatever the case."""
+def matching_sites(sites: Iterable[Site], patterns: Sequence[str]) -> list[Site]:
+    """Return the sites whose name or number fits one of the patterns (``*``, ``?``), whatever the case."""
     wanted = [pattern.casefold() for pattern in patterns]
-    return [site for site in sites if any(fnmatch.fnmatchcase(site.casefold(), pattern) for pattern in wanted)]
+    return [
+        site
+        for site in sites
+        if any(fnmatch.fnmatchcase(text, pattern) for pattern in wanted for text in (site.name.casefold(), site.number))
+    ]
 
 
-def find_events(rule: Rule, pairs: pd.DataFrame) -> list[Event]:
+def find_events(rule: Rule, sites: Iterable[Site], pairs: pd.DataFrame) -> list[Event]:
     """Return the events of all sites at which a rule is met.
 
     A pair is a hit if its score (or the run's own flag) and its area reach the rule's. The rule is met with a hit
@@ -80,74 +100,61 @@ def find_events(rule: Rule, pairs: pd.DataFrame) -> list[Event]:
     ----------
     rule
         The rule.
+    sites
+        Those of the catalogue.
     pairs
-        One row per pair and site, with :data:`PAIR_COLUMNS`, in any order. Rows without a site, a score or one of
-        the dates are left out.
+        As :func:`fringewatch.alerts.pairs.read_pairs` gives them.
 
     Returns
     -------
     list of Event
         By due date, then site.
     """
-    chosen = pairs[pairs["site"].isin(matching_sites(pairs["site"].dropna().unique().tolist(), rule.sites))]
-    if rule.kinds:
-        chosen = chosen[chosen["kind"].isin(rule.kinds)]
-    chosen = chosen[chosen["score"].notna() & _dated(chosen["reference_date"]) & _dated(chosen["secondary_date"])]
-    reached = chosen["flagged"].eq(True) if rule.min_score is None else chosen["score"] >= rule.min_score
+    chosen = {
+        site.site_id: site for site in matching_sites(sites, rule.sites) if not rule.kinds or site.kind in rule.kinds
+    }
+    reached = pairs["flagged"] if rule.min_score is None else pairs["score"] >= rule.min_score
     # The area of a scene without a CRS is not known: only a rule that asks for one leaves it out.
-    hit = (reached & (chosen["area_km2"].fillna(0.0) >= rule.min_area_km2)).to_numpy(bool)
+    hit = reached & (pairs["area_km2"].fillna(0.0) >= rule.min_area_km2)
     # Most sites are quiet: only those with enough hits are looked at one by one.
-    counts = chosen["site"][hit].value_counts()
-    busy = chosen["site"].isin(counts.index[counts >= rule.hits])
-    table = chosen.assign(hit=hit)[busy].sort_values(
-        ["site", "secondary_date", "reference_date", "hit", "score", "name"],
+    counts = pairs["site_id"][hit].value_counts()
+    busy = [site_id for site_id in counts.index[counts >= rule.hits] if site_id in chosen]
+    table = pairs.assign(hit=hit)[pairs["site_id"].isin(busy)].sort_values(
+        ["site_id", "secondary_date", "reference_date", "hit", "score", "name"],
         ascending=[True, True, True, False, False, True],
     )
-    table = table.drop_duplicates(["site", "secondary_date", "reference_date"])
+    table = table.drop_duplicates(["site_id", "secondary_date", "reference_date"])
     events: list[Event] = []
-    for site, group in table.groupby("site", sort=False):
-        events += _events_of_site(rule, str(site), group)
-    ended = rule.since or dt.date.min
-    return sorted(
-        (event for event in events if event.end >= ended), key=lambda event: (event.due.secondary_date, event.site)
-    )
+    for site_id in busy:
+        events += _events_of_site(rule, chosen[site_id], table[table["site_id"] == site_id])
+    earliest = rule.since or dt.date.min
+    recent = (event for event in events if event.end >= earliest)
+    return sorted(recent, key=lambda event: (event.due.secondary_date, event.site))
 
 
-def _dated(column: pd.Series[str]) -> pd.Series[bool]:
-    return column.fillna("").ne("")
-
-
-def _events_of_site(rule: Rule, site: str, group: pd.DataFrame) -> list[Event]:
+def _events_of_site(rule: Rule, site: Site, group: pd.DataFrame) -> list[Event]:
     rows = group.to_dict("records")
     hits = [_pair(row) if row["hit"] else None for row in rows]
-    newest = dt.date.fromisoformat(rows[-1]["secondary_date"])
+    newest = rows[-1]["secondary_date"].date()
     quiet = dt.timedelta(days=rule.quiet_days)
     events: list[Event] = []
-    current: list[Pair] = []
-    due: Pair | None = None
-    first = 0
-    """Position of the first pair that may count for the next event."""
+    first = 0  # position of the first pair that may be evidence of the next event
     for position, pair in enumerate(hits):
         if pair is None:
             continue
-        if due is not None and pair.reference_date - max(hit.secondary_date for hit in current) > quiet:
-            events.append(Event(rule.name, site, tuple(current), due, newest))
-            due = None
-        if due is not None:
-            current.append(pair)
+        if events and pair.reference_date - events[-1].end <= quiet:
+            events[-1] = events[-1]._replace(later=(*events[-1].later, pair))
             first = position + 1
             continue
         recent = hits[max(first, position + 1 - rule.window) : position + 1]
-        found = [hit for hit in recent if hit is not None]
+        found = tuple(hit for hit in recent if hit is not None)
         if len(found) >= rule.hits and (not rule.independent or _independent(found, rule.hits)):
-            current, due, first = found, pair, position + 1
-    if due is not None:
-        events.append(Event(rule.name, site, tuple(current), due, newest))
+            events.append(Event(rule.name, site, found, (), newest))
     return events
 
 
 def _pair(row: Mapping[Any, Any]) -> Pair:
-    reference, secondary = (dt.date.fromisoformat(row[key]) for key in ("reference_date", "secondary_date"))
+    reference, secondary = (row[key].date() for key in ("reference_date", "secondary_date"))
     return Pair(reference, secondary, float(row["score"]), float(row["area_km2"]), row["name"], row["file"])
 
 

@@ -23,7 +23,7 @@ _MOST_PAIRS = 20
 
 def alert_key(event: Event) -> str:
     """Return the name of an alert: the same rule, site and pair give the same one in every run and on every machine."""
-    named = [event.rule, event.site, *_dates(event.due)]
+    named = [event.rule, event.site.kind, event.site.name, event.site.number, *_dates(event.due)]
     return hashlib.sha256(json.dumps(named).encode()).hexdigest()[:32]
 
 
@@ -32,14 +32,16 @@ def alert_content(event: Event, rule: Rule) -> dict[str, Any]:
 
     ``text`` is the whole in one sentence, under the name that chat services read. At most the best 20 pairs are listed.
     """
-    best = event.best
+    best = max(event.hits, key=lambda pair: pair.score)
     area_km2 = max((pair.area_km2 for pair in event.hits if pair.area_km2 == pair.area_km2), default=None)
     listed = sorted(sorted(event.hits, key=lambda pair: -pair.score)[:_MOST_PAIRS], key=_order)
     return {
         "key": alert_key(event),
-        "text": _sentence(event, rule, area_km2),
+        "text": _sentence(event, rule, best.score, area_km2),
         "rule": event.rule,
-        "site": event.site,
+        "site": event.site.name,
+        "site_number": event.site.number,
+        "kind": event.site.kind,
         "start": event.start.isoformat(),
         "end": event.end.isoformat(),
         "newest": event.newest.isoformat(),
@@ -68,14 +70,14 @@ def compose_email(content: dict[str, Any], channel: EmailChannel) -> EmailMessag
     return message
 
 
-def _sentence(event: Event, rule: Rule, area_km2: float | None) -> str:
+def _sentence(event: Event, rule: Rule, score: float, area_km2: float | None) -> str:
     count = len(event.hits)
     hits = f"{count} pair{'' if count == 1 else 's'}"
     area = "" if not area_km2 else f", up to {area_km2:,.1f} km²"
-    text = f"{event.site}: {hits} from {event.start} to {event.end} show deformation, best score {event.best.score:.3f}"
+    text = f"{event.site.name}: {hits} from {event.start} to {event.end} show deformation"
     late = (event.newest - event.end).days
     old = f"; the site's newest pair ends {late} days later" if late > rule.quiet_days else ""
-    return f"{text}{area} (rule {event.rule!r}){old}"
+    return f"{text}, best score {score:.3f}{area} (rule {event.rule!r}){old}"
 
 
 def _body(content: dict[str, Any]) -> str:

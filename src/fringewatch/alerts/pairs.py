@@ -1,0 +1,88 @@
+"""Pairs of a catalogue seen from their sites: one row per interferogram and site that it shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import sqlalchemy as sa
+
+from fringewatch.alerts.judge import Site
+from fringewatch.catalog.tables import DETECTIONS, SCENE_SITES, SCENES, SITES
+from fringewatch.sites import NEAR_KM
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+__all__ = ["read_pairs", "read_sites"]
+
+
+def read_sites(connection: sa.Connection) -> list[Site]:
+    """Return the sites of a catalogue, by name."""
+    query = sa.select(SITES.c.site_id, SITES.c.name, SITES.c.number, SITES.c.kind)
+    return [Site(*row) for row in connection.execute(query.order_by(SITES.c.name, SITES.c.number))]
+
+
+def read_pairs(connection: sa.Connection, site_ids: Collection[int] | None = None) -> pd.DataFrame:
+    """Return the dated pairs of sites, each once for every site within 25 km of its outline.
+
+    A scene may show several sites, and what moves at one of them says nothing of the others. The score and the area
+    of a pair at a site are therefore those of the detections that lie nearest to this site and within 25 km of it.
+    Where there are none, they are the scene's own if it has no detection at all, and unknown if it has some elsewhere.
+
+    Parameters
+    ----------
+    connection
+        To the catalogue, inside a transaction.
+    site_ids
+        The sites; None for all.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``site_id``, ``reference_date``, ``secondary_date`` (datetime64), ``score`` (NaN: unknown), ``flagged``,
+        ``area_km2`` (NaN: unknown), ``name``, ``file``; sorted by site and by the dates, secondary first. Failed
+        scenes, duplicates of others, and those without two dates are left out.
+    """
+    chosen = [] if site_ids is None else [SCENE_SITES.c.site_id.in_(site_ids)]
+    here = (
+        sa.select(
+            DETECTIONS.c.scene_id,
+            DETECTIONS.c.site_id,
+            sa.func.max(DETECTIONS.c.score).label("score"),
+            sa.func.sum(DETECTIONS.c.area_km2).label("area_km2"),
+        )
+        .where(DETECTIONS.c.site_distance_km <= NEAR_KM)
+        .group_by(DETECTIONS.c.scene_id, DETECTIONS.c.site_id)
+        .subquery()
+    )
+    anywhere = sa.exists().where(DETECTIONS.c.scene_id == SCENES.c.scene_id)
+    quiet = ~anywhere & here.c.score.is_(None)
+    query = (
+        sa.select(
+            SCENE_SITES.c.site_id,
+            SCENES.c.reference_date,
+            SCENES.c.secondary_date,
+            sa.case((quiet, SCENES.c.score), else_=here.c.score).label("score"),
+            sa.case((quiet, SCENES.c.flagged), else_=here.c.score.is_not(None)).label("flagged"),
+            sa.case((quiet, SCENES.c.area_km2), else_=here.c.area_km2).label("area_km2"),
+            SCENES.c.name,
+            SCENES.c.file,
+        )
+        .select_from(SCENE_SITES)
+        .join(SCENES, SCENES.c.scene_id == SCENE_SITES.c.scene_id)
+        .outerjoin(here, (here.c.scene_id == SCENES.c.scene_id) & (here.c.site_id == SCENE_SITES.c.site_id))
+        .where(
+            SCENES.c.status == "ok",
+            SCENES.c.duplicate_of.is_(None),
+            SCENES.c.reference_date.is_not(None),
+            SCENES.c.secondary_date.is_not(None),
+            SCENE_SITES.c.distance_km <= NEAR_KM,
+            *chosen,
+        )
+        .order_by(SCENE_SITES.c.site_id, SCENES.c.secondary_date, SCENES.c.reference_date, SCENES.c.name)
+    )
+    table = pd.DataFrame(connection.execute(query).all(), columns=[column.name for column in query.selected_columns])
+    numbers = {"score": "float64", "area_km2": "float64", "flagged": "bool", "site_id": "int64"}
+    dates = dict.fromkeys(("reference_date", "secondary_date"), "datetime64[s]")
+    return table.astype({"flagged": "boolean"}).fillna({"flagged": False}).astype(numbers | dates)

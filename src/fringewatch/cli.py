@@ -45,6 +45,8 @@ _TORCH = ("torch", "train")
 VERBS = {
     "detect": Verb("fringewatch.detect", "DetectConfig", "run", "find deformation in interferograms"),
     "info": Verb("fringewatch.info", "InfoConfig", "run", "tell what files are and what is assumed of them"),
+    "fetch licsar": Verb("fringewatch.fetch", "FetchLicsarConfig", "fetch_licsar", "fetch a frame's pairs from LiCSAR"),
+    "fetch hyp3": Verb("fringewatch.fetch", "FetchHyp3Config", "fetch_hyp3", "fetch finished jobs from ASF HyP3"),
     "simulate": Verb("fringewatch.simulate.run", "SimulateConfig", "run", "make interferograms with known deformation"),
     "prepare": Verb("fringewatch.prepare", "PrepareConfig", "run", "cut interferograms into labelled patches"),
     "train": Verb(

@@ -6,6 +6,7 @@ import datetime as dt
 import io
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -144,7 +145,10 @@ class InfoResult(BaseModel):
             return json.dumps([facts.model_dump(mode="json") for facts in self.facts], indent=2, ensure_ascii=False)
         columns = shutil.get_terminal_size().columns if width is None else width
         text = io.StringIO()
-        console = Console(file=text, width=max(60, columns), highlight=False)
+        # Colours for a person only; `None` would look at `text`, which is no terminal.
+        console = Console(
+            file=text, width=max(60, columns), highlight=False, force_terminal=sys.stdout.isatty() and width is None
+        )
         for facts in self.facts:
             console.print(_show(facts))
         failed = sum(bool(facts.error) for facts in self.facts)

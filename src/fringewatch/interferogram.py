@@ -35,10 +35,11 @@ from fringewatch.errors import ProductError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import shapely
     from affine import Affine
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["MIN_SIZE_PX", "OPTIONAL_VARIABLES", "make_interferogram", "pixel_size_m", "validate"]
+__all__ = ["MIN_SIZE_PX", "OPTIONAL_VARIABLES", "footprint", "make_interferogram", "pixel_size_m", "validate"]
 
 MIN_SIZE_PX = 8
 """Smallest side of an interferogram that can hold a fringe; the detector pads what is smaller than its own minimum."""
@@ -224,3 +225,55 @@ def _looked_up_size_m(dataset: xr.Dataset) -> tuple[float, float] | None:
             return None
         sizes.append(float(np.nanmedian(metres)))
     return sizes[0], sizes[1]
+
+
+def footprint(dataset: xr.Dataset) -> shapely.Polygon | None:
+    """Return the outline of a scene's grid on the ground, with or without data inside.
+
+    Parameters
+    ----------
+    dataset
+        An interferogram; only its grid is looked at.
+
+    Returns
+    -------
+    shapely.Polygon or None
+        Longitude and latitude in degrees (EPSG:4326); sides of a grid in another CRS have points between the corners,
+        for they are curved there. A scene across the date line goes on beyond 180. In radar geometry with ``lat`` and
+        ``lon`` it runs through the corners of the lookup table. None where neither is known.
+    """
+    import rioxarray  # noqa: F401
+
+    rows, columns = dataset["phase"].shape
+    crs = dataset.rio.crs
+    if crs is not None:
+        return _grid_outline(crs.to_wkt(), dataset.rio.transform(), rows, columns)
+    if "lat" not in dataset.coords:
+        return None
+    corners = {"y": xr.DataArray([0, 0, -1, -1], dims="corner"), "x": xr.DataArray([0, -1, -1, 0], dims="corner")}
+    places = [np.asarray(dataset[name].isel(corners).values, float) for name in ("lon", "lat")]
+    return _outline(*places) if np.isfinite(places).all() else None
+
+
+@functools.lru_cache(maxsize=256)
+def _grid_outline(crs: str, transform: Affine, rows: int, columns: int) -> shapely.Polygon | None:
+    from pyproj import CRS, Transformer
+
+    source = CRS.from_wkt(crs)
+    steps = np.linspace(0, 1, 2 if source.is_geographic else 9)[:-1]
+    # Around the grid: along the top, down the right, back along the bottom, up the left.
+    right = np.concatenate([steps, np.ones(len(steps)), 1 - steps, np.zeros(len(steps))]) * columns
+    down = np.concatenate([np.zeros(len(steps)), steps, np.ones(len(steps)), 1 - steps]) * rows
+    x = transform.a * right + transform.b * down + transform.c
+    y = transform.d * right + transform.e * down + transform.f
+    longitude, latitude = Transformer.from_crs(source, "EPSG:4326", always_xy=True).transform(x, y)
+    return _outline(np.asarray(longitude), np.asarray(latitude)) if np.isfinite([longitude, latitude]).all() else None
+
+
+def _outline(longitude: NDArray[np.float64], latitude: NDArray[np.float64]) -> shapely.Polygon:
+    """Return a polygon whose longitudes do not jump at the date line, with its first corner in [-180, 180)."""
+    import shapely
+
+    first = (longitude[0] + 180) % 360 - 180
+    unbroken = first + (longitude - longitude[0] + 180) % 360 - 180
+    return shapely.Polygon(np.column_stack([unbroken, latitude]))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fringewatch.errors import ProductError
-from fringewatch.products import dolphin, gamma, geotiff, hyp3, image, isce, licsar, licsbas, roipac
+from fringewatch.products import dolphin, gamma, geotiff, hyp3, image, isce, licsar, licsbas, mintpy, roipac
 from fringewatch.products.discovery import discover_with
 from fringewatch.products.reference import Reader, ReadOptions, Reference, named_members
 
@@ -37,11 +37,13 @@ READERS: tuple[Reader, ...] = (
     licsar.READER,
     hyp3.READER,
     dolphin.READER,
+    snap.READER,
     # These have endings in common; the headers beside a file tell the first three from the last.
     isce.READER,
     roipac.READER,
     licsbas.READER,
     gamma.READER,
+    mintpy.READER,
     geotiff.READER,
     image.READER,
 )

@@ -145,7 +145,9 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
     if theta is not None and phi is not None:
         found |= look.from_elevation(theta, phi)
     else:
-        centre = _centre_look(image, grid.shape)
+        # azimuth_angle is where the antenna looks, clockwise from the flight direction.
+        looking: Literal["left", "right"] = "left" if (number(image, "azimuth_angle") or 90) < 0 else "right"
+        centre = look.of_centre(number(image, "incidence_angle"), number(image, "heading"), looking, grid.shape)
         found |= centre
         notes += ["the look vector is that of the scene's centre, from its parameter file"] if centre else []
     return assemble(
@@ -241,17 +243,6 @@ def _geometry_paths(path: str, name: str, grid: RawGrid) -> list[str]:
     size = grid.shape[0] * grid.shape[1] * np.dtype("float32").itemsize
     names = [found for folder in _folders(path) for found in names_in(folder, _GEOMETRY[name])]
     return [found for found in names if file_size(found) == size]
-
-
-def _centre_look(par: dict[str, str], shape: tuple[int, int]) -> dict[str, Any]:
-    """Return the look vector of a scene's centre at every pixel; empty where the angles are not known."""
-    incidence, heading = number(par, "incidence_angle"), number(par, "heading")
-    if incidence is None or heading is None or not 0 < incidence < 90:
-        return {}
-    # azimuth_angle is where the antenna looks, clockwise from the flight direction.
-    looking: Literal["left", "right"] = "left" if (number(par, "azimuth_angle") or 90) < 0 else "right"
-    vector = look.from_incidence(incidence, look.sensor_azimuth_deg(heading, looking))
-    return {name: np.broadcast_to(np.float32(value), shape) for name, value in vector.items()}
 
 
 def _beside(reference: Reference) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from fringewatch.products.raster import Array
 
-__all__ = ["from_elevation", "from_incidence", "sensor_azimuth_deg"]
+__all__ = ["from_elevation", "from_incidence", "of_centre", "sensor_azimuth_deg"]
 
 _ZERO, _NAN = np.float32(0), np.float32(np.nan)
 
@@ -61,6 +61,22 @@ def from_incidence(incidence_deg: Array, azimuth_deg: Array) -> dict[str, Array]
         "los_north": np.sin(incidence_rad) * np.cos(azimuth_rad),
         "los_up": np.cos(incidence_rad),
     }
+
+
+def of_centre(
+    incidence_deg: float | None, heading_deg: float | None, looking: Literal["right", "left"], shape: tuple[int, int]
+) -> dict[str, Array]:
+    """Return the look vector of a scene's centre at every pixel, for headers that tell no more.
+
+    Returns
+    -------
+    dict
+        As :func:`from_incidence`, (H, W) without memory of its own; empty where an angle is None or makes no sense.
+    """
+    if incidence_deg is None or heading_deg is None or not 0 < incidence_deg < 90 or not abs(heading_deg) <= 360:
+        return {}
+    vector = from_incidence(incidence_deg, sensor_azimuth_deg(heading_deg, looking))
+    return {name: np.broadcast_to(np.float32(value), shape) for name, value in vector.items()}
 
 
 def sensor_azimuth_deg(heading_deg: Array, looking: Literal["right", "left"] = "right") -> Array:

@@ -77,24 +77,27 @@ class Companions:
             if not is_remote(path) and not Path(path).is_file():
                 continue
             try:
-                info = inspect(path)
-                values = self._read(info, decode, band if band > 0 else len(info.dtypes) + 1 + band)
+                return self._read(variable, inspect(path), decode, band)
             except ProductError as error:
                 # A remote address can only be tried; that it is not there is no news.
                 if not is_remote(path):
                     self.notes.append(f"{variable} was left out: {error}")
                     return None
-                continue
-            if values is None:
-                self.notes.append(
-                    f"{variable} was left out: {path} ({info.shape[0]} x {info.shape[1]}) is not on the grid of the "
-                    f"phase ({self.onto.shape[0]} x {self.onto.shape[1]})"
-                )
-            return values
         self.missing.append(variable)
         return None
 
-    def _read(self, info: RasterInfo, decode: Decode, band: int) -> Array | None:
+    def take(self, variable: str, info: RasterInfo | None, decode: Decode) -> Array | None:
+        """Read a layer of the interferogram's own file, unless another was given; see :meth:`read`."""
+        if info is None or variable in self.given:
+            return self.read(variable, (), decode)
+        try:
+            return self._read(variable, info, decode, 1)
+        except ProductError as error:
+            self.notes.append(f"{variable} was left out: {error}")
+            return None
+
+    def _read(self, variable: str, info: RasterInfo, decode: Decode, band: int) -> Array | None:
+        band = band if band > 0 else len(info.dtypes) + 1 + band
         if band > len(info.dtypes) or np.dtype(info.dtypes[band - 1]).kind not in "iuf":
             holds = ", ".join(info.dtypes)
             message = f"{info.path}: holds {holds}, expected real numbers in band {band}"
@@ -109,6 +112,11 @@ class Companions:
 
         values = raster.convert(raw, function)
         aligned = align(values, info, self.onto)
+        if aligned is None:
+            self.notes.append(
+                f"{variable} was left out: {info.path} ({info.shape[0]} x {info.shape[1]}) is not on the grid of the "
+                f"phase ({self.onto.shape[0]} x {self.onto.shape[1]})"
+            )
         if aligned is None or isinstance(aligned, np.ndarray):
             return aligned
         return aligned.rechunk(raster.chunk_shape(self.onto, self.chunks))

@@ -1,18 +1,21 @@
-"""Joining rasters whose grids agree, without resampling."""
+"""Grids of rasters: their coordinate system, and joining those that agree without resampling."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
+from rasterio.crs import CRS
+from rasterio.errors import CRSError
+
+from fringewatch.errors import ProductError
 
 if TYPE_CHECKING:
     from affine import Affine
-    from rasterio.crs import CRS
 
     from fringewatch.products.raster import Array, RasterInfo
 
-__all__ = ["align"]
+__all__ = ["align", "parse_crs"]
 
 
 def align(array: Array, info: RasterInfo, onto: RasterInfo) -> Array | None:
@@ -54,6 +57,24 @@ def align(array: Array, info: RasterInfo, onto: RasterInfo) -> Array | None:
         return cut
     # np.pad dispatches to dask where the array is lazy.
     return np.pad(cut, missing, constant_values=np.float32(np.nan))
+
+
+def parse_crs(text: str, path: str) -> CRS:
+    """Return the coordinate system that ``EPSG:4326`` or a WKT names.
+
+    Raises
+    ------
+    ProductError
+        If it names none; `path` is the file that has it.
+    """
+    try:
+        code = text.upper().removeprefix("EPSG:")
+        return CRS.from_epsg(int(code)) if code != text.upper() else CRS.from_wkt(text)
+    except (CRSError, ValueError, OverflowError) as error:
+        message = (
+            f"{path}: names the coordinate system {text[:60]!r}, expected an EPSG code or WKT; assign it with GDAL"
+        )
+        raise ProductError(message) from error
 
 
 def _same(one: CRS, other: CRS) -> bool:

@@ -42,7 +42,9 @@ class Radians:
     assumptions: list[str]
 
 
-def read_radians(info: RasterInfo, options: ReadOptions, *, kind: Kind, provider: str, band: int = 1) -> Radians:
+def read_radians(
+    info: RasterInfo, options: ReadOptions, *, kind: Kind, provider: str, band: int = 1, scale: float | None = None
+) -> Radians:
     """Read and decode a provider's phase; exactly 0 and the declared value are no data.
 
     Parameters
@@ -58,6 +60,8 @@ def read_radians(info: RasterInfo, options: ReadOptions, *, kind: Kind, provider
         As errors and notes call it.
     band
         Where the provider keeps the phase, unless the user says otherwise.
+    scale
+        Radians per unit of the file, where that is no radian: ``-4 pi / wavelength`` for metres towards the satellite.
 
     Raises
     ------
@@ -74,7 +78,7 @@ def read_radians(info: RasterInfo, options: ReadOptions, *, kind: Kind, provider
         holds = "complex numbers" if kind == "complex" else "float32 radians"
         message = f"{info.path}: holds {dtype}, expected {holds} as {provider} writes them; fetch it again"
         raise ProductError(message)
-    _check_kind(info, options.kind, dtype, kind, provider)
+    _check_kind(info, options.kind, dtype, kind, provider, is_phase=scale is None)
     assumptions: list[str] = []
     if dtype.kind == "c" and kind != "complex":
         kind = "complex"
@@ -88,16 +92,29 @@ def read_radians(info: RasterInfo, options: ReadOptions, *, kind: Kind, provider
         extent = value_range(raster.sample(info, raw, band=band), nodata, zero_is_nodata=True)
         if not isinstance(raw, np.ndarray):
             assumptions.append(SAMPLED_RANGE)
+    factor = 1.0 if scale is None else scale
     decoder = PhaseDecoder(
-        source=info.path, kind=kind, nodata=nodata, zero_is_nodata=True, negate=options.phase_sign == "range decrease"
+        source=info.path,
+        kind=kind,
+        nodata=nodata,
+        zero_is_nodata=True,
+        negate=options.phase_sign == "range decrease",
+        scale=factor,
     )
-    return Radians(raster.convert(raw, decoder), extent[1] - extent[0] if extent else None, assumptions)
+    range_rad = (extent[1] - extent[0]) * abs(factor) if extent else None
+    return Radians(raster.convert(raw, decoder), range_rad, assumptions)
 
 
-def _check_kind(info: RasterInfo, asked: Kind, dtype: np.dtype[Any], kind: Kind, provider: str) -> None:
+def _check_kind(
+    info: RasterInfo, asked: Kind, dtype: np.dtype[Any], kind: Kind, provider: str, *, is_phase: bool
+) -> None:
     is_complex = dtype.kind == "c"
-    allowed = ["complex"] if is_complex else ["wrapped", "unwrapped"]
-    holds = "complex numbers" if is_complex else f"{kind} phase in radians"
+    if is_complex:
+        allowed, holds = ["complex"], "complex numbers"
+    elif is_phase:
+        allowed, holds = ["wrapped", "unwrapped"], f"{kind} phase in radians"
+    else:
+        allowed, holds = ["unwrapped"], "displacement"
     if asked not in {"auto", *allowed}:
         message = (
             f"{info.path}: kind={asked!r} was asked for, but the file is {provider} {holds} ({dtype}), expected "

@@ -42,6 +42,7 @@ __all__ = [
     "RasterInfo",
     "chunk_shape",
     "convert",
+    "explain",
     "gdal_path",
     "inspect",
     "read",
@@ -109,6 +110,8 @@ class RasterInfo:
         Red, green, blue and alpha by value, where the first band is a palette.
     opens_as
         What GDAL opens in the place of `path`: a description of raw files, or one layer of a container.
+    source
+        What reads a window (None: all) of the one band in the place of GDAL, as (1, h, w).
     """
 
     path: str
@@ -128,6 +131,7 @@ class RasterInfo:
     driver: str
     colormap: dict[int, tuple[int, int, int, int]] | None = None
     opens_as: str = ""
+    source: Callable[[Window | None], np.ndarray] | None = None
 
     @property
     def pixels(self) -> int:
@@ -192,7 +196,7 @@ def _opened(path: str, warp: str = "", *, opens_as: str = "", driver: str = "") 
     except (RasterioError, OSError, ValueError, MemoryError) as error:
         if isinstance(error, ProductError):
             raise
-        raise ProductError(_explain(path, error)) from error
+        raise ProductError(explain(path, error)) from error
 
 
 def _north_up(source: Any, warp: str) -> WarpedVRT:
@@ -203,9 +207,8 @@ def _north_up(source: Any, warp: str) -> WarpedVRT:
     return WarpedVRT(source, src_crs=crs, crs=crs, resampling=Resampling.nearest, **extra)
 
 
-def _explain(path: str, error: Exception) -> str:
+def explain(path: str, error: Exception, *, expected: str = "expected a raster such as a GeoTIFF or a PNG") -> str:
     """Return one line: the file, what is wrong with it, what was expected, what to do."""
-    expected = "expected a raster such as a GeoTIFF or a PNG"
     if is_remote(path):
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         return f"{path}: cannot be opened ({reason}); check the address, the network and your credentials"
@@ -226,11 +229,11 @@ def _explain(path: str, error: Exception) -> str:
     except OSError as problem:
         return f"{path}: cannot be read ({problem.strerror}), {expected}; change its permissions"
     text = str(error).lower()
-    if "not recognized" in text or "no such file" in text or "unsupported" in text:
+    if "not recognized" in text or "no such file" in text or "unsupported" in text or "signature not found" in text:
         printable = sum(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head) > 0.95 * len(head)
         kind = "plain text" if printable else "in no known raster format or damaged at its start"
         return f"{path}: is {kind}, {expected}; fetch it again or name the right file"
-    reason = str(error.__cause__ or error).splitlines()[0]
+    reason = (str(error.__cause__ or error) or type(error).__name__).splitlines()[0]
     return f"{path}: is damaged or cut short ({reason}), {expected}; fetch it again"
 
 
@@ -358,6 +361,8 @@ def chunk_shape(info: RasterInfo, chunks: Chunks) -> tuple[int, int]:
 
 
 def _read_window(info: RasterInfo, bands: Sequence[int], *, mask: bool, window: Window | None) -> np.ndarray:
+    if info.source is not None:
+        return info.source(window)
     with _opened(info.path, info.warp, opens_as=info.opens_as, driver=info.driver) as source:
         values: np.ndarray = source.read(list(bands), window=window)
         if mask:

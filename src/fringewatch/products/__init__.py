@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fringewatch.errors import ProductError
-from fringewatch.products import dolphin, gamma, geotiff, hyp3, image, isce, licsar, licsbas, mintpy, roipac
+from fringewatch.products import dolphin, gamma, geotiff, hyp3, image, isce, licsar, licsbas, mintpy, roipac, snap
 from fringewatch.products.discovery import discover_with
 from fringewatch.products.reference import Reader, ReadOptions, Reference, named_members
 

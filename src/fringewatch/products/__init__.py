@@ -89,6 +89,7 @@ def open_interferogram(
     band: int | None = None,
     nodata: float | None = None,
     interval_days: float | None = None,
+    companions: bool = True,
 ) -> xr.Dataset:
     """Read one interferogram.
 
@@ -115,6 +116,9 @@ def open_interferogram(
         Value that means no data, where the file does not declare it.
     interval_days
         For velocities: the time over which they become displacement, and so phase.
+    companions
+        False leaves unread what lies beside the phase and nothing depends on, where the reader can (coherence, height
+        and line of sight of LiCSAR and HyP3); nothing is then said of it either.
 
     Returns
     -------
@@ -127,7 +131,7 @@ def open_interferogram(
     ProductError
         Naming the file, what is wrong, what was expected and the remedy.
     """
-    options = ReadOptions(chunks, wavelength_m, phase_sign, kind, band, nodata, interval_days)
+    options = ReadOptions(chunks, wavelength_m, phase_sign, kind, band, nodata, interval_days, companions)
     options.check()
     if reference is None:
         reference = _example()

@@ -42,11 +42,14 @@ class Companions:
         As for the phase.
     given
         Paths the user or discovery named, by variable; tried before any other.
+    wanted
+        False reads nothing and says nothing.
     """
 
     onto: RasterInfo
     chunks: Chunks
     given: Mapping[str, str]
+    wanted: bool = True
     missing: list[str] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
 
@@ -72,6 +75,8 @@ class Companions:
         inspect
             Opens a path, for files that GDAL does not know by themselves.
         """
+        if not self.wanted:
+            return None
         candidates = [self.given[variable]] if variable in self.given else paths
         for path in candidates:
             if not is_remote(path) and not Path(path).is_file():

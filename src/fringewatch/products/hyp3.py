@@ -94,7 +94,7 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
         assumptions.append("the parameter file (.txt) was not found; the wavelength of Sentinel-1 was assumed")
     elif not parameters.get("reference granule", "").startswith("S1") and options.wavelength_m is None:
         assumptions.append("the parameter file names no Sentinel-1 granule; the wavelength of Sentinel-1 was assumed")
-    companions = Companions(info, options.chunks, reference.companions)
+    companions = Companions(info, options.chunks, reference.companions, options.companions)
     found: dict[str, Any] = {
         "coherence": companions.read("coherence", [f"{base}_corr{cut}.tif"], decode_coherence),
         "height": companions.read("height", [f"{base}_dem{cut}.tif"], decode_values),

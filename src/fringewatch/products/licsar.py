@@ -108,7 +108,7 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
     kind: Kind = "unwrapped" if match["kind"] == "unw" else "wrapped"
     radians = read_radians(info, options, kind=kind, provider="LiCSAR")
     assumptions = list(radians.assumptions)
-    companions = Companions(info, options.chunks, reference.companions)
+    companions = Companions(info, options.chunks, reference.companions, options.companions)
     found = {"coherence": companions.read("coherence", _coherence_paths(path, match), decode_coherence)}
     for variable in _GEOMETRY:
         decode = decode_values if variable == "height" else decode_nonzero

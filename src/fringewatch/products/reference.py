@@ -85,6 +85,7 @@ class ReadOptions:
     band: int | None = None
     nodata: float | None = None
     interval_days: float | None = None
+    companions: bool = True
 
     def check(self) -> None:
         """Refuse values that no reader knows.

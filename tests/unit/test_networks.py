@@ -256,7 +256,7 @@ def test_a_number_of_layers_may_come_as_text():
         ({"name": "vgg19"}, "name = 'vgg19'.*'vgg16'"),
         ({"name": "vgg16", "dropot": 0.3}, "unknown key 'dropot'; did you mean 'dropout'"),
         ({"name": "vgg16", "dropout": 1.0}, "dropout = 1.0"),
-        ({"name": "vgg16", "top": "original"}, "is AlexNet's; VGG16 takes 'pooling' or 'flatten'"),
+        ({"name": "vgg16", "top": "original"}, "is AlexNet's; VGG16 takes 'pooling', 'spp' or 'flatten'"),
         ({"name": "vgg16", "freeze": "block4_conv9"}, "no such layer; did you mean 'block4_conv"),
         ({"name": "vgg16", "freeze": "zzz"}, "expected a name from 'block1_conv1' to 'block5_pool'"),
         ({"name": "vgg16", "freeze": 20}, "freeze = 20: VGG16 has 19 layers; expected 0 to 19"),

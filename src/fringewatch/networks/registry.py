@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args
 
 from pydantic import Field
 from torch import nn
@@ -12,10 +12,12 @@ from fringewatch.errors import ConfigError
 from fringewatch.networks.alexnet import AlexNet
 from fringewatch.networks.classifier import Classifier
 from fringewatch.networks.densenet121 import DenseNet121
+from fringewatch.networks.encoder import FringeEncoder
 from fringewatch.networks.inception_v3 import InceptionV3
 from fringewatch.networks.layers import FrozenNorm
 from fringewatch.networks.resnet50 import ResNet50
-from fringewatch.networks.tops import Activation, AlexNetTop, FlattenTop, PoolingTop
+from fringewatch.networks.spp import Bins
+from fringewatch.networks.tops import Activation, AlexNetTop, FlattenTop, PoolingTop, PyramidTop
 from fringewatch.networks.vgg16 import VGG16
 
 if TYPE_CHECKING:
@@ -36,8 +38,8 @@ __all__ = [
     "network_name",
 ]
 
-NetworkName = Literal["alexnet", "vgg16", "inception_v3", "resnet50", "densenet121"]
-TopName = Literal["pooling", "flatten", "original"]
+NetworkName = Literal["alexnet", "vgg16", "inception_v3", "resnet50", "densenet121", "fringenet"]
+TopName = Literal["pooling", "spp", "flatten", "original"]
 
 _BACKBONES: dict[NetworkName, type[LayerGraph]] = {
     "alexnet": AlexNet,
@@ -45,17 +47,23 @@ _BACKBONES: dict[NetworkName, type[LayerGraph]] = {
     "inception_v3": InceptionV3,
     "resnet50": ResNet50,
     "densenet121": DenseNet121,
+    "fringenet": FringeEncoder,
 }
 
 
 class NetworkOptions(Config):
-    """What can be chosen of any of the study's networks; what is left out is as in the study."""
+    """What can be chosen of any of the networks; what is left out is as in the study."""
 
     top: TopName | None = Field(
         None,
-        description="Top: `pooling` (global average; any input size), `flatten` (one input size) or `original` (three "
-        "dense layers, AlexNet only); if not given `original` for AlexNet and `pooling` for the others.",
+        description="Top: `pooling` (global average; any input size), `spp` (spatial pyramid; any input size), "
+        "`flatten` (one input size) or `original` (three dense layers, AlexNet only); if not given `original` for "
+        "AlexNet and `pooling` for the others.",
     )
+    pyramid: tuple[Annotated[int, Field(ge=1, le=32)], ...] = Field(
+        (2, 4, 6), min_length=1, description="Bins along each side, per level; top `spp`. 2, 4, 6 are 56 per channel."
+    )
+    bins: Bins = Field("max", description="What a bin of the pyramid says of its cells: the largest, or their mean.")
     classes: int | None = Field(None, ge=2, description="Outputs; if not given 1000 for AlexNet, 2 for the others.")
     input_size_px: int | None = Field(
         None, ge=32, description="Side of the patches; if not given 227 for AlexNet, 224 for the others."
@@ -82,7 +90,7 @@ class NetworkOptions(Config):
 
 
 class NetworkConfig(NetworkOptions):
-    """One of the study's networks with its top."""
+    """One of the networks with its top."""
 
     name: NetworkName = Field(description="Network.")
 
@@ -166,10 +174,21 @@ def _top(config: NetworkConfig, backbone: LayerGraph, size: int, kind: TopName) 
     height, width = backbone.feature_size(size, size)
     if kind == "original":
         if config.name != "alexnet":
-            message = f"top = 'original': is AlexNet's; {backbone.title} takes 'pooling' or 'flatten'"
+            message = f"top = 'original': is AlexNet's; {backbone.title} takes 'pooling', 'spp' or 'flatten'"
             raise ConfigError(message)
         return AlexNetTop(backbone.channels * height * width, config.classes or 1000, dropout=config.dropout)
     classes = config.classes or 2
+    if kind == "spp":
+        return PyramidTop(
+            backbone.channels,
+            classes,
+            levels=config.pyramid,
+            bins=config.bins,
+            hidden=config.hidden,
+            activation=config.activation,
+            dropout=config.dropout,
+            l2=config.l2,
+        )
     if kind == "flatten":
         return FlattenTop(
             backbone.channels * height * width,

@@ -3,7 +3,8 @@
 Cutting a window out at every 32 pixels and running the whole network on each repeats nearly all convolutions some fifty
 times. Here the backbone runs once over the scene and only the dense top slides over its features, as in SPP-net (He et
 al. 2015, 10.1109/TPAMI.2015.2389824) and OverFeat (Sermanet et al. 2014, arXiv:1312.6229): a global average becomes a
-moving one, a dense layer a 1 x 1 convolution, and a dense layer on flattened features a convolution as large as they.
+moving one, a dense layer a 1 x 1 convolution, a dense layer on flattened features a convolution as large as they, and a
+pyramid one of each window (:class:`~fringewatch.networks.spp.PyramidWindows`).
 
 The scores are those of windows cut from the scene's features, not from its pixels: a window cut from the pixels is
 padded with zeros inside the backbone where here the scene goes on. For a scene that is exactly one patch there is no
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fringewatch.errors import ConfigError
+from fringewatch.networks.spp import PyramidWindows, SpatialPyramidPooling
 from fringewatch.networks.tops import ChannelsLastFlatten, GlobalAveragePooling
 
 if TYPE_CHECKING:
@@ -51,6 +53,11 @@ class WindowGeometry(NamedTuple):
     right: int
     """Windows that end after the last one."""
 
+    @property
+    def margins(self) -> tuple[int, int]:
+        """How many of both hold a cell of the scene; the others repeat their neighbour's score."""
+        return min(self.left, self.cells - 1), min(self.right, self.cells - 1)
+
 
 def window_geometry(backbone: LayerGraph, patch_px: int) -> WindowGeometry:
     """Return how windows of `patch_px` pixels lie on a backbone's features.
@@ -75,19 +82,22 @@ def window_geometry(backbone: LayerGraph, patch_px: int) -> WindowGeometry:
 class Sliding(nn.Module):
     """Map and scene logits by a classifier that looks at every window of its patch size, 32 pixels apart.
 
-    A window that reaches over the border of the scene is scored by what it holds of the scene: averages run over the
-    feature cells that exist, and flattening tops see zeros beyond them. Where no cell of a window exists, the nearest
-    window is taken.
+    A window that reaches over the border of the scene is scored by what it holds of the scene: averages and pyramids
+    run over the feature cells that exist, and flattening tops see zeros beyond them. Where no cell of a window exists,
+    the nearest window is taken.
 
     Parameters
     ----------
     classifier
         Copied, in evaluation mode; later changes to it do not matter.
+    whole
+        Let ``scene`` be what the classifier says of the whole input as one crop, of any height and width, instead of
+        the largest score of a window.
 
     Raises
     ------
     ConfigError
-        If the top is not a chain that can slide.
+        If the top is not a chain that can slide; with `whole`, if it takes inputs of one size only.
 
     Notes
     -----
@@ -98,12 +108,18 @@ class Sliding(nn.Module):
     stride = STRIDE
     multiple = MULTIPLE
 
-    def __init__(self, classifier: Classifier) -> None:
+    def __init__(self, classifier: Classifier, *, whole: bool = False) -> None:
         super().__init__()
         self.geometry = window_geometry(classifier.backbone, classifier.input_size_px)
         self.backbone = copy.deepcopy(classifier.backbone).eval()
-        self.pools = any(isinstance(layer, GlobalAveragePooling) for layer in classifier.top)
-        self.head = _sliding_head(classifier.top, self.geometry.cells)
+        self.pools = _holds(classifier.top, GlobalAveragePooling)
+        # The windows of a pyramid look after the border themselves.
+        self.pads = not _holds(classifier.top, SpatialPyramidPooling)
+        self.head = _sliding_head(classifier.top, self.geometry)
+        self.top = copy.deepcopy(classifier.top) if whole else None
+        if whole and _holds(classifier.top, ChannelsLastFlatten):
+            message = "top: flattens features of one size; inputs of any size take the top 'pooling' or 'spp'"
+            raise ConfigError(message)
         self.eval()
 
     def forward(self, phase: Tensor) -> tuple[Tensor, Tensor]:
@@ -112,31 +128,34 @@ class Sliding(nn.Module):
         Parameters
         ----------
         phase
-            (N, 3, H, W) encoded phase; H and W multiples of 32, at least the patch's size; or exactly one patch.
+            (N, 3, H, W) encoded phase; H and W multiples of 32, at least the patch's size; or exactly one patch. A
+            network of whole crops takes any size that its backbone leaves something of.
 
         Returns
         -------
         map, scene
             (N, 1, H / 32, W / 32), the logit of deformation against background per window; and (N, 2), whose difference
-            is the largest of them.
+            is the largest of them, or that of the whole input.
         """
         features = self.backbone(phase)
-        cells, left, right = self.geometry.cells, self.geometry.left, self.geometry.right
-        # A window needs one cell at least; those without repeat their neighbour's result at the end.
-        before, after = min(left, cells - 1), min(right, cells - 1)
-        padding = (before, after, before, after)
+        left, right, before, after = *self.geometry[3:], *self.geometry.margins
+        cells, padding = self.geometry.cells, (before, after, before, after)
         if self.pools:
             ones = functional.pad(torch.ones_like(features[:1, :1]), padding)
             total = functional.avg_pool2d(functional.pad(features, padding), cells, stride=1)
-            features = total / functional.avg_pool2d(ones, cells, stride=1)
+            pooled = total / functional.avg_pool2d(ones, cells, stride=1)
         else:
-            features = functional.pad(features, padding)
-        logits = self.head(features)
+            pooled = functional.pad(features, padding) if self.pads else features
+        logits = self.head(pooled)
         beyond = (left - before, right - after, left - before, right - after)
         if any(beyond):
             logits = functional.pad(logits, beyond, mode="replicate")
-        largest = logits.amax(dim=(2, 3))
-        return logits, torch.cat([torch.zeros_like(largest), largest], dim=1)
+        if self.top is None:
+            scene = logits.amax(dim=(2, 3))
+        else:
+            scene = self.top(features)
+            scene = scene[:, 1:2] - scene[:, :1]
+        return logits, torch.cat([torch.zeros_like(scene), scene], dim=1)
 
     @property
     def halo_px(self) -> int:
@@ -174,29 +193,46 @@ def _kernel(module: nn.Module) -> tuple[tuple[int, int], tuple[int, int]]:
     return pair(module.kernel_size), pair(module.stride)
 
 
-def _sliding_head(top: nn.Sequential, cells: int) -> nn.Sequential:
+def _holds(top: nn.Sequential, kind: type[nn.Module]) -> bool:
+    return any(isinstance(layer, kind) for layer in top)
+
+
+def _sliding_head(top: nn.Sequential, geometry: WindowGeometry) -> nn.Sequential:
     """Return a top's dense part as convolutions, batch norms folded in, with one output: class 1 minus class 0."""
     layers: list[nn.Module] = []
+    pyramid: SpatialPyramidPooling | None = None
+    before, after = geometry.margins
     size = 1
     for layer in top:
         if isinstance(layer, ChannelsLastFlatten):
-            size = cells
+            size = geometry.cells
+        elif isinstance(layer, SpatialPyramidPooling):
+            pyramid = layer
         elif isinstance(layer, nn.Linear):
-            layers.append(_convolution(layer, size))
-            size = 1
-        elif isinstance(layer, nn.BatchNorm1d) and layers and isinstance(layers[-1], nn.Conv2d):
-            _fold(layers[-1], layer)
+            dense = _convolution(layer, size)
+            windows = pyramid and PyramidWindows(pyramid, dense, cells=geometry.cells, before=before, after=after)
+            layers.append(windows or dense)
+            size, pyramid = 1, None
+        elif isinstance(layer, nn.BatchNorm1d) and layers and isinstance(layers[-1], (nn.Conv2d, PyramidWindows)):
+            _fold(_dense(layers[-1]), layer)
         elif isinstance(layer, (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.Softmax)):
             layers.append(copy.deepcopy(layer))
         elif not isinstance(layer, (GlobalAveragePooling, nn.Dropout)):
             message = f"top: {type(layer).__name__} cannot slide; expected the tops of fringewatch.networks.tops"
             raise ConfigError(message)
     last = layers[-1]
-    if not isinstance(last, nn.Conv2d):
+    if not isinstance(last, (nn.Conv2d, PyramidWindows)):
         message = f"top: ends in {type(last).__name__}; expected a dense layer or its batch norm"
         raise ConfigError(message)
-    layers[-1] = _difference(last)
+    if isinstance(last, PyramidWindows):
+        last.dense = _difference(last.dense)
+    else:
+        layers[-1] = _difference(last)
     return nn.Sequential(*layers)
+
+
+def _dense(layer: nn.Conv2d | PyramidWindows) -> nn.Conv2d:
+    return layer.dense if isinstance(layer, PyramidWindows) else layer
 
 
 def _convolution(dense: nn.Linear, size: int) -> nn.Conv2d:

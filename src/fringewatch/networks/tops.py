@@ -12,11 +12,23 @@ from typing import TYPE_CHECKING, Literal
 from torch import Tensor, nn
 
 from fringewatch.networks.layers import BatchNorm1d, Linear
+from fringewatch.networks.spp import SpatialPyramidPooling
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Activation", "AlexNetTop", "ChannelsLastFlatten", "FlattenTop", "GlobalAveragePooling", "PoolingTop", "Top"]
+    from fringewatch.networks.spp import Bins
+
+__all__ = [
+    "Activation",
+    "AlexNetTop",
+    "ChannelsLastFlatten",
+    "FlattenTop",
+    "GlobalAveragePooling",
+    "PoolingTop",
+    "PyramidTop",
+    "Top",
+]
 
 Activation = Literal["relu", "tanh", "sigmoid"]
 
@@ -115,7 +127,7 @@ class PoolingTop(Top):
                 ("dense_2_activation", last),
                 *_classifier(second, classes, hidden, activation, dropout),
             ],
-            regularised="hidden_1",
+            regularised=_first_dense(hidden),
             l2=l2,
         )
 
@@ -143,7 +155,43 @@ class FlattenTop(Top):
     ) -> None:
         super().__init__(
             [("flatten", ChannelsLastFlatten()), *_classifier(features, classes, hidden, activation, dropout)],
-            regularised="hidden_1",
+            regularised=_first_dense(hidden),
+            l2=l2,
+        )
+
+
+class PyramidTop(Top):
+    """Spatial pyramid pooling -> the study's classifier: the flattening top for features of any height and width.
+
+    Parameters
+    ----------
+    channels
+        Channels of the features.
+    classes
+        Number of logits.
+    levels, bins
+        Of :class:`~fringewatch.networks.spp.SpatialPyramidPooling`.
+    hidden, activation, dropout, l2
+        As for :class:`PoolingTop`.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        classes: int = 2,
+        *,
+        levels: tuple[int, ...] = (2, 4, 6),
+        bins: Bins = "max",
+        hidden: tuple[int, ...] = (200, 200),
+        activation: Activation = "relu",
+        dropout: float = 0.5,
+        l2: float = 0.01,
+    ) -> None:
+        pyramid = SpatialPyramidPooling(levels, bins=bins)
+        features = channels * pyramid.bins_per_channel
+        super().__init__(
+            [("pyramid", pyramid), *_classifier(features, classes, hidden, activation, dropout)],
+            regularised=_first_dense(hidden),
             l2=l2,
         )
 
@@ -174,6 +222,10 @@ class AlexNetTop(Top):
                 ("fc8", Linear(4096, classes)),
             ]
         )
+
+
+def _first_dense(hidden: tuple[int, ...]) -> str:
+    return "hidden_1" if hidden else "output"
 
 
 def _classifier(

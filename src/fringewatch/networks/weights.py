@@ -25,12 +25,14 @@ if TYPE_CHECKING:
 
     from fringewatch.encoding import EncodingKind
     from fringewatch.networks.classifier import Classifier
+    from fringewatch.networks.fringenet import FringeNet
 
 __all__ = [
     "IMAGENET",
     "ImageNetRelease",
     "LoadedWeights",
     "fetch_imagenet",
+    "load_map_weights",
     "load_weights",
     "preprocessing_for",
     "save_weights",
@@ -121,23 +123,44 @@ def load_weights(classifier: Classifier, source: str | Path, *, strict_top: bool
     if text.endswith(_KERAS_ENDINGS):
         return _load_keras(classifier, Path(source), strict_top=strict_top)
     if text.endswith(_TORCH_ENDINGS):
-        path = Path(source)
-        if not path.is_file():
-            message = f"{path}: no such file; expected weights that fringewatch saved (weights.pt)"
-            raise BundleError(message)
-        return _load_torch(classifier, path, strict_top=strict_top)
-    return _load_torch(classifier, _weights_of_bundle(classifier, source), strict_top=strict_top)
+        return _load_torch(classifier, _existing(Path(source)), strict_top=strict_top)
+    bundled = _weights_of_bundle(network_name(classifier.backbone), source)
+    return _load_torch(classifier, bundled, strict_top=strict_top)
 
 
-def save_weights(classifier: Classifier, path: str | Path) -> None:
-    """Write a network's weights and statistics, float32 on the CPU, for :func:`load_weights`.
+def load_map_weights(network: FringeNet, source: str | Path) -> None:
+    """Copy all weights into a map network or, on an error, none.
+
+    Parameters
+    ----------
+    network
+        Changed in place.
+    source
+        A file of :func:`save_weights` (``.pt``), or the name or folder of a model bundle that holds its weights.
+
+    Raises
+    ------
+    BundleError
+        If the source cannot be found or read, or belongs to another network; the message says where they differ.
+    """
+    path = Path(source) if str(source).endswith(_TORCH_ENDINGS) else _weights_of_bundle("fringenet", source)
+    stored = _read_state(_existing(path))
+    own = network.state_dict()
+    if problem := _difference(own, stored):
+        message = f"{path}: {problem}; the file was saved from another network or another size of it"
+        raise BundleError(message)
+    network.load_state_dict(stored)
+
+
+def save_weights(network: Classifier | FringeNet, path: str | Path) -> None:
+    """Write a network's weights and statistics, float32 on the CPU, to start another training from.
 
     Raises
     ------
     OutputError
         If the file cannot be written.
     """
-    state = {key: _portable(tensor) for key, tensor in classifier.state_dict().items()}
+    state = {key: _portable(tensor) for key, tensor in network.state_dict().items()}
     with atomic_path(path) as temporary:
         torch.save(state, temporary)
 
@@ -207,10 +230,16 @@ def _load_keras(classifier: Classifier, path: Path, *, strict_top: bool) -> Load
         return load_keras_weights(classifier.backbone, path)
 
 
-def _weights_of_bundle(classifier: Classifier, source: str | Path) -> Path:
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        message = f"{path}: no such file; expected weights that fringewatch saved (weights.pt)"
+        raise BundleError(message)
+    return path
+
+
+def _weights_of_bundle(name: str, source: str | Path) -> Path:
     folder = find_bundle(source)
     card = read_card(folder)
-    name = network_name(classifier.backbone)
     if card.architecture != name:
         message = f"{folder}: holds weights of {card.architecture}; expected a bundle of {name}"
         raise BundleError(message)

@@ -14,7 +14,7 @@ pytest.importorskip("lightning")
 
 import fringewatch
 from fringewatch.encoding import Encoding
-from fringewatch.errors import ConfigError, TrainingError
+from fringewatch.errors import BundleError, ConfigError, TrainingError
 from fringewatch.models import load_bundle
 from fringewatch.scan import scan, scene_logit
 from fringewatch.simulate import preset, simulate
@@ -65,6 +65,31 @@ def test_bundle_is_complete_and_runs_in_both_precisions(trained):
     assert 0 <= card.thresholds.region_edge <= 1
     assert 0 < card.thresholds.scene < 1
     assert set(card.scores["holdout"]) == {"float32", "int8"}
+
+
+@pytest.mark.slow
+def test_training_goes_on_from_the_weights_of_a_bundle(trained, tmp_path):
+    config, result = trained
+    # A rate at which nothing is learnt: what comes out is what went in.
+    still = {"out": tmp_path / "run", "weights": str(result.bundle), "learning_rate": 1e-12, "name": "mine"}
+    again = run(config.model_copy(update=still))
+    before, after = (torch.load(folder / "weights.pt", weights_only=True) for folder in (result.bundle, again.bundle))
+    learnt = [name for name, values in before.items() if values.is_floating_point() and "running" not in name]
+    assert learnt
+    for name in learnt:
+        torch.testing.assert_close(after[name], before[name], rtol=0, atol=1e-6)
+    card = load_bundle(again.bundle).card
+    assert card.training["started_from"] == "fringenet"
+    assert str(result.bundle) not in card.model_dump_json()
+
+
+def test_weights_of_another_network_are_refused_before_any_work(tmp_path):
+    torch.save({"stem.weight": torch.zeros(3, 3)}, tmp_path / "weights.pt")
+    config = TrainConfig(out=tmp_path / "run", cache=tmp_path / "cache", weights=str(tmp_path / "weights.pt"))
+    with pytest.raises(BundleError, match=r"weights\.pt: .* is missing; the file was saved from another network"):
+        run(config)
+    assert not config.out.exists()
+    assert not config.cache.exists()
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ from fringewatch.study.table import Summary, render_csv, render_markdown, render
 from fringewatch.training.classifier import run as train
 from fringewatch.training.classifier.memory import release_memory
 from fringewatch.training.classifier.settings import HARMLESS
-from fringewatch.training.folder import checkpoint_path
+from fringewatch.training.folder import WEIGHTS, checkpoint_path
 
 if TYPE_CHECKING:
     from fringewatch.simulate.settings import SimulateConfig
@@ -209,7 +209,7 @@ def _train(
 
 def _can_resume(folder: Path, settings: dict[str, Any]) -> bool:
     """Whether a killed training left something to go on from; what a failed row left counts if nothing was changed."""
-    if not (checkpoint_path(folder).is_file() or (folder / "weights.pt").is_file()):
+    if not (checkpoint_path(folder).is_file() or (folder / WEIGHTS).is_file()):
         return False
     record = read_record(folder)
     return record is None or record.settings == settings

@@ -23,6 +23,7 @@ from fringewatch.networks.layers import Conv2dReLU
 from fringewatch.networks.sliding import Sliding
 from fringewatch.networks.weights import save_weights
 from fringewatch.training.calibrate import calibrate_patches, score_patches
+from fringewatch.training.folder import WEIGHTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -116,7 +117,7 @@ def export_classifier(
             false_alarm_rate=false_alarm_rate,
         )
     export_onnx(sliding, folder / "model.onnx", multiple=sliding.multiple)
-    save_weights(classifier, folder / "weights.pt")
+    save_weights(classifier, folder / WEIGHTS)
     card = Card(
         name=name,
         version=__version__,
@@ -138,7 +139,7 @@ def export_classifier(
         citation=citation or f"fringewatch {__version__}, model {name}",
         files={"float32": "model.onnx"},
         default_precision="float32",
-        weights="weights.pt",
+        weights=WEIGHTS,
         sha256={},  # filled in by save_bundle
     )
     return save_bundle(folder, card)

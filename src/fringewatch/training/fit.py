@@ -12,7 +12,7 @@ from fringewatch.figures import plot_history
 from fringewatch.files import atomic_path
 from fringewatch.progress import say, track
 from fringewatch.training.data import SampleData, loader
-from fringewatch.training.folder import extend_history
+from fringewatch.training.folder import WEIGHTS, extend_history
 from fringewatch.training.module import MapModule
 from fringewatch.training.trainer import train
 
@@ -59,7 +59,7 @@ def fit(
     KeyboardInterrupt
         If the user stopped it.
     """
-    finished = out / "weights.pt"
+    finished = out / WEIGHTS
     if config.resume and finished.is_file():
         network.load_state_dict(torch.load(finished, weights_only=True))
         say(f"{finished}: training had finished; exporting and calibrating again")

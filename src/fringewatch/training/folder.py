@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
     from fringewatch.config import Config
 
-__all__ = ["SETTINGS", "check_resume", "checkpoint_path", "clear", "extend_history", "read_history"]
+__all__ = ["SETTINGS", "WEIGHTS", "check_resume", "checkpoint_path", "clear", "extend_history", "read_history"]
 
 SETTINGS = "train.yaml"
-_LEFTOVERS = ("history.csv", "history.png", "weights.pt", "result.json", "validation.csv")
+WEIGHTS = "weights.pt"
+_LEFTOVERS = ("history.csv", "history.png", WEIGHTS, "result.json", "validation.csv")
 
 
 def checkpoint_path(out: Path) -> Path:
@@ -45,7 +46,7 @@ def check_resume(config: Config, out: Path, *, harmless: Collection[str]) -> Non
     TrainingError
         If it has other settings; all that differ are listed.
     """
-    if not (checkpoint_path(out).is_file() or (out / "weights.pt").is_file()):
+    if not (checkpoint_path(out).is_file() or (out / WEIGHTS).is_file()):
         message = f"{checkpoint_path(out)}: no checkpoint to resume from; run without --resume first"
         raise ConfigError(message)
     before = type(config).from_yaml(out / SETTINGS)

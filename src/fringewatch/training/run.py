@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import platform
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import lightning
 import numpy as np
@@ -15,17 +16,15 @@ from fringewatch.encoding import Encoding
 from fringewatch.files import ensure_folder, write_text
 from fringewatch.models import Card, load_bundle, save_bundle
 from fringewatch.networks.fringenet import FringeNet, receptive_radius_px
+from fringewatch.networks.weights import load_map_weights, save_weights
 from fringewatch.progress import track
 from fringewatch.simulate import RealNoise, SceneSpec
 from fringewatch.training.cache import Samples, build_cache, decode_phase
 from fringewatch.training.calibrate import calibrate, score_samples
 from fringewatch.training.export import export_onnx, quantise
 from fringewatch.training.fit import fit
-from fringewatch.training.folder import SETTINGS, check_resume, clear
+from fringewatch.training.folder import SETTINGS, WEIGHTS, check_resume, clear
 from fringewatch.training.settings import HARMLESS, TrainConfig
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 __all__ = ["TrainConfig", "TrainResult", "run"]
 
@@ -57,6 +56,10 @@ def run(config: TrainConfig) -> TrainResult:
         If the user stopped it.
     """
     spec = config.spec()
+    network = FringeNet()
+    if config.weights:
+        # Before hours of simulation: a bundle that does not fit is an error at once.
+        load_map_weights(network, config.weights)
     out = ensure_folder(config.out)
     if config.resume:
         check_resume(config, out, harmless=HARMLESS)
@@ -67,7 +70,9 @@ def run(config: TrainConfig) -> TrainResult:
     samples = _samples(config, spec)
     sizes = (*spec.pixel_size_m, *spec.mining_pixel_size_m)
     encoding = Encoding(pixel_size_m=(min(sizes), max(sizes)))
-    network = FringeNet()
+    if not config.weights:
+        # By the seed, whatever was drawn before.
+        network = FringeNet()
     fit(config, out, network, encoding, samples)
     return _write_bundle(config, out, network, encoding, samples)
 
@@ -98,6 +103,7 @@ def _write_bundle(
     train_samples, holdout_samples = samples
     folder = ensure_folder(out / config.name)
     export_onnx(network, folder / "model.onnx", multiple=network.multiple)
+    save_weights(network, folder / WEIGHTS)
     table = decode_phase()
     rng = np.random.default_rng(config.seed)
     chosen = rng.choice(len(train_samples.label), size=min(256, len(train_samples.label)), replace=False)
@@ -120,6 +126,7 @@ def _write_bundle(
         multiple=network.multiple,
         halo_px=receptive_radius_px(network),
         files={"float32": "model.onnx", "int8": "model.int8.onnx"},
+        weights=WEIGHTS,
         sha256={},
         training=_describe_training(config, train_samples),
     )
@@ -153,8 +160,9 @@ def _write_bundle(
 def _describe_training(config: TrainConfig, samples: Samples) -> dict[str, Any]:
     return {
         "settings": config.model_dump(
-            mode="json", exclude={"out", "cache", "noise_from", "workers", "resume", "description"}
+            mode="json", exclude={"out", "cache", "noise_from", "weights", "workers", "resume", "description"}
         ),
+        "started_from": Path(config.weights).name or "nothing",
         "population": config.spec().model_dump(mode="json"),
         "samples": len(samples.label),
         "samples_by_kind": {str(k): int(n) for k, n in zip(*np.unique(samples.kind, return_counts=True), strict=True)},

@@ -44,6 +44,11 @@ class TrainConfig(Config):
     learning_rate: float = Field(3e-3, gt=0, description="Highest learning rate of the one-cycle schedule (AdamW).")
     weight_decay: float = Field(1e-2, ge=0, description="Decoupled weight decay.")
     positive_weight: float = Field(3.0, gt=0, description="Weight of deforming pixels in the map loss.")
+    weights: str = Field(
+        "",
+        description="Bundle or file (weights.pt) to start from instead of from nothing, such as the default model for "
+        "a population of your own.",
+    )
     precision: Literal["bf16-mixed", "32-true"] = Field("bf16-mixed", description="Arithmetic of training.")
     accelerator: Literal["auto", "cpu", "gpu"] = Field("auto", description="Where to train.")
     workers: int = Field(2, ge=0, description="Processes that simulate samples.")

@@ -17,7 +17,7 @@ from fringewatch.networks.weights import save_weights
 from fringewatch.progress import say, track
 from fringewatch.training.classifier.memory import device_of, peak_memory_bytes, reset_peak_memory
 from fringewatch.training.classifier.module import ClassifierModule
-from fringewatch.training.folder import extend_history, read_history
+from fringewatch.training.folder import WEIGHTS, extend_history, read_history
 from fringewatch.training.trainer import Sparingly, train
 
 if TYPE_CHECKING:
@@ -30,9 +30,8 @@ if TYPE_CHECKING:
     from fringewatch.training.classifier.module import Scores
     from fringewatch.training.classifier.settings import ClassifierConfig
 
-__all__ = ["WEIGHTS", "fit", "write_scores"]
+__all__ = ["fit", "write_scores"]
 
-WEIGHTS = "weights.pt"
 _BEST = "best.pt"
 _PLOTTED = ("epoch", "train_loss", "val_loss", "train_accuracy", "val_accuracy")
 

@@ -22,11 +22,11 @@ from fringewatch.networks.registry import Counts, build, count_parameters
 from fringewatch.progress import say
 from fringewatch.training.classifier.codes import Phases
 from fringewatch.training.classifier.data import Batcher, read_arrays
-from fringewatch.training.classifier.fit import WEIGHTS, fit
+from fringewatch.training.classifier.fit import fit
 from fringewatch.training.classifier.memory import advise_on_memory, device_of
 from fringewatch.training.classifier.module import ClassifierModule, class_weights
 from fringewatch.training.classifier.settings import HARMLESS, ClassifierConfig
-from fringewatch.training.folder import SETTINGS, check_resume, clear, read_history
+from fringewatch.training.folder import SETTINGS, WEIGHTS, check_resume, clear, read_history
 
 if TYPE_CHECKING:
     from fringewatch.encoding import EncodingKind

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import warnings
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
+from rasterio.errors import NotGeoreferencedWarning
 
 import fringewatch as fw
 import product_writers as writers
 from fringewatch.conventions import SENTINEL1_WAVELENGTH_M
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def turn(a: np.ndarray, b: np.ndarray) -> float:
@@ -98,3 +99,54 @@ def test_the_other_sign_turns_the_phase_round(name: str, tmp_path: Path) -> None
     ifg = fw.open_interferogram(written.path, phase_sign="range decrease")
     assert turn(ifg["phase"].values, -scene.wrapped) < 1e-4
     assert ifg.attrs["phase_sign"] == "range increase"
+
+
+def by_gdal(path: Path, driver: str, band: int = 1) -> np.ndarray:
+    """Return the wrapped phase of a file as one driver of GDAL has it; 0 is no data."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(path, driver=driver) as source:
+            assert source.driver == driver
+            values = source.read(band)
+    phase = np.angle(values if values.dtype.kind == "c" else np.exp(1j * values.astype(float)))
+    return np.where(np.isfinite(values) & (values != 0), phase, np.nan)
+
+
+def envi_header(path: Path, scene: writers.Scene, data_type: int) -> Path:
+    """Write the header by which people open GAMMA's files in other programs, as pyroSAR does: big-endian."""
+    rows, columns = scene.shape
+    writers.text(
+        path.with_name(f"{path.name}.hdr"),
+        f"ENVI\nsamples = {columns}\nlines = {rows}\nbands = 1\nheader offset = 0\nfile type = ENVI Standard\n"
+        f"data type = {data_type}\ninterleave = bsq\nbyte order = 1\n",
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "driver", "band"),
+    [
+        ("isce, radar", "ISCE", 1),
+        ("isce, geocoded, unwrapped", "ISCE", 2),
+        ("isce, .vrt alone", "VRT", 1),
+        ("roipac, radar", "ROI_PAC", 1),
+        ("roipac, geocoded, unwrapped", "ROI_PAC", 2),
+        ("snap, phase", "ENVI", 1),
+        ("snap, unwrapped", "ENVI", 1),
+        ("gamma, radar", "ENVI", 1),
+        ("gamma, unwrapped", "ENVI", 1),
+        ("dolphin", "GTiff", 1),
+        ("licsar", "GTiff", 1),
+    ],
+)
+def test_gdal_reads_the_same(name: str, driver: str, band: int, tmp_path: Path) -> None:
+    """The independent readers: GDAL's drivers ISCE, VRT, ROI_PAC, ENVI and GTiff, by their own headers."""
+    scene = writers.Scene()
+    written = writers.WRITERS[name](tmp_path, scene)
+    ifg = fw.open_interferogram(written.path)
+    path = Path(ifg.attrs["source"])
+    if written.product == "gamma":
+        envi_header(path, scene, 4 if "unwrapped" in name else 6)
+    phase = by_gdal(path, driver, band)
+    np.testing.assert_array_equal(np.isfinite(phase), np.isfinite(ifg["phase"]))
+    assert turn(ifg["phase"].values, phase) < 1e-5

@@ -10,6 +10,8 @@ import datetime as dt
 import fnmatch
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -133,23 +135,22 @@ def find_events(rule: Rule, sites: Iterable[Site], pairs: pd.DataFrame) -> list[
 
 
 def _events_of_site(rule: Rule, site: Site, group: pd.DataFrame) -> list[Event]:
-    rows = group.to_dict("records")
-    hits = [_pair(row) if row["hit"] else None for row in rows]
-    newest = rows[-1]["secondary_date"].date()
+    newest = group["secondary_date"].iloc[-1].date()
     quiet = dt.timedelta(days=rule.quiet_days)
     events: list[Event] = []
-    first = 0  # position of the first pair that may be evidence of the next event
-    for position, pair in enumerate(hits):
-        if pair is None:
-            continue
+    recent: list[tuple[int, Pair]] = []  # hits that may be evidence of the next event, and their positions
+    hit = group["hit"].to_numpy(bool)
+    for position, row in zip(np.flatnonzero(hit).tolist(), group[hit].to_dict("records"), strict=True):
+        pair = _pair(row)
         if events and pair.reference_date - events[-1].end <= quiet:
             events[-1] = events[-1]._replace(later=(*events[-1].later, pair))
-            first = position + 1
+            recent = []
             continue
-        recent = hits[max(first, position + 1 - rule.window) : position + 1]
-        found = tuple(hit for hit in recent if hit is not None)
+        recent = [(place, hit) for place, hit in recent if place > position - rule.window] + [(position, pair)]
+        found = tuple(hit for _, hit in recent)
         if len(found) >= rule.hits and (not rule.independent or _independent(found, rule.hits)):
             events.append(Event(rule.name, site, found, (), newest))
+            recent = []
     return events
 
 

@@ -23,14 +23,14 @@ from fringewatch.errors import CatalogError
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     import pandas as pd
 
     from fringewatch.alerts.judge import Event, Site
     from fringewatch.alerts.rules import Rules
 
-__all__ = ["Delivery", "Ledger"]
+__all__ = ["Delivery", "Ledger", "RecordedAlert"]
 
 # Any fixed number: it names the lock that one program at a time holds in PostgreSQL.
 _LOCK = 0x46524E48
@@ -44,6 +44,19 @@ class Delivery(NamedTuple):
     delivery_id: int
     channel: str
     content: dict[str, Any]
+
+
+class RecordedAlert(NamedTuple):
+    """An alert of the catalogue."""
+
+    rule: str
+    site_id: int
+    start: dt.date
+    end: dt.date
+    score: float
+    text: str
+    pending: int
+    """Number of channels that it has not reached yet."""
 
 
 class _Sifted(NamedTuple):
@@ -111,15 +124,41 @@ class Ledger:
             finally:
                 connection.invalidate()
 
-    def read(self) -> tuple[list[Site], pd.DataFrame]:
-        """Return all sites and pairs; see :func:`fringewatch.alerts.pairs.read_pairs`."""
-        return self._database.read(lambda connection: (read_sites(connection), read_pairs(connection)))
+    def sites(self) -> list[Site]:
+        """Return all sites, by name."""
+        return self._database.read(read_sites)
+
+    def pairs(self, site_ids: Collection[int] | None = None) -> pd.DataFrame:
+        """Return the pairs of sites; see :func:`fringewatch.alerts.pairs.read_pairs`."""
+        return self._database.read(lambda connection: read_pairs(connection, site_ids))
+
+    def threshold(self) -> float | None:
+        """Return the lowest score that was flagged; None if nothing was, or if higher ones were not."""
+        scanned = sa.and_(SCENES.c.status == "ok", SCENES.c.score.is_not(None))
+        query = sa.select(
+            sa.func.min(SCENES.c.score).filter(SCENES.c.flagged), sa.func.max(SCENES.c.score).filter(~SCENES.c.flagged)
+        ).where(scanned)
+        lowest, highest = self._database.read(lambda connection: connection.execute(query).one())
+        return lowest if lowest is not None and lowest >= (highest or 0) else None
 
     def count_unplaced(self) -> int:
         """Return the number of scanned scenes without an outline or without dates: no rule sees them."""
         missing = SCENES.c.geom.is_(None) | SCENES.c.reference_date.is_(None) | SCENES.c.secondary_date.is_(None)
         query = sa.select(sa.func.count()).select_from(SCENES).where(SCENES.c.status == "ok", missing)
         return self._database.read(lambda connection: connection.scalar(query)) or 0
+
+    def alerts(self) -> list[RecordedAlert]:
+        """Return all recorded alerts, by start."""
+        waiting = sa.func.count().filter(ALERT_DELIVERIES.c.status == "pending")
+        query = (
+            sa.select(
+                *(ALERTS.c[name] for name in ("rule", "site_id", "start_date", "end_date", "score", "text")), waiting
+            )
+            .outerjoin(ALERT_DELIVERIES)
+            .group_by(ALERTS.c.alert_id)
+            .order_by(ALERTS.c.start_date, ALERTS.c.alert_id)
+        )
+        return self._database.read(lambda connection: list(map(RecordedAlert._make, connection.execute(query))))
 
     def fresh(self, events: Sequence[Event], rules: Rules) -> list[Event]:
         """Return the events that no recorded alert has told of."""

@@ -82,7 +82,11 @@ def read_pairs(connection: sa.Connection, site_ids: Collection[int] | None = Non
         )
         .order_by(SCENE_SITES.c.site_id, SCENES.c.secondary_date, SCENES.c.reference_date, SCENES.c.name)
     )
-    table = pd.DataFrame(connection.execute(query).all(), columns=[column.name for column in query.selected_columns])
-    numbers = {"score": "float64", "area_km2": "float64", "flagged": "bool", "site_id": "int64"}
+    rows = connection.execute(query).all()
+    names = [column.name for column in query.selected_columns]
+    columns = zip(*rows, strict=True) if rows else [()] * len(names)
+    table = pd.DataFrame(dict(zip(names, map(list, columns), strict=True)))
+    table["flagged"] = table["flagged"].eq(True)
+    table[["score", "area_km2"]] = table[["score", "area_km2"]].astype("float64")
     dates = dict.fromkeys(("reference_date", "secondary_date"), "datetime64[s]")
-    return table.astype({"flagged": "boolean"}).fillna({"flagged": False}).astype(numbers | dates)
+    return table.astype({"site_id": "int64", "name": "str", "file": "str"} | dates)

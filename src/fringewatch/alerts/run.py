@@ -135,7 +135,7 @@ def _look(ledger: Ledger, rules: Rules, folder: Path) -> AlertsResult:
 
 
 def _judge(ledger: Ledger, rules: Rules) -> list[Event]:
-    sites, pairs = ledger.read()
+    sites, pairs = ledger.sites(), ledger.pairs()
     return [event for rule in rules.rules for event in find_events(rule, sites, pairs)]
 
 

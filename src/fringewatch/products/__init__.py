@@ -15,6 +15,8 @@ from fringewatch.errors import ProductError
 from fringewatch.products import dolphin, gamma, geotiff, hyp3, image, isce, licsar, licsbas, mintpy, roipac, snap
 from fringewatch.products.discovery import discover_with
 from fringewatch.products.reference import Reader, ReadOptions, Reference, named_members
+from fringewatch.products.stac import stac_reader
+from fringewatch.products.zips import zip_reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -33,7 +35,7 @@ __all__ = [
     "open_interferogram",
 ]
 
-READERS: tuple[Reader, ...] = (
+_OF_FILES: tuple[Reader, ...] = (
     licsar.READER,
     hyp3.READER,
     dolphin.READER,
@@ -47,6 +49,8 @@ READERS: tuple[Reader, ...] = (
     geotiff.READER,
     image.READER,
 )
+
+READERS: tuple[Reader, ...] = (*_OF_FILES, zip_reader(_OF_FILES), stac_reader(_OF_FILES))
 """In the order in which they are asked."""
 
 EXAMPLE_FOLDER = Path(__file__).parent / "example"

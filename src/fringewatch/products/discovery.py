@@ -55,6 +55,8 @@ def _local(text: str) -> str:
     """Return a ``file://`` address or a path below ``~`` as a plain path, anything else as it is."""
     if text.lower().startswith("file://"):
         return url2pathname(urlsplit(text).path)
+    # `archive.zip!member` is how some tools name what `archive.zip#member` is here.
+    text = re.sub(r"(\.zip)!", r"\1#", text, count=1, flags=re.IGNORECASE)
     return str(Path(text).expanduser()) if text.startswith("~") else text
 
 

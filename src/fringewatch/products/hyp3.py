@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ from fringewatch.products.describe import grid_assumptions
 from fringewatch.products.names import dates
 from fringewatch.products.radians import read_radians
 from fringewatch.products.reference import Reader, Reference, file_name, first_file, is_remote, join, parent, stem
+from fringewatch.products.zips import member_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,6 +49,7 @@ _PHASE = re.compile(rf"^{_BASE}_(?P<kind>wrapped_phase|unw_phase){_CUT}\.tiff?$"
 _OTHER = re.compile(rf"^{_BASE}_[a-z]\w*\.(?:tiff?|png|kmz)$")
 _ZIP = re.compile(rf"^{_BASE}\.zip$")
 _VSIZIP = "/vsizip/"
+_MOST_TEXT = 1_000_000
 
 
 def _claims(path: str) -> bool:
@@ -136,15 +139,7 @@ def _unzip(path: str) -> str:
         return path
     if is_remote(path):
         return _unzip_remote(path, zipped["base"])
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except FileNotFoundError as error:
-        message = f"{path}: there is no such file, expected the zip of a HyP3 product; check the spelling"
-        raise ProductError(message) from error
-    except (OSError, zipfile.BadZipFile) as error:
-        message = f"{path}: cannot be read as a zip ({error}), expected one as HyP3 delivers it; fetch it again"
-        raise ProductError(message) from error
+    names = member_names(path)
     for kind in ("wrapped_phase", "unw_phase"):
         for name in names:
             match = _PHASE.search(file_name(name))
@@ -168,11 +163,11 @@ def _parameters(path: str) -> dict[str, str]:
     try:
         if path.startswith(_VSIZIP):
             outer, _, inner = path.removeprefix(_VSIZIP).partition(".zip/")
-            with zipfile.ZipFile(f"{outer}.zip") as archive:
-                text = archive.read(inner).decode("utf-8", errors="replace")
+            with zipfile.ZipFile(f"{outer}.zip") as archive, archive.open(inner) as stream:
+                text = stream.read(_MOST_TEXT).decode("utf-8", errors="replace")
         else:
             text = Path(path).read_text(encoding="utf-8", errors="replace")
-    except (OSError, KeyError, zipfile.BadZipFile):
+    except (OSError, KeyError, EOFError, NotImplementedError, zlib.error, zipfile.BadZipFile):
         return {}
     lines = (line.partition(":") for line in text.splitlines())
     return {key.strip().lower(): value.strip() for key, colon, value in lines if colon}

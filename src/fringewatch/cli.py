@@ -59,6 +59,7 @@ VERBS = {
         "train one of the study's CNNs on labelled patches",
         _TORCH,
     ),
+    "query": Verb("fringewatch.catalog.command", "QueryConfig", "run", "ask a catalogue what was found"),
     "evaluate": Verb("fringewatch.evaluate", "EvaluateConfig", "run", "score a model on labelled interferograms"),
     "networks": Verb(
         "fringewatch.networks.listing",

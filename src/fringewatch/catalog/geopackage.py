@@ -192,6 +192,8 @@ def _execute(connection: sqlite3.Connection, script: str) -> None:
 
 def extent_of(shapes: Iterable[shapely.Geometry | None]) -> tuple[float, float, float, float] | None:
     """Return the bounds of geometries as :data:`GROW_EXTENT` takes them; None where there is nothing to bound."""
-    bounds = shapely.total_bounds([shape for shape in shapes if shape is not None])
+    found = [shape for shape in shapes if shape is not None]
+    # Of nothing, shapely's answer is an error.
+    bounds = shapely.total_bounds(found) if found else np.full(4, np.nan)
     left, bottom, right, top = map(float, bounds)
     return (left, bottom, right, top) if np.isfinite(bounds).all() else None

@@ -159,9 +159,9 @@ def _geometry_paths(path: str, variable: str, cut: str) -> Iterator[str]:
     folder = parent(path)
     above = parent(parent(folder))
     if is_remote(path):
-        # A listing is not to be had: the portal's own place is the only one worth a request.
-        if frame:
-            yield join(above, "metadata", frame + ending)
+        # A listing is not to be had: the portal's own place is the only one worth a request; a look into a zip is none.
+        bases = (above, parent(folder)) if path.startswith("/vsizip/") else (above,)
+        yield from (join(base, "metadata", frame + ending) for base in bases if frame)
         return
     places = [Path(place) for base in (folder, parent(folder), above) for place in (base, join(base, "metadata"))]
     if frame:

@@ -95,7 +95,9 @@ def plot_timeline(
     save_figure(figure, path)
 
 
-def _draw_bars(axis: Any, bars: PairBars, chosen: NDArray[np.bool_], colour: str, *, width: float, alpha: float) -> None:
+def _draw_bars(
+    axis: Any, bars: PairBars, chosen: NDArray[np.bool_], colour: str, *, width: float, alpha: float
+) -> None:
     axis.hlines(
         bars.score[chosen],
         bars.start[chosen].astype("datetime64[D]"),
@@ -108,15 +110,16 @@ def _draw_bars(axis: Any, bars: PairBars, chosen: NDArray[np.bool_], colour: str
 
 
 def _style(upper: Any, lower: Any, bars: PairBars) -> None:
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    import matplotlib.dates
     from matplotlib.ticker import MaxNLocator
 
     first, last = bars.start.min().astype("datetime64[D]"), bars.end.max().astype("datetime64[D]")
     margin = np.timedelta64(max(int((last - first).astype(int)) // 80, 5), "D")
     upper.set_xlim(_day(first - margin), _day(last + margin))
-    locator = AutoDateLocator(minticks=5, maxticks=12)
+    dates: Any = matplotlib.dates  # not typed upstream
+    locator = dates.AutoDateLocator(minticks=5, maxticks=12)
     lower.xaxis.set_major_locator(locator)
-    lower.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
+    lower.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, show_offset=False))
     lower.yaxis.set_major_locator(MaxNLocator(2, integer=True))
     for axis in (upper, lower):
         axis.grid(color=_GRID, linewidth=0.8)

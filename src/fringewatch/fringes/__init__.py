@@ -1,6 +1,19 @@
 """Fringes of wrapped phase: edges, windows that hold some, and crops about the patterns that they make."""
 
+from fringewatch.fringes.crops import MIN_SCORE, Crop, Crops, find_crops
 from fringewatch.fringes.edges import HIGH, LOW, SIGMA_PX, FringeEdges, fringe_edges
 from fringewatch.fringes.windows import Window, windows
 
-__all__ = ["HIGH", "LOW", "SIGMA_PX", "FringeEdges", "Window", "fringe_edges", "windows"]
+__all__ = [
+    "HIGH",
+    "LOW",
+    "MIN_SCORE",
+    "SIGMA_PX",
+    "Crop",
+    "Crops",
+    "FringeEdges",
+    "Window",
+    "find_crops",
+    "fringe_edges",
+    "windows",
+]

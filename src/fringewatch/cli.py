@@ -60,6 +60,8 @@ VERBS = {
         _TORCH,
     ),
     "query": Verb("fringewatch.catalog.command", "QueryConfig", "run", "ask a catalogue what was found"),
+    "alerts": Verb("fringewatch.alerts", "AlertsConfig", "run", "tell of new events in a catalogue, each once"),
+    "timeline": Verb("fringewatch.timeline", "TimelineConfig", "run", "draw a site's scores and alerts against time"),
     "evaluate": Verb("fringewatch.evaluate", "EvaluateConfig", "run", "score a model on labelled interferograms"),
     "networks": Verb(
         "fringewatch.networks.listing",

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Panel", "contact_sheet", "edge_sheet"]
+__all__ = ["Panel", "contact_sheet", "crop_sheet", "edge_sheet"]
 
 _CYCLIC = "twilight"
+_LABELLED = "#12b886"
+_PANEL = 5.2
 _MISSING = "#d9dcdf"
 _KIND_COLOURS = {"volcano": "#d1495b", "earthquake": "#e0a030", "mining": "#3b7dd8", "quiet": "#9aa3ab"}
 
@@ -133,31 +135,100 @@ def edge_sheet(
         Of the figure.
     """
     from matplotlib.figure import Figure
-    from matplotlib.patches import Rectangle
     from scipy.ndimage import binary_dilation
 
     height, width = phase.shape
-    panel = 5.2
-    figure = Figure(figsize=(2 * panel, panel * height / width + 1.0), dpi=110, layout="constrained")
+    figure = Figure(figsize=(2 * _PANEL, _PANEL * height / width + 1.0), dpi=110, layout="constrained")
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
-    left.imshow(np.full((height, width, 3), 0.85))
-    left.imshow(phase, cmap="twilight", vmin=-np.pi, vmax=np.pi, interpolation="nearest")
+    _draw_phase(left, phase)
     paper = np.where(np.isfinite(phase)[..., None], 1.0, 0.85) * np.ones(3)
     # Edges are one pixel wide, and lost where the figure has fewer pixels than the scene: they are drawn wider there.
     wide = np.ones((2 * (max(height, width) // 700) + 1,) * 2, bool)
     paper[binary_dilation(edges, wide)] = (0.35, 0.6, 0.95)
     paper[binary_dilation(strong, wide)] = (0.0, 0.0, 0.0)
     right.imshow(paper, interpolation="antialiased")
-    colours = dict(zip(boxes, ("#e8102a", "#1668c7", "#8a8a8a", "#e89a10", "#b04fc4", "#c9c9c9"), strict=False))
-    for axis in (left, right):
+    _outline(areas, left, right)
+    # Neighbouring windows share sides: each is drawn a little further in, so that all are seen.
+    _draw_boxes(figure, left, boxes, phase.shape, labelled=bool(areas.any()), apart_px=max(phase.shape) / 160)
+    left.set_title("wrapped phase and windows", fontsize=9)
+    right.set_title("edges (blue) and strong edges (black)", fontsize=9)
+    figure.suptitle(title, fontsize=9)
+    save_figure(figure, path)
+
+
+def crop_sheet(
+    path: str | Path,
+    phase: NDArray[np.float32],
+    maps: Mapping[str, tuple[NDArray[np.float32], float]],
+    patterns: NDArray[np.bool_],
+    areas: NDArray[np.bool_],
+    boxes: Mapping[str, Sequence[tuple[int, int, int, int]]],
+    title: str,
+) -> None:
+    """Draw a scene with its crops beside the maps that they come from.
+
+    Parameters
+    ----------
+    path
+        The picture, PNG.
+    phase
+        (H, W) in (-pi, pi] with NaN = no data (grey).
+    maps
+        Maps (H, W) by their title, from 0 to the value that is drawn brightest.
+    patterns
+        (H, W), what the crops are cut about, outlined on the maps.
+    areas, boxes, title
+        As for :func:`edge_sheet`.
+    """
+    from matplotlib.figure import Figure
+
+    height, width = phase.shape
+    count = 1 + len(maps)
+    figure = Figure(figsize=(count * _PANEL, _PANEL * height / width + 1.0), dpi=110, layout="constrained")
+    left, *others = figure.subplots(1, count, sharex=True, sharey=True)
+    _draw_phase(left, phase)
+    for axis, (name, (values, brightest)) in zip(others, maps.items(), strict=True):
+        axis.imshow(values, cmap="gray", vmin=0, vmax=brightest, interpolation="nearest")
+        if patterns.any() and not patterns.all():
+            axis.contour(patterns, levels=[0.5], colors="#ffd43b", linewidths=1.0)
+        axis.set_title(f"{name}, 0 to {brightest:g}; yellow: patterns", fontsize=9)
+    _outline(areas, left, *others)
+    _draw_boxes(figure, left, boxes, phase.shape, labelled=bool(areas.any()))
+    left.set_title("wrapped phase and crops", fontsize=9)
+    figure.suptitle(title, fontsize=9)
+    save_figure(figure, path)
+
+
+def _draw_phase(axis: Any, phase: NDArray[np.float32]) -> None:
+    axis.imshow(np.full((*phase.shape, 3), 0.85))
+    axis.imshow(phase, cmap=_CYCLIC, vmin=-np.pi, vmax=np.pi, interpolation="nearest")
+
+
+def _outline(areas: NDArray[np.bool_], *axes: Any) -> None:
+    for axis in axes:
         axis.set_axis_off()
         if areas.any() and not areas.all():
-            axis.contour(areas, levels=[0.5], colors="#12b886", linewidths=1.4)
+            axis.contour(areas, levels=[0.5], colors=_LABELLED, linewidths=1.4)
+
+
+def _draw_boxes(
+    figure: Any,
+    axis: Any,
+    boxes: Mapping[str, Sequence[tuple[int, int, int, int]]],
+    shape: tuple[int, ...],
+    *,
+    labelled: bool,
+    apart_px: float = 0.0,
+) -> None:
+    """Draw boxes by kind, and a legend of them below the figure."""
+    from matplotlib.patches import Rectangle
+
+    height, width = shape
+    colours = dict(zip(boxes, ("#e8102a", "#1668c7", "#8a8a8a", "#e89a10", "#b04fc4", "#c9c9c9"), strict=False))
     drawn = [(kind, box) for kind, found in boxes.items() for box in found]
     for number, (kind, (row0, row1, col0, col1)) in reversed(list(enumerate(drawn))):
-        # Neighbouring windows share sides: each is drawn a little further in, so that all are seen.
-        inset = (number % 6) * max(height, width) / 160
-        left.add_patch(
+        inset = (number % 6) * apart_px
+        axis.add_patch(
             Rectangle(
                 (col0 - 0.5 + inset, row0 - 0.5 + inset),
                 col1 - col0 - 2 * inset,
@@ -167,17 +238,13 @@ def edge_sheet(
                 linewidth=1.4,
             )
         )
-    left.set_xlim(-0.5, max(width, *(box[3] for _, box in drawn), 0) - 0.5)
-    left.set_ylim(max(height, *(box[1] for _, box in drawn), 0) - 0.5, -0.5)
-    left.set_title("wrapped phase and windows", fontsize=9)
-    right.set_title("edges (blue) and strong edges (black)", fontsize=9)
+    axis.set_xlim(-0.5, max(width, *(box[3] for _, box in drawn), 0) - 0.5)
+    axis.set_ylim(max(height, *(box[1] for _, box in drawn), 0) - 0.5, -0.5)
     handles = [
         Rectangle((0, 0), 1, 1, fill=False, edgecolor=colours[kind], label=f"{kind} ({len(found)})")
         for kind, found in boxes.items()
         if found
     ]
-    if areas.any():
-        handles.append(Rectangle((0, 0), 1, 1, fill=False, edgecolor="#12b886", label="labelled area"))
+    if labelled:
+        handles.append(Rectangle((0, 0), 1, 1, fill=False, edgecolor=_LABELLED, label="labelled area"))
     figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
-    figure.suptitle(title, fontsize=9)
-    save_figure(figure, path)

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
+from scipy import ndimage
+
+from fringewatch.fringes import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
-    from fringewatch.fringes import Window
-
-__all__ = ["Choice", "Stage", "choose"]
+__all__ = ["Choice", "Stage", "choose", "missed_regions"]
 
 Stage = Literal["candidate", "without_edges", "partial", "missed", "no_data"]
 """What becomes of a window.
@@ -75,6 +76,26 @@ def choose(
     return [_decide(window, regions, of_class, size_px, min_strong_px, min_valid, min_overlap) for window in windows]
 
 
+def missed_regions(choices: Sequence[Choice], classes: NDArray[np.uint8], *, min_overlap: float) -> list[Choice]:
+    """Return the bounds of labelled regions of which no candidate holds at least `min_overlap`, each as ``missed``.
+
+    Windows that cover a scene miss nothing by where they lie; crops may.
+    """
+    regions, _, size_px = _regions(classes)
+    held = np.zeros(len(size_px), bool)
+    for choice in choices:
+        if choice.stage == "candidate":
+            window = choice.window
+            part = regions[window.row0 : window.row1, window.col0 : window.col1]
+            held |= np.bincount(part.ravel(), minlength=len(size_px)) >= min_overlap * size_px
+    missed = []
+    for number, box in enumerate(ndimage.find_objects(regions), start=1):
+        if not held[number]:
+            bounds = (box[0].start, box[0].stop, box[1].start, box[1].stop)
+            missed.append(Choice(Window(*bounds, 0, 0, int(size_px[number])), "missed", 0, 1.0))
+    return missed
+
+
 def _decide(
     window: Window,
     regions: NDArray[np.int32],
@@ -102,8 +123,6 @@ def _decide(
 
 def _regions(classes: NDArray[np.uint8]) -> tuple[NDArray[np.int32], NDArray[np.intp], NDArray[np.intp]]:
     """Return the number of the region of every pixel (0 = none), and the class and size of every region."""
-    from scipy import ndimage
-
     regions = np.zeros(classes.shape, np.int32)
     of_class, sizes = [0], [1]
     for label in np.unique(classes[classes > 0]):

@@ -122,6 +122,15 @@ def _check(config: PrepareConfig) -> None:
     if config.class_folders and config.labels:
         message = "--class-folders and --labels: pictures are labelled by their folder; give one of the two"
         raise ConfigError(message)
+    if config.crops and config.class_folders:
+        message = "--crops and --class-folders: crops are cut from scenes, and pictures of classes are cut already"
+        raise ConfigError(message)
+    if config.crops and not (config.size_px is None and config.network is None and config.step_px is None):
+        message = (
+            "--crops with --size-px, --network or --step-px: crops have the size of what they show; leave those out, "
+            "or --crops for windows of one size"
+        )
+        raise ConfigError(message)
     if config.low > config.high:
         message = f"low = {config.low:g}, high = {config.high:g}: expected low <= high"
         raise ConfigError(message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import numpy as np
 from fringewatch.fringes import fringe_edges, windows
 from fringewatch.patches import write_patch
 from fringewatch.prepare.choose import Choice, choose
+from fringewatch.prepare.crops import choose_crops
 from fringewatch.prepare.journal import SceneRow
 from fringewatch.prepare.labels import Scene, SceneLabels
 from fringewatch.products import open_interferogram
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fringewatch.fringes import FringeEdges
+    from fringewatch.fringes import Crops, FringeEdges
     from fringewatch.prepare.labels import Labels
     from fringewatch.prepare.settings import PrepareConfig
     from fringewatch.products import Reference
@@ -35,6 +37,7 @@ _KINDS = {
     "missed": "deformation without strong edges",
     "no_data": "too little data",
 }
+_CROP_KINDS = _KINDS | {"without_edges": "background without a pattern", "missed": "deformation without a pattern"}
 
 
 def prepare_scene(
@@ -77,28 +80,32 @@ def prepare_scene(
             return _row(reference, site, [], "unlabelled", f"no label says anything of it{said}"), ()
         known = SceneLabels(np.zeros(scene.shape, np.uint8), site)
     phase = np.asarray(interferogram["phase"].values, np.float32)
-    edges = fringe_edges(phase, sigma_px=config.sigma_px, low=config.low, high=config.high)
-    size_px = config.patch_px
-    assert size_px is not None  # only pictures of class folders keep their own size
-    choices = choose(
-        windows(edges, np.isfinite(phase), size_px=size_px, step_px=config.step_px),
-        known.classes,
-        min_strong_px=config.min_strong_px,
-        min_valid=config.min_valid,
-        min_overlap=config.min_overlap,
-    )
+    scores: list[float] = []
+    size_px, message = config.patch_px, ""
+    if size_px is None:
+        found, choices, scores = choose_crops(phase, known.classes, config, scene.name)
+        if picture is not None:
+            _draw_crops(picture, phase, found, known.classes, choices, scene.name)
+    else:
+        edges = fringe_edges(phase, sigma_px=config.sigma_px, low=config.low, high=config.high)
+        choices = choose(
+            windows(edges, np.isfinite(phase), size_px=size_px, step_px=config.step_px),
+            known.classes,
+            min_strong_px=config.min_strong_px,
+            min_valid=config.min_valid,
+            min_overlap=config.min_overlap,
+        )
+        if picture is not None:
+            _draw(picture, phase, edges, known.classes, choices, scene.name)
+        if min(phase.shape) < size_px:
+            message = f"smaller than the windows ({phase.shape[0]} x {phase.shape[1]} px): filled up with no data"
     written = {"candidate", "without_edges"} if config.keep_background else {"candidate"}
     patches = [
-        _write(choice, phase, known.classes, labels.classes, scene, site, config.out)
-        for choice in choices
+        _write(choice, phase, known.classes, labels.classes, scene, site, config)
+        | ({"score": f"{score:.4f}"} if score is not None else {})
+        for choice, score in zip_longest(choices, scores)
         if choice.stage in written
     ]
-    if picture is not None:
-        _draw(picture, phase, edges, known.classes, choices, scene.name)
-    small = min(phase.shape) < size_px
-    message = (
-        f"smaller than the windows ({phase.shape[0]} x {phase.shape[1]} px): filled up with no data" if small else ""
-    )
     return _row(reference, site, choices, message=message), tuple(patches)
 
 
@@ -119,12 +126,14 @@ def _write(
     names: Sequence[str],
     scene: Scene,
     site: str,
-    out: Path,
+    config: PrepareConfig,
 ) -> dict[str, str]:
     window, word = choice.window, names[choice.label]
-    file = f"{word}/{scene.name}_r{window.row0}_c{window.col0}.png"
-    (out / word).mkdir(exist_ok=True)
-    write_patch(out / file, window.cut(phase))
+    # Windows differ by where they begin; crops may begin at one pixel and end at others.
+    end = f"_{window.row1 - window.row0}x{window.col1 - window.col0}" if config.crops else ""
+    file = f"{word}/{scene.name}_r{window.row0}_c{window.col0}{end}.png"
+    (config.out / word).mkdir(exist_ok=True)
+    write_patch(config.out / file, window.cut(phase))
     marked = classes[window.row0 : window.row1, window.col0 : window.col1] > 0
     return {
         "file": file,
@@ -183,9 +192,35 @@ def _draw(
 ) -> None:
     from fringewatch.figures import edge_sheet
 
+    edge_sheet(picture, phase, edges.edges, edges.strong, classes > 0, _boxes(choices, _KINDS), title)
+
+
+def _draw_crops(
+    picture: Path,
+    phase: NDArray[np.float32],
+    found: Crops,
+    classes: NDArray[np.uint8],
+    choices: Sequence[Choice],
+    title: str,
+) -> None:
+    from fringewatch.figures import crop_sheet
+
+    activity = np.maximum(found.activity.slope, found.activity.spot)
+    patterns = np.zeros(phase.shape, bool)
+    for crop in found.crops:
+        patterns[crop.candidate.box] |= crop.candidate.region
+    maps = {
+        "coherence of phase steps": (found.activity.rates.coherence, 1.0),
+        "slope or spot over threshold": (activity, 4.0),
+    }
+    crop_sheet(picture, phase, maps, patterns, classes > 0, _boxes(choices, _CROP_KINDS), title)
+
+
+def _boxes(choices: Sequence[Choice], kinds: Mapping[str, str]) -> dict[str, list[tuple[int, int, int, int]]]:
+    """Return the bounds of the windows by what became of them, patches of deformation first."""
     boxes: dict[str, list[tuple[int, int, int, int]]] = {"patch: deformation": []}
-    boxes |= {text: [] for text in _KINDS.values()}
+    boxes |= {text: [] for text in kinds.values()}
     for choice in choices:
-        kind = "patch: deformation" if choice.label else _KINDS[choice.stage]
+        kind = "patch: deformation" if choice.label else kinds[choice.stage]
         boxes[kind].append((choice.window.row0, choice.window.row1, choice.window.col0, choice.window.col1))
-    edge_sheet(picture, phase, edges.edges, edges.strong, classes > 0, boxes, title)
+    return boxes

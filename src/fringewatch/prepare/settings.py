@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from fringewatch.config import Config
-from fringewatch.fringes import HIGH, LOW, SIGMA_PX
+from fringewatch.fringes import HIGH, LOW, MIN_SCORE, SIGMA_PX
 from fringewatch.products.reference import Kind, Sign
 
 if TYPE_CHECKING:
@@ -41,6 +41,20 @@ class PrepareConfig(Config):
     )
     unlabelled: Literal["skip", "none"] = Field(
         "skip", description="Scenes of which no label says anything: leave them out, or take all of it as background."
+    )
+    crops: bool = Field(
+        False,
+        description="Cut patches of any size about patterns of fringes, with thresholds of the scene's own, instead of "
+        "windows of one size: for small patterns and networks that take any size.",
+    )
+    min_score: float = Field(
+        MIN_SCORE, ge=0, le=1, description="Least score of a pattern, with --crops; lower finds more, and more noise."
+    )
+    margin: float = Field(
+        0.5,
+        ge=0,
+        le=10,
+        description="Surroundings on each side of a pattern, with --crops, over the square root of its area.",
     )
     network: Literal["alexnet", "vgg16", "inception_v3", "resnet50", "densenet121"] | None = Field(
         None, description="Network whose input size the patches have: 227 px for AlexNet, 224 px for the others."
@@ -91,12 +105,12 @@ class PrepareConfig(Config):
 
     @property
     def patch_px(self) -> int | None:
-        """Side of the patches; None where pictures keep their own."""
+        """Side of the patches; None where pictures or crops have their own."""
         if self.size_px is not None:
             return self.size_px
         if self.network is not None:
             return NETWORK_SIZE_PX[self.network]
-        return None if self.class_folders else 224
+        return None if self.class_folders or self.crops else 224
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fringewatch.errors import ProductError
-from fringewatch.products import dolphin, gamma, geotiff, hyp3, image, isce, licsar, licsbas, mintpy, roipac, snap
+from fringewatch.products import (
+    dolphin,
+    gamma,
+    geotiff,
+    gmtsar,
+    hyp3,
+    image,
+    isce,
+    licsar,
+    licsbas,
+    mintpy,
+    nisar,
+    opera,
+    roipac,
+    snap,
+)
 from fringewatch.products.discovery import discover_with
 from fringewatch.products.reference import Reader, ReadOptions, Reference, named_members
 from fringewatch.products.stac import stac_reader
@@ -45,6 +60,9 @@ _OF_FILES: tuple[Reader, ...] = (
     roipac.READER,
     licsbas.READER,
     gamma.READER,
+    gmtsar.READER,
+    opera.READER,
+    nisar.READER,
     mintpy.READER,
     geotiff.READER,
     image.READER,

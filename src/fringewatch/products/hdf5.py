@@ -8,6 +8,7 @@ object. Every failure of the library becomes one, too.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import math
 from pathlib import Path
@@ -17,11 +18,12 @@ import numpy as np
 from affine import Affine
 
 from fringewatch.errors import ProductError, require
+from fringewatch.products.names import dates
 from fringewatch.products.raster import RasterInfo, explain
 from fringewatch.products.reference import is_remote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rasterio.crs import CRS
     from rasterio.windows import Window
@@ -30,12 +32,16 @@ __all__ = [
     "as_number",
     "attributes",
     "axes_transform",
+    "bounds",
     "check_links",
     "find",
     "is_hdf5",
+    "iso_dates",
     "layer",
+    "masked",
     "number",
     "opened",
+    "text",
     "texts",
     "values",
 ]
@@ -43,7 +49,7 @@ __all__ = [
 _MAX_PIXELS = 4_000_000_000
 """Of one layer: sixteen times NISAR's finest; a file can declare any number without holding it."""
 _MAX_BLOCK_BYTES = 512 * 1024**2
-_MAX_ENTRIES = 1_000_000
+_MAX_ENTRIES = 20_000_000
 _MAX_ATTRIBUTE_BYTES = 64 * 1024**2
 _MAX_DEPTH = 32
 _EXPECTED = "expected an HDF5 or netCDF-4 file"
@@ -61,7 +67,9 @@ def opened(path: str) -> Iterator[Any]:
         If h5py is not installed.
     """
     if is_remote(path):
-        message = f"{path}: HDF5 and netCDF files are read from disk only, expected a local path; fetch it first"
+        message = (
+            f"{path}: HDF5 and netCDF files are read from disk only, expected a local path; fetch or unpack it first"
+        )
         raise ProductError(message)
     h5py = require("h5py", extra="formats")
     try:
@@ -228,6 +236,39 @@ def layer(
     )
 
 
+def masked(info: RasterInfo, mask: RasterInfo, is_valid: Callable[[np.ndarray], np.ndarray]) -> RasterInfo:
+    """Return a layer that is NaN wherever a mask on the same grid says so.
+
+    Parameters
+    ----------
+    info
+        Real or complex floating-point layer.
+    mask
+        From the same file.
+    is_valid
+        Raw values of the mask to whether a pixel is valid, elementwise.
+
+    Raises
+    ------
+    ProductError
+        If the mask has another shape.
+    """
+    if info.shape != mask.shape:
+        message = (
+            f"{info.path}: {mask.descriptions[0]} has the shape {mask.shape}, expected that of {info.descriptions[0]}, "
+            f"{info.shape}; fetch it again"
+        )
+        raise ProductError(message)
+    values_of, mask_of = info.source, mask.source
+    assert values_of is not None
+    assert mask_of is not None
+
+    def source(window: Window | None) -> np.ndarray:
+        return np.where(is_valid(mask_of(window)), values_of(window), np.dtype(info.dtypes[0]).type(np.nan))
+
+    return dataclasses.replace(info, source=source)
+
+
 def _read_window(
     path: str,
     name: str,
@@ -236,7 +277,7 @@ def _read_window(
     shape: tuple[int, int],
     window: Window | None,
 ) -> np.ndarray:
-    top, left, height, width = (0, 0, *shape) if window is None else _bounds(window)
+    top, left, height, width = bounds(window, shape)
     if flipped:
         top = shape[0] - top - height
     with opened(path) as file:
@@ -251,7 +292,10 @@ def _read_window(
     return (raw[::-1] if flipped else raw)[None]
 
 
-def _bounds(window: Window) -> tuple[int, int, int, int]:
+def bounds(window: Window | None, shape: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Return top, left, height and width of a window; None is all of the shape."""
+    if window is None:
+        return 0, 0, *shape
     return int(window.row_off), int(window.col_off), int(window.height), int(window.width)
 
 
@@ -282,6 +326,17 @@ def attributes(node: Any) -> dict[str, str]:
     return found
 
 
+def text(file: Any, name: str) -> str:
+    """Return a dataset of one text; ``""`` where there is none."""
+    return "" if find(file, name) is None else str(texts(file, name).reshape(-1)[0])
+
+
+def iso_dates(file: Any, reference: str, secondary: str) -> tuple[str, str]:
+    """Return the days of two datasets that begin with ISO dates; ``("", "")`` where one does not."""
+    found = [text(file, name)[:10].replace("-", "") for name in (reference, secondary)]
+    return dates("_".join(found))
+
+
 def number(file: Any, name: str) -> float | None:
     """Return a dataset of one number; None where there is none, or it is no number."""
     if find(file, name) is None:
@@ -308,17 +363,19 @@ def texts(file: Any, name: str) -> np.ndarray:
     return np.array([_text(value) or "" for value in raw.reshape(-1)], dtype=object).reshape(raw.shape)
 
 
-def values(file: Any, name: str, *, shape: tuple[int, ...]) -> np.ndarray:
-    """Return a small dataset of real numbers or flags, of a known shape.
+def values(file: Any, name: str, *, ndim: int = 1, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """Return a small dataset of real numbers or flags.
 
     Raises
     ------
     ProductError
-        If there is none of that shape.
+        If there is none, or not of that number of dimensions or that shape.
     """
     data = _dataset(file, name)
-    if data.shape != shape or math.prod(shape) > _MAX_ENTRIES or data.dtype.kind not in "biuf":
-        message = f"{file.filename}: {name} holds {data.dtype} of shape {data.shape}, expected numbers of shape {shape}"
+    fits = data.ndim == ndim if shape is None else data.shape == shape
+    if not fits or data.size > _MAX_ENTRIES or data.dtype.kind not in "biuf":
+        wanted = f"numbers of {ndim} dimension{'s' * (ndim > 1)}" if shape is None else f"{shape} numbers"
+        message = f"{file.filename}: {name} holds {data.dtype} of shape {data.shape}, expected {wanted}; fetch it again"
         raise ProductError(message)
     return np.asarray(data[()])
 

@@ -20,7 +20,7 @@ COMPANION = re.compile(
 )
 """Matches the end of a file's stem where the file goes with an interferogram and is none itself."""
 
-_DATES = re.compile(r"(?<!\d)((?:19|20)\d{6})(?:T\d{6})?[_-]((?:19|20)\d{6})(?!\d)")
+_DATES = re.compile(r"(?<!\d)((?:19|20)\d{6})(?:T\d{6}Z?)?[_-]((?:19|20)\d{6})(?!\d)")
 _SHORT_DATES = re.compile(r"(?<!\d)(\d{6})[_-](\d{6})(?!\d)")
 
 

@@ -32,7 +32,7 @@ _SHAPES = (
 """Rows and columns, by kind of file: map, interferogram, image, and pair of image and simulated image."""
 
 
-def read_par(path: str) -> dict[str, str]:
+def read_par(path: str, *, separator: str = ":") -> dict[str, str]:
     """Return the values of a parameter file by key, as text; empty where there is no such file.
 
     Raises
@@ -51,8 +51,8 @@ def read_par(path: str) -> dict[str, str]:
     except OSError as error:
         message = f"{path}: cannot be read ({error.strerror}), expected a parameter file; change its permissions"
         raise ProductError(message) from error
-    lines = (line.partition(":") for line in text.splitlines())
-    return {key.strip(): value.strip() for key, colon, value in lines if colon and value.strip()}
+    lines = (line.partition(separator) for line in text.splitlines())
+    return {key.strip(): value.strip() for key, found, value in lines if found and value.strip()}
 
 
 def number(par: Mapping[str, str], key: str) -> float | None:

@@ -26,10 +26,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from fringewatch.errors import ProductError
-from fringewatch.products import raster
+from fringewatch.products import look, raster
 from fringewatch.products.assemble import assemble
 from fringewatch.products.companions import Companions, decode_coherence, decode_values
 from fringewatch.products.names import dates
@@ -51,7 +49,7 @@ _OTHER = re.compile(
     r"|^(?:compressed_)?\d{8}(?:_\d{8}){0,2}\.slc\.tiff?$"
     r"|^(?:temporal_coherence|similarity|amp_dispersion|ps_pixels|ps_mask_looked|shp_counts)(?:_\w+)?\.tiff?$"
 )
-_GEOMETRY = {"los_east": "los_east", "los_north": "los_north", "height": "height"}
+_GEOMETRY = ("los_east", "los_north", "height")
 
 
 def _claims(path: str) -> bool:
@@ -83,13 +81,12 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
     radians = read_radians(info, options, kind=kind, provider="dolphin")
     companions = Companions(info, options.chunks, reference.companions)
     found: dict[str, Any] = {"coherence": companions.read("coherence", _coherence_paths(path), decode_coherence)}
-    for variable in _GEOMETRY:
-        found[variable] = companions.read(variable, _geometry_paths(path, variable), decode_values)
-    east, north = found["los_east"], found["los_north"]
+    found["height"] = companions.read("height", _geometry_paths(path, "height"), decode_values)
+    east, north = (
+        companions.read(name, _geometry_paths(path, name), decode_values) for name in ("los_east", "los_north")
+    )
     if east is not None and north is not None:
-        # Both exactly 0: outside the swath, since no side-looking radar stands overhead.
-        east = found["los_east"] = np.where((east == 0) & (north == 0), np.float32(np.nan), east)
-        found["los_up"] = np.sqrt(np.clip(1 - east**2 - north**2, 0, 1))
+        found |= look.from_horizontal(east, north)
     return assemble(
         info,
         options,
@@ -112,7 +109,7 @@ def _coherence_paths(path: str) -> list[str]:
 def _geometry_paths(path: str, variable: str) -> list[str]:
     folder = parent(path)
     above = (folder, join(folder, "geometry"), parent(folder), join(parent(folder), "geometry"))
-    return [join(place, f"{_GEOMETRY[variable]}.tif") for place in above]
+    return [join(place, f"{variable}.tif") for place in above]
 
 
 def _beside(reference: Reference) -> list[str]:

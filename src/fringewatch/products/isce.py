@@ -158,6 +158,8 @@ def _inspect(path: str) -> RasterInfo:
     """Open an image by its ISCE header, or where there is none by its .vrt, once that has been looked at."""
     base = _base(path)
     if Path(f"{base}.xml").is_file() and Path(base).is_file():
+        # GDAL reads it too, but not as strictly.
+        parse_xml(f"{base}.xml")
         info = raster.inspect(base, driver="ISCE")
         check_size(base, info.shape, sum(np.dtype(dtype).itemsize for dtype in info.dtypes))
     elif Path(f"{base}.vrt").is_file():

@@ -9,9 +9,29 @@ import numpy as np
 if TYPE_CHECKING:
     from fringewatch.products.raster import Array
 
-__all__ = ["from_elevation", "from_incidence", "of_centre", "sensor_azimuth_deg"]
+__all__ = ["from_elevation", "from_horizontal", "from_incidence", "of_centre", "sensor_azimuth_deg"]
 
 _ZERO, _NAN = np.float32(0), np.float32(np.nan)
+
+
+def from_horizontal(east: Array, north: Array) -> dict[str, Array]:
+    """Complete a look vector of which the horizontal components are known.
+
+    Parameters
+    ----------
+    east, north
+        (H, W) components of the unit vector from the ground to the satellite. Where both are exactly 0 is no data: no
+        side-looking radar stands overhead; so is what is longer than a unit vector.
+
+    Returns
+    -------
+    dict
+        ``los_east``, ``los_north``, ``los_up``: (H, W), NaN = no data.
+    """
+    possible = (abs(east) <= 1) & (abs(north) <= 1) & ((east != _ZERO) | (north != _ZERO))
+    east, north = np.where(possible, east, _NAN), np.where(possible, north, _NAN)
+    left = 1 - east**2 - north**2
+    return {"los_east": east, "los_north": north, "los_up": np.sqrt(np.where(left >= 0, left, _NAN))}
 
 
 def from_elevation(theta_rad: Array, phi_rad: Array) -> dict[str, Array]:
@@ -23,14 +43,16 @@ def from_elevation(theta_rad: Array, phi_rad: Array) -> dict[str, Array]:
         (H, W) elevation of the sensor above the horizontal.
     phi_rad
         (H, W) direction to the sensor, counter-clockwise from east. Where both are exactly 0 is no data: no sensor
-        stands on the horizon due east.
+        stands on the horizon due east; so is what is no angle.
 
     Returns
     -------
     dict
         ``los_east``, ``los_north``, ``los_up``: (H, W), NaN = no data.
     """
-    theta_rad = np.where((theta_rad == _ZERO) & (phi_rad == _ZERO), _NAN, theta_rad)
+    outside = (theta_rad == _ZERO) & (phi_rad == _ZERO)
+    possible = (abs(theta_rad) <= np.pi) & (abs(phi_rad) <= 2 * np.pi) & ~outside
+    theta_rad, phi_rad = np.where(possible, theta_rad, _NAN), np.where(possible, phi_rad, _NAN)
     return {
         "los_east": np.cos(theta_rad) * np.cos(phi_rad),
         "los_north": np.cos(theta_rad) * np.sin(phi_rad),
@@ -44,8 +66,8 @@ def from_incidence(incidence_deg: Array, azimuth_deg: Array) -> dict[str, Array]
     Parameters
     ----------
     incidence_deg
-        Angle between the line of sight and the vertical at the ground; (H, W) or one number. Exactly 0 is no data: no
-        side-looking radar sees straight down.
+        Angle between the line of sight and the vertical at the ground; (H, W) or one number. No data but between 0
+        and 90, both left out: a side-looking radar sees neither straight down nor along the ground.
     azimuth_deg
         Horizontal direction from the ground to the sensor, clockwise from north; (H, W) or one number.
 
@@ -54,8 +76,9 @@ def from_incidence(incidence_deg: Array, azimuth_deg: Array) -> dict[str, Array]
     dict
         ``los_east``, ``los_north``, ``los_up``, of the shape of the arguments; NaN = no data.
     """
-    incidence_rad = np.radians(np.where(incidence_deg == _ZERO, _NAN, incidence_deg))
-    azimuth_rad = np.radians(azimuth_deg)
+    possible = (incidence_deg > 0) & (incidence_deg < 90) & (abs(azimuth_deg) <= 720)
+    incidence_rad = np.radians(np.where(possible, incidence_deg, _NAN))
+    azimuth_rad = np.radians(np.where(possible, azimuth_deg, _NAN))
     return {
         "los_east": np.sin(incidence_rad) * np.sin(azimuth_rad),
         "los_north": np.sin(incidence_rad) * np.cos(azimuth_rad),

@@ -62,6 +62,8 @@ Block = tuple[np.ndarray, tuple[bool, bool, bool, bool]]
 _CHUNK_PIXELS = 4_194_304
 _MAX_BLOCK_BYTES = 512 * 1024**2
 _SAMPLE_SIDE = 256
+_MOST_TURNED = 64
+"""How many times its pixels a slanted strip may fill once it is brought north-up."""
 
 # rasterio repeats every GDAL message on this logger; with no handler set up Python would print them to stderr, beside
 # the one line that fringewatch itself gives. A user who configures logging still gets them.
@@ -262,12 +264,21 @@ def inspect(path: str, *, opens_as: str = "", driver: str = "") -> RasterInfo:
             message = f"{path}: is {inside}, expected a raster with at least one band; name one of its layers"
             raise ProductError(message)
         transform, crs, warp = source.transform, source.crs, ""
+        if not np.isfinite(transform.to_gdal()).all() or transform.a * transform.e == transform.b * transform.d:
+            message = f"{path}: has a grid of {transform.to_gdal()}, expected pixels of some size; mend its header"
+            raise ProductError(message)
         gcps, gcp_crs = source.gcps
         if transform.is_identity and gcps and gcp_crs is not None:
             warp = "gcps"
         elif crs is not None and (abs(transform.b) + abs(transform.d)) > 1e-9 * (abs(transform.a) + abs(transform.e)):
             warp = "rotated"
         with _north_up(source, warp) if warp else contextlib.nullcontext(source) as grid:
+            if not 0 < grid.height * grid.width <= _MOST_TURNED * source.height * source.width:
+                message = (
+                    f"{path}: has a rotated grid that would become {grid.height} x {grid.width} pixels from "
+                    f"{source.height} x {source.width}, expected a plausible one; mend its header, or warp it yourself"
+                )
+                raise ProductError(message)
             georeferenced = not grid.transform.is_identity
             return RasterInfo(
                 path=path,
@@ -397,17 +408,23 @@ def sample(info: RasterInfo, array: Array, *, band: int = 1) -> list[Block]:
 
 def convert(array: Array, function: Callable[[np.ndarray], np.ndarray]) -> Array:
     """Apply a pixelwise conversion (bands, h, w) -> (h, w) float32, now or when the blocks are computed."""
+
+    def quiet(bands: np.ndarray) -> np.ndarray:
+        # Damaged files hold any number; what overflows is no phase, and nobody can do anything about a warning.
+        with np.errstate(all="ignore"):
+            return function(bands)
+
     if isinstance(array, np.ndarray):
         _, height, width = array.shape
         rows = max(1, _CHUNK_PIXELS // max(width, 1))
         if height <= rows:
-            return function(array)
+            return quiet(array)
         # In strips: conversions need several times the memory of what they convert.
         converted = np.empty((height, width), np.float32)
         for top in range(0, height, rows):
-            converted[top : top + rows] = function(array[:, top : top + rows])
+            converted[top : top + rows] = quiet(array[:, top : top + rows])
         return converted
-    return array.map_blocks(function, dtype=np.float32, drop_axis=0, meta=np.empty((0, 0), np.float32))
+    return array.map_blocks(quiet, dtype=np.float32, drop_axis=0, meta=np.empty((0, 0), np.float32))
 
 
 def write(

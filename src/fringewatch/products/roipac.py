@@ -21,7 +21,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,6 +32,7 @@ from fringewatch.products.assemble import assemble
 from fringewatch.products.companions import Companions, decode_coherence
 from fringewatch.products.listing import names_in
 from fringewatch.products.names import dates
+from fringewatch.products.par_files import number, read_par
 from fringewatch.products.radians import read_radians
 from fringewatch.products.raw import byte_order, check_size
 from fringewatch.products.reference import Reader, Reference, file_name, is_remote, parent
@@ -50,7 +50,6 @@ __all__ = ["READER"]
 _FILE = re.compile(r"\.(?P<kind>int|unw|cor|hgt|amp|dem|flg)$", re.IGNORECASE)
 _PHASE: dict[str, Kind] = {"int": "complex", "unw": "unwrapped"}
 _COHERENCE = re.compile(r"\.cor$", re.IGNORECASE)
-_MAX_BYTES = 1024**2
 
 
 def _claims(path: str) -> bool:
@@ -86,7 +85,7 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
             ".unw; name that one"
         )
         raise ProductError(message)
-    header = _read_rsc(f"{path}.rsc")
+    header = read_par(f"{path}.rsc", separator=" ")
     info = _inspect(path)
     notes: list[str] = []
     if info.transform is not None and info.crs is None:
@@ -110,7 +109,7 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
         name=reference.name or file_name(path),
         found={"coherence": coherence},
         dates=pair,
-        wavelength_m=_number(header, "WAVELENGTH"),
+        wavelength_m=number(header, "WAVELENGTH"),
         notes=notes,
     )
 
@@ -125,27 +124,6 @@ def _inspect(path: str) -> RasterInfo:
         )
         raise ProductError(message)
     return info
-
-
-def _read_rsc(path: str) -> dict[str, str]:
-    """Return the values of a header by key (``KEY   value`` lines)."""
-    try:
-        if Path(path).stat().st_size > _MAX_BYTES:
-            message = f"{path}: is larger than {_MAX_BYTES >> 20} MB, expected a header of some lines; fetch it again"
-            raise ProductError(message)
-        text = Path(path).read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        message = f"{path}: cannot be read ({error.strerror}), expected the header of a ROI_PAC file; fetch it too"
-        raise ProductError(message) from error
-    words = (line.split(maxsplit=1) for line in text.splitlines())
-    return {pair[0]: pair[1].strip() for pair in words if len(pair) == 2}
-
-
-def _number(header: dict[str, str], key: str) -> float | None:
-    try:
-        return float(header[key])
-    except (KeyError, ValueError):
-        return None
 
 
 def _coherence_paths(path: str) -> list[str]:

@@ -7,7 +7,9 @@ pairs therefore give the same events, whenever and in however many runs they cam
 from __future__ import annotations
 
 import datetime as dt
+import difflib
 import fnmatch
+import unicodedata
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from fringewatch.alerts.rules import Rule
 
-__all__ = ["Event", "Pair", "Site", "find_events", "matching_sites"]
+__all__ = ["Event", "Pair", "Site", "find_events", "matching_sites", "suggest_sites"]
 
 
 class Site(NamedTuple):
@@ -81,13 +83,27 @@ class Event(NamedTuple):
 
 
 def matching_sites(sites: Iterable[Site], patterns: Sequence[str]) -> list[Site]:
-    """Return the sites whose name or number fits one of the patterns (``*``, ``?``), whatever the case."""
-    wanted = [pattern.casefold() for pattern in patterns]
+    """Return the sites whose name or number fits one of the patterns (``*``, ``?``); case and accents do not count."""
+    wanted = [_plain(pattern) for pattern in patterns]
     return [
         site
         for site in sites
-        if any(fnmatch.fnmatchcase(text, pattern) for pattern in wanted for text in (site.name.casefold(), site.number))
+        if any(fnmatch.fnmatchcase(text, pattern) for pattern in wanted for text in (_plain(site.name), site.number))
     ]
+
+
+def suggest_sites(sites: Iterable[Site], pattern: str) -> str:
+    """Return what may have been meant by a pattern that fits no site, for a message."""
+    names = {_plain(site.name): site.name for site in sites}
+    near = difflib.get_close_matches(_plain(pattern), names, n=3)
+    return (
+        f"did you mean {' or '.join(repr(names[name]) for name in near)}?" if near else "'*etna*' finds parts of names"
+    )
+
+
+def _plain(name: str) -> str:
+    decomposed = unicodedata.normalize("NFKD", name.casefold())
+    return "".join(mark for mark in decomposed if not unicodedata.combining(mark))
 
 
 def find_events(rule: Rule, sites: Iterable[Site], pairs: pd.DataFrame) -> list[Event]:

@@ -8,7 +8,7 @@ import pandas as pd
 import sqlalchemy as sa
 
 from fringewatch.alerts.judge import Site
-from fringewatch.catalog.tables import DETECTIONS, SCENE_SITES, SCENES, SITES
+from fringewatch.catalog.tables import DETECTIONS, REVIEWS, SCENE_SITES, SCENES, SITES
 from fringewatch.sites import NEAR_KM
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def read_pairs(connection: sa.Connection, site_ids: Collection[int] | None = Non
     A scene may show several sites, and what moves at one of them says nothing of the others. The score and the area
     of a pair at a site are therefore those of the detections that lie nearest to this site and within 25 km of it.
     Where there are none, they are the scene's own if it has no detection at all, and unknown if it has some elsewhere.
+    They are unknown, too, where a person has rejected the scene in its last review.
 
     Parameters
     ----------
@@ -58,14 +59,20 @@ def read_pairs(connection: sa.Connection, site_ids: Collection[int] | None = Non
     )
     anywhere = sa.exists().where(DETECTIONS.c.scene_id == SCENES.c.scene_id)
     quiet = ~anywhere & here.c.score.is_(None)
+    latest = sa.select(sa.func.max(REVIEWS.c.review_id)).group_by(REVIEWS.c.scene_id)
+    rejected = SCENES.c.scene_id.in_(
+        sa.select(REVIEWS.c.scene_id).where(REVIEWS.c.review_id.in_(latest), REVIEWS.c.verdict == "rejected")
+    )
     query = (
         sa.select(
             SCENE_SITES.c.site_id,
             SCENES.c.reference_date,
             SCENES.c.secondary_date,
-            sa.case((quiet, SCENES.c.score), else_=here.c.score).label("score"),
-            sa.case((quiet, SCENES.c.flagged), else_=here.c.score.is_not(None)).label("flagged"),
-            sa.case((quiet, SCENES.c.area_km2), else_=here.c.area_km2).label("area_km2"),
+            sa.case((rejected, None), (quiet, SCENES.c.score), else_=here.c.score).label("score"),
+            sa.case((rejected, sa.false()), (quiet, SCENES.c.flagged), else_=here.c.score.is_not(None)).label(
+                "flagged"
+            ),
+            sa.case((rejected, None), (quiet, SCENES.c.area_km2), else_=here.c.area_km2).label("area_km2"),
             SCENES.c.name,
             SCENES.c.file,
         )

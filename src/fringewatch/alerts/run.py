@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from fringewatch.alerts.deliver import open_sender
-from fringewatch.alerts.judge import find_events
+from fringewatch.alerts.judge import find_events, matching_sites, suggest_sites
 from fringewatch.alerts.ledger import Ledger
 from fringewatch.alerts.message import alert_content
 from fringewatch.alerts.rules import Rules
@@ -89,9 +89,12 @@ def run(config: AlertsConfig) -> AlertsResult:
     if config.dry_run:
         return _show(config, rules)
     rules.check_environment()
+    first = True
     while True:
         try:
             with Ledger(config.catalog) as ledger, ledger.alone():
+                if first:
+                    _tell_unseen(ledger, rules)
                 result = _look(ledger, rules, config.rules.parent)
         except CatalogError as error:
             if not config.watch:
@@ -102,11 +105,13 @@ def run(config: AlertsConfig) -> AlertsResult:
             _tell(result)
             if not config.watch:
                 return result
+            first = False
         time.sleep(config.every_s)
 
 
 def _show(config: AlertsConfig, rules: Rules) -> AlertsResult:
     with Ledger(config.catalog, writable=False) as ledger:
+        _tell_unseen(ledger, rules)
         fresh = ledger.fresh(_judge(ledger, rules), rules)
         waiting = len(ledger.pending())
     by_name = {rule.name: rule for rule in rules.rules}
@@ -162,6 +167,19 @@ def _deliver(ledger: Ledger, channel: Channel, name: str, queue: Sequence[Delive
                 ledger.mark(delivery)
                 sent, in_a_row = sent + 1, 0
     return sent, problem
+
+
+def _tell_unseen(ledger: Ledger, rules: Rules) -> None:
+    """Say which scenes no rule sees, and which sites of the rules the catalogue does not have."""
+    sites = ledger.sites()
+    for rule in rules.rules:
+        for pattern in rule.sites:
+            if not matching_sites(sites, [pattern]):
+                hint = suggest_sites(sites, pattern)
+                say(f"rule {rule.name!r}: sites: the catalogue has no site {pattern!r}; {hint}")
+    unplaced = ledger.count_unplaced()
+    if unplaced:
+        say(f"{_count(unplaced, 'scene')} without dates or coordinates: no rule sees them")
 
 
 def _tell(result: AlertsResult) -> None:

@@ -58,7 +58,7 @@ def render_site(timeline: SiteTimeline, *, picture: bool) -> str:
     charts += _figure("All pairs", chart_pairs(timeline))
     unknown = int(timeline.pairs["score"].isna().sum())
     hidden = (
-        note(f"{unknown:,} of the pairs are not drawn: the deformation in them lies at another site.")
+        note(f"{unknown:,} of the pairs are not drawn: what moves in them lies at another site, or they were rejected.")
         if unknown
         else ""
     )

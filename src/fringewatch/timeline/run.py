@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import Field
 
-from fringewatch.alerts.judge import matching_sites
+from fringewatch.alerts.judge import matching_sites, suggest_sites
 from fringewatch.alerts.ledger import Ledger
 from fringewatch.config import Config
 from fringewatch.errors import ConfigError
@@ -106,9 +105,7 @@ def _choose(sites: Sequence[Site], patterns: Sequence[str]) -> list[Site]:
     for pattern in patterns or ("*",):
         found = matching_sites(sites, [pattern])
         if not found and patterns:
-            near = difflib.get_close_matches(pattern, [site.name for site in sites], n=3)
-            hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "patterns like '*etna*' find parts"
-            message = f"--site {pattern!r}: the catalogue has no such site; {hint}"
+            message = f"--site {pattern!r}: the catalogue has no such site; {suggest_sites(sites, pattern)}"
             raise ConfigError(message)
         chosen.update({site.site_id: site for site in found})
     return list(chosen.values())

@@ -68,6 +68,10 @@ class Reference:
     companions: Mapping[str, str] = dataclasses.field(default_factory=lambda: MappingProxyType({}), hash=False)
     member: str = ""
 
+    def __reduce__(self) -> tuple[type[Reference], tuple[str, str, str, dict[str, str], str]]:
+        # References travel to other processes, and a view of a mapping cannot.
+        return Reference, (self.path, self.product, self.name, dict(self.companions), self.member)
+
     @property
     def address(self) -> str:
         """What a user types to get this interferogram again: ``path`` or ``path#member``."""

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 __all__ = [
     "BundleError",
     "CatalogError",
+    "ClusterError",
     "ConfigError",
-    "FetchError",
     "DeliveryError",
+    "FetchError",
     "FringewatchError",
     "MissingExtraError",
     "OutputError",
@@ -63,6 +64,10 @@ class DeliveryError(FringewatchError, OSError):
 
 class CatalogError(FringewatchError, OSError):
     """A catalogue cannot be opened, read or written."""
+
+
+class ClusterError(FringewatchError, ConnectionError):
+    """A cluster cannot be reached or started, or is gone."""
 
 
 class TrainingError(FringewatchError, RuntimeError):

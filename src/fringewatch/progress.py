@@ -22,7 +22,7 @@ class Advance(Protocol):
 
 
 @contextlib.contextmanager
-def track(description: str, *, total: int, done: int = 0, text: str | None = None) -> Iterator[Advance]:
+def track(description: str, *, total: int | None, done: int = 0, text: str | None = None) -> Iterator[Advance]:
     """Show a progress bar on standard error while the block runs.
 
     Parameters
@@ -30,7 +30,7 @@ def track(description: str, *, total: int, done: int = 0, text: str | None = Non
     description
         What is going on.
     total
-        Number of steps.
+        Number of steps; None where that is not known yet.
     done
         Those of them that need not be done any more.
     text

@@ -200,8 +200,8 @@ def test_a_full_disk_is_one_clear_error_and_leaves_nothing_half_written(examine,
 
 
 def test_an_older_result_survives_a_failed_write(examine, tmp_path, monkeypatch):
-    path = output_paths(tmp_path, "s", picture=False)[0]
-    write_outputs(tmp_path, "s", examine(), picture=False)
+    path = output_paths(tmp_path, "s", keep=("maps", "outlines"))[0]
+    write_outputs(tmp_path, "s", examine(), keep=("maps", "outlines"))
     before = path.read_bytes()
 
     def fail(*arguments, **options):
@@ -210,7 +210,7 @@ def test_an_older_result_survives_a_failed_write(examine, tmp_path, monkeypatch)
 
     monkeypatch.setattr(rasterio.shutil, "copy", fail)
     with pytest.raises(OutputError, match=r"s\.probability\.tif: cannot be written \(simulated\)"):
-        write_outputs(tmp_path, "s", examine(deforming=False), picture=False)
+        write_outputs(tmp_path, "s", examine(deforming=False), keep=("maps", "outlines"))
     assert path.read_bytes() == before
 
 

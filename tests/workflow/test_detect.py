@@ -21,7 +21,7 @@ import yaml
 from PIL import Image
 
 from fringewatch import cli
-from fringewatch.detect import DetectConfig, batch, outputs, run
+from fringewatch.detect import DetectConfig, batch, outputs, run, worker
 from fringewatch.detect.journal import JOURNAL_NAME
 from fringewatch.errors import ConfigError, OutputError
 from fringewatch.models import load_bundle, save_bundle
@@ -325,7 +325,7 @@ def test_what_is_missing_beside_a_scene_is_said_and_no_error(detect, write_scene
 def test_an_error_nobody_foresaw_is_a_row_too(detect, write_scene, tmp_path, monkeypatch):
     write_scene("a.tif")
     write_scene("b.tif")
-    original = batch.open_interferogram
+    original = worker.open_interferogram
 
     def surprising(reference, **options):
         if reference.name == "a":
@@ -333,7 +333,7 @@ def test_an_error_nobody_foresaw_is_a_row_too(detect, write_scene, tmp_path, mon
             raise ZeroDivisionError(message)
         return original(reference, **options)
 
-    monkeypatch.setattr(batch, "open_interferogram", surprising)
+    monkeypatch.setattr(worker, "open_interferogram", surprising)
     code, rows = detect(tmp_path / "data")
     assert code == 3
     assert "unexpected ZeroDivisionError: first line second line; please report it" in rows["a"]["message"]

@@ -1,48 +1,40 @@
-"""``fringewatch detect``: many files, each read, scanned and written by one of a few threads."""
+"""``fringewatch detect``: many files, each read, scanned and written.
+
+Some scenes are worked on by a few threads, which leave all files of each; many are an archive, see
+:mod:`fringewatch.detect.archive`.
+"""
 
 from __future__ import annotations
 
-import concurrent.futures
-import contextlib
 import dataclasses
 import functools
-import hashlib
 import itertools
-import json
-import os
-import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
-from fringewatch._version import __version__
-from fringewatch.detect.detector import Detector
-from fringewatch.detect.journal import Journal, file_state
-from fringewatch.detect.outputs import (
-    output_paths,
-    quiet_about_grids,
-    remove_outputs,
-    write_outputs,
-)
+from fringewatch.detect.crew import drive, thread_crew
+from fringewatch.detect.journal import Journal
+from fringewatch.detect.outputs import output_paths, quiet_about_grids
 from fringewatch.detect.run_files import write_run
-from fringewatch.detect.settings import DetectConfig, DetectResult
-from fringewatch.errors import ConfigError, FringewatchError, OutputError
+from fringewatch.detect.settings import ARCHIVE_SCENES, DetectConfig, DetectResult, Kept
+from fringewatch.detect.worker import SceneWorker, cores, load_detector, scene_state, settings_digest
+from fringewatch.errors import ConfigError, OutputError
 from fringewatch.files import ensure_folder
-from fringewatch.products import companions_of, discover, open_interferogram
+from fringewatch.products import discover
 from fringewatch.products.reference import is_remote
 from fringewatch.progress import say, track
-from fringewatch.report import SceneRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fringewatch.detect.detector import Examination
+    from fringewatch.detect.detector import Detector
+    from fringewatch.detect.worker import Outcome
     from fringewatch.products import Reference
+    from fringewatch.report import SceneRow
 
 __all__ = ["run"]
 
-_LARGE_PIXELS = 1_000_000
-_LARGE_AT_ONCE = 2
 _MOST_WORKERS = 8
 
 
@@ -50,7 +42,8 @@ def run(config: DetectConfig) -> DetectResult:
     """Detect in every input and write the results.
 
     Per scene ``<name>.probability.tif``, ``<name>.detections.geojson`` and ``<name>.png``; per run ``summary.csv``,
-    ``detections.gpkg``, ``report.html`` and ``run.yaml``. A file that cannot be read becomes a row with the reason.
+    ``detections.gpkg``, ``report.html`` and ``run.yaml``. A file that cannot be read becomes a row with the reason. Of
+    an archive, see :func:`fringewatch.detect.archive.run_archive`.
 
     Raises
     ------
@@ -60,28 +53,43 @@ def run(config: DetectConfig) -> DetectResult:
         If the model cannot be loaded.
     OutputError
         If the output folder or the files of the run cannot be written.
+    CatalogError, ClusterError
+        Of an archive: if the catalogue or the cluster cannot be used.
     """
-    started = time.perf_counter()
     if not config.inputs:
         message = (
             "no input: name files, folders, patterns or addresses, for example: fringewatch detect data/ --out results"
         )
         raise ConfigError(message)
+    if config.cluster:
+        config = _absolute(config)
     folder = ensure_folder(config.out)
-    references = list(discover(config.inputs))
-    workers = min(config.workers or min(_cores(), _MOST_WORKERS), max(len(references), 1))
+    found = discover(config.inputs)
+    few = [] if config.is_archive else list(itertools.islice(found, ARCHIVE_SCENES + 1))
+    if config.is_archive or len(few) > ARCHIVE_SCENES:
+        from fringewatch.detect.archive import run_archive
+
+        return run_archive(config, folder, itertools.chain(few, found))
+    return _run_few(config, folder, few)
+
+
+def _absolute(config: DetectConfig) -> DetectConfig:
+    """Return settings whose paths mean the same in whatever folder the workers of a cluster start."""
+    inputs = tuple(path if is_remote(path) else str(Path(path).expanduser().absolute()) for path in config.inputs)
+    # A model may also be a name, which every worker looks up for itself.
+    model = str(Path(config.model).absolute()) if Path(config.model).is_dir() else config.model
+    return config.model_copy(update={"inputs": inputs, "model": model, "out": config.out.absolute()})
+
+
+def _run_few(config: DetectConfig, folder: Path, references: Sequence[Reference]) -> DetectResult:
+    started = time.perf_counter()
+    workers = min(config.workers or min(cores(), _MOST_WORKERS), max(len(references), 1))
     # Many scenes at once keep the cores busy by themselves; threads inside each inference would only get in the way.
-    detector = Detector(
-        config.model,
-        precision=config.precision,
-        threads=max(1, _cores() // workers),
-        threshold=config.threshold,
-        windows=config.windows,
-    )
-    batch = _Batch(config, folder, detector)
-    rows = batch.work(references, workers)
+    detector = load_detector(config, threads=max(1, cores() // workers))
+    batch = _Batch(config, folder, detector, references)
+    rows = batch.work(workers)
     result = DetectResult(folder, tuple(rows), batch.kept, batch.interrupted, time.perf_counter() - started)
-    for name, problem in write_run(config, result, detector, workers=min(_cores(), _MOST_WORKERS)).items():
+    for name, problem in write_run(config, result, detector, workers=min(cores(), _MOST_WORKERS)).items():
         batch.journal.forget(name)
         say(f"{problem}; it was left out, and the next run does the scene again")
     batch.journal.compact()
@@ -89,25 +97,24 @@ def run(config: DetectConfig) -> DetectResult:
 
 
 class _Batch:
-    """The state that the threads of one run share."""
+    """A run over some scenes: what is kept of an earlier one, and what is done."""
 
-    def __init__(self, config: DetectConfig, folder: Path, detector: Detector) -> None:
+    def __init__(self, config: DetectConfig, folder: Path, detector: Detector, references: Sequence[Reference]) -> None:
         self.config = config
         self.folder = folder
         self.detector = detector
+        self.references = references
         self.journal = Journal(folder)
-        self.settings = _settings_digest(config, detector)
+        self.settings = settings_digest(config, detector)
+        self.keep = tuple(kind for kind in config.kept_files or get_args(Kept) if config.png or kind != "pictures")
         self.kept = 0
         self.interrupted = False
-        self._paths: Sequence[str] = ()
-        self._large = threading.BoundedSemaphore(_LARGE_AT_ONCE)
 
-    def work(self, references: Sequence[Reference], workers: int) -> list[SceneRow]:
+    def work(self, workers: int) -> list[SceneRow]:
         """Return one row per reference that was dealt with, in their order."""
-        self._paths = [reference.path for reference in references]
         rows: dict[str, SceneRow] = {}
         todo = []
-        for reference in references:
+        for reference in self.references:
             kept = None if self.config.overwrite else self._kept(reference)
             if kept is None:
                 todo.append(reference)
@@ -118,41 +125,46 @@ class _Batch:
         if todo:
             # Before there are threads: a network that cannot be loaded is one error, and it is loaded once.
             _ = self.detector.bundle.session
+        worker = SceneWorker(
+            self.config, self.folder, self.detector, keep=self.keep, catalogued=False, spare=self._is_input
+        )
         with (
             quiet_about_grids(),
-            track("scanning", total=len(references), done=self.kept, text=f"{flagged} flagged") as advance,
-            concurrent.futures.ThreadPoolExecutor(workers) as pool,
+            track("scanning", total=len(self.references), done=self.kept, text=f"{flagged} flagged") as advance,
+            thread_crew(worker, workers) as crew,
         ):
             self._announce(todo)
-            pending: dict[concurrent.futures.Future[SceneRow], Reference] = {}
-            queue = iter(todo)
             try:
-                while True:
-                    # Twice as many as can run: no thread waits for the next, and nothing piles up.
-                    for reference in itertools.islice(queue, 2 * workers - len(pending)):
-                        pending[pool.submit(self._one, reference)] = reference
-                    if not pending:
-                        break
-                    done, _ = concurrent.futures.wait(pending, return_when=concurrent.futures.FIRST_COMPLETED)
-                    for future in done:
-                        rows[pending.pop(future).name] = row = future.result()
+                for outcomes in drive(crew, todo):
+                    for outcome in outcomes:
+                        row = self._record(outcome, worker)
+                        rows[row.name] = row
                         flagged += bool(row.flagged)
-                        advance(1, text=f"{flagged} flagged")
                         if row.status == "failed":
                             say(f"failed: {row.message}")
+                    advance(len(outcomes), text=f"{flagged} flagged")
             except KeyboardInterrupt:
                 self.interrupted = True
-                pool.shutdown(wait=True, cancel_futures=True)
-                for future, reference in pending.items():
-                    if not future.cancelled():
-                        rows[reference.name] = future.result()
-        return [rows[reference.name] for reference in references if reference.name in rows]
+        return [rows[reference.name] for reference in self.references if reference.name in rows]
+
+    def _record(self, outcome: Outcome, worker: SceneWorker) -> SceneRow:
+        """Enter a scene in the journal; one that cannot be entered has failed."""
+        row = outcome.row
+        if row.status == "ok":
+            try:
+                self.journal.add(row, outcome.state, self.settings)
+            except OutputError as error:
+                reference = next(reference for reference in self.references if reference.name == row.name)
+                row = worker.reject(reference, str(error)).row
+        if row.status == "failed":
+            self.journal.forget(row.name)
+        return row
 
     def _kept(self, reference: Reference) -> SceneRow | None:
         if reference.name not in self.journal.entries:
             return None
-        outputs = output_paths(self.folder, reference.name, picture=self.config.png)
-        return self.journal.find(reference.name, reference.address, _state(reference), self.settings, outputs)
+        outputs = output_paths(self.folder, reference.name, keep=self.keep)
+        return self.journal.find(reference.name, reference.address, scene_state(reference), self.settings, outputs)
 
     def _announce(self, todo: Sequence[Reference]) -> None:
         changed = [
@@ -164,102 +176,10 @@ class _Batch:
             count = f"{len(changed)} scene{'' if len(changed) == 1 else 's'}"
             say(f"model or settings changed since the last run: {count} will be done again")
 
-    def _one(self, reference: Reference) -> SceneRow:
-        """Read, scan and write one scene; whatever goes wrong with it becomes its row."""
-        started = time.perf_counter()
-        try:
-            state = _state(reference)
-            examination = self._examine(reference)
-            write_outputs(self.folder, reference.name, examination, picture=self.config.png)
-            row = _row_of(reference, examination, time.perf_counter() - started)
-            self.journal.add(row, state, self.settings)
-        except FringewatchError as error:
-            message = _one_line(str(error))
-        except Exception as error:  # noqa: BLE001  (one bad file never stops a batch, whatever a library raises)
-            message = _one_line(f"{reference.address}: unexpected {type(error).__name__}: {error}; please report it")
-        else:
-            return row
-        message += self._discard(reference)
-        return SceneRow(
-            file=reference.address,
-            name=reference.name,
-            status="failed",
-            product=reference.product,
-            model=self.detector.card.name,
-            seconds=time.perf_counter() - started,
-            message=message,
-        )
-
-    def _discard(self, reference: Reference) -> str:
-        """Remove what this run or an earlier one wrote for a scene that failed; say so where that is impossible."""
-        known = self.journal.forget(reference.name)
-        paths = output_paths(self.folder, reference.name, picture=False)
-        if not known and not any(path.exists() for path in paths):
-            # Nothing of ours: a picture of that name is the user's own.
-            return ""
-        try:
-            remove_outputs(self.folder, reference.name, picture=self.config.png, spare=self._inputs)
-        except OutputError as error:
-            return f"; {_one_line(str(error))}"
-        return ""
+    def _is_input(self, path: Path) -> bool:
+        return path in self._inputs
 
     @functools.cached_property
     def _inputs(self) -> frozenset[Path]:
-        return frozenset(Path(path).resolve() for path in self._paths if not is_remote(path) and "\0" not in path)
-
-    def _examine(self, reference: Reference) -> Examination:
-        config = self.config
-        interferogram = open_interferogram(
-            reference,
-            wavelength_m=config.wavelength_m,
-            phase_sign=config.phase_sign,
-            kind=config.kind,
-            band=config.band,
-            nodata=config.nodata,
-            interval_days=config.interval_days,
-        )
-        large = interferogram["phase"].size > _LARGE_PIXELS
-        # The network's memory grows with the tile, not with the scene: a few large ones at once are enough.
-        with self._large if large else contextlib.nullcontext():
-            return self.detector.examine(interferogram, tile_px=config.tile_px)
-
-
-def _state(reference: Reference) -> str:
-    return file_state(reference.path, companions_of(reference), member=reference.member)
-
-
-def _row_of(reference: Reference, examination: Examination, seconds: float) -> SceneRow:
-    attrs, regions = examination.interferogram.attrs, examination.regions
-    return SceneRow(
-        file=reference.address,
-        name=reference.name,
-        status="ok",
-        score=examination.score,
-        flagged=examination.flagged,
-        detections=len(regions),
-        max_probability=examination.max_probability,
-        area_km2=float(regions["area_km2"].sum()) if regions.crs is not None else None,
-        reference_date=attrs.get("reference_date", ""),
-        secondary_date=attrs.get("secondary_date", ""),
-        product=attrs.get("product", ""),
-        model=examination.card.name,
-        seconds=seconds,
-        message="; ".join(examination.notes),
-    )
-
-
-def _settings_digest(config: DetectConfig, detector: Detector) -> str:
-    """Return a digest of all that decides about a scene's outputs, but for the scene itself."""
-    said = {"kind", "wavelength_m", "phase_sign", "band", "nodata", "interval_days"}
-    used = config.model_dump(mode="json", include={*said, "windows"})
-    used["precision"] = detector.bundle.precision
-    used |= {"threshold": detector.threshold, "card": detector.card.model_dump(mode="json"), "version": __version__}
-    return hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        paths = (reference.path for reference in self.references)
+        return frozenset(Path(path).resolve() for path in paths if not is_remote(path) and "\0" not in path)

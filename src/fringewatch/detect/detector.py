@@ -71,6 +71,10 @@ class Examination:
         message = f"{source}: every pixel is no data (NaN or the nodata value); nothing to look at"
         raise ProductError(message)
 
+    def with_interferogram(self, interferogram: xr.Dataset) -> Examination:
+        """Return the same map with a dataset that knows more of the scene, such as its coherence."""
+        return Examination(interferogram, self.scan, self.card, self.threshold)
+
     @cached_property
     def score(self) -> float:
         """Calibrated probability, 0 to 1, that the scene shows deformation."""
@@ -99,7 +103,8 @@ class Examination:
         return [
             *self.interferogram.attrs.get("assumptions", ()),
             *_outside_training(self.interferogram, self.card),
-            *_terrain_like(self.regions),
+            # A scene has a region exactly where it is flagged.
+            *(_terrain_like(self.regions) if self.flagged else ()),
         ]
 
     def probability_window(self, rows: slice, columns: slice) -> NDArray[np.float32]:

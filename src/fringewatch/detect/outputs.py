@@ -25,12 +25,13 @@ from fringewatch.regions import COLUMNS
 from fringewatch.report import draw_scene
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     import geopandas as gpd
     from numpy.typing import NDArray
 
     from fringewatch.detect.detector import Examination
+    from fringewatch.detect.settings import Kept
 
 __all__ = [
     "output_paths",
@@ -50,6 +51,7 @@ _IN_MEMORY_PIXELS = 40_000_000
 _STRIP_ROWS = 1024
 _CACHE_MB = 256
 _PNG_LEVEL = 3
+_SUFFIXES: dict[Kept, str] = {"maps": ".probability.tif", "outlines": ".detections.geojson", "pictures": ".png"}
 _COG = {"compress": "deflate", "predictor": "3", "level": "2", "blocksize": "512", "overview_resampling": "average"}
 _TIFF = {"driver": "GTiff", "tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "deflate", "zlevel": 1}
 
@@ -68,50 +70,61 @@ def quiet_about_grids() -> Iterator[None]:
         yield
 
 
-def output_paths(folder: Path, name: str, *, picture: bool) -> list[Path]:
+def output_paths(folder: Path, name: str, *, keep: Collection[Kept]) -> list[Path]:
     """Return the files that :func:`write_outputs` makes."""
-    suffixes = [".probability.tif", ".detections.geojson"] + ([".png"] if picture else [])
-    return [folder / (name + suffix) for suffix in suffixes]
+    return [folder / (name + suffix) for kind, suffix in _SUFFIXES.items() if kind in keep]
 
 
-def write_outputs(folder: Path, name: str, examination: Examination, *, picture: bool) -> None:
-    """Write all files of a scene, each atomically.
+def write_outputs(folder: Path, name: str, examination: Examination, *, keep: Collection[Kept]) -> None:
+    """Write the files of a scene, each atomically.
+
+    Parameters
+    ----------
+    folder, name
+        Where they go and what they are called after.
+    examination
+        The scene.
+    keep
+        Which of them: ``"maps"`` of probability, ``"outlines"`` of the detections, ``"pictures"``.
 
     Raises
     ------
     OutputError
         If one cannot be written, with the reason, or would replace the scene's own file.
     """
-    paths = output_paths(folder, name, picture=picture)
     source = examination.interferogram.attrs.get("source", "")
-    for path in paths:
+    for path in output_paths(folder, name, keep=keep):
         if path.exists() and Path(source).exists() and path.samefile(source):
             message = f"{source}: is where this scene's own result would go ({path.name}); choose another --out"
             raise OutputError(message)
-    write_probability(paths[0], examination)
-    write_detections(paths[1], examination.regions)
-    if picture:
-        write_picture(paths[2], examination)
+    if "maps" in keep:
+        write_probability(folder / (name + _SUFFIXES["maps"]), examination)
+    if "outlines" in keep:
+        write_detections(folder / (name + _SUFFIXES["outlines"]), examination.regions)
+    if "pictures" in keep:
+        write_picture(folder / (name + _SUFFIXES["pictures"]), examination)
 
 
-def remove_outputs(folder: Path, name: str, *, picture: bool, spare: Collection[Path] = ()) -> None:
+def remove_outputs(
+    folder: Path, name: str, *, keep: Collection[Kept], spare: Callable[[Path], bool] = lambda _: False
+) -> None:
     """Remove the files of a scene that has failed, so that no older map passes for the answer.
 
     Parameters
     ----------
-    folder, name, picture
+    folder, name, keep
         As for :func:`write_outputs`.
     spare
-        Resolved paths that stay, whatever their name: the inputs of the run.
+        Tells of a resolved path that it stays, whatever its name: it is an input.
 
     Raises
     ------
     OutputError
         If one cannot be removed.
     """
-    for path in output_paths(folder, name, picture=picture):
+    for path in output_paths(folder, name, keep=keep):
         try:
-            if path.resolve() not in spare:
+            if not spare(path.resolve()):
                 path.unlink(missing_ok=True)
         except OSError as error:
             message = f"{path}: is of an earlier run and cannot be removed ({error.strerror}); remove it by hand"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fringewatch.detect.detector import Detector
     from fringewatch.detect.settings import DetectConfig, DetectResult
 
-__all__ = ["write_run"]
+__all__ = ["write_run", "write_settings"]
 
 
 def write_run(config: DetectConfig, result: DetectResult, detector: Detector, *, workers: int) -> dict[str, str]:
@@ -65,9 +65,23 @@ def write_run(config: DetectConfig, result: DetectResult, detector: Detector, *,
     )
     pictures = dict(_pictures(config, result, damaged, workers))
     write_text(result.report, render_report(result.rows, detector.card, facts, pictures))
+    write_settings(config, detector, result.out, finished, result.seconds)
+    return damaged
+
+
+def write_settings(
+    config: DetectConfig, detector: Detector, folder: Path, finished: dt.datetime, seconds: float
+) -> None:
+    """Write ``run.yaml``: the settings of a run, and as comments what made its results.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
     provenance = {
         "finished": finished.isoformat(),
-        "seconds": round(result.seconds, 1),
+        "seconds": round(seconds, 1),
         "threshold": detector.threshold,
         "model": {
             "name": detector.card.name,
@@ -80,8 +94,7 @@ def write_run(config: DetectConfig, result: DetectResult, detector: Detector, *,
     # As comments, so that the file is a settings file: `fringewatch detect --config run.yaml` repeats the run.
     said = yaml.safe_dump(provenance, sort_keys=False, allow_unicode=True)
     comments = "".join(f"# {line}\n" for line in said.splitlines())
-    write_text(result.out / "run.yaml", f"{config.to_yaml()}\n# What made these results:\n{comments}")
-    return damaged
+    write_text(folder / "run.yaml", f"{config.to_yaml()}\n# What made these results:\n{comments}")
 
 
 def _detections(result: DetectResult, damaged: dict[str, str]) -> Iterator[dict[str, Any]]:

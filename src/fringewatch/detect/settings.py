@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Literal, get_args
 
 from pydantic import Field
 
@@ -13,7 +14,14 @@ from fringewatch.models.card import Precision
 from fringewatch.products.reference import Kind, Sign
 from fringewatch.report import SceneRow, report_order
 
-__all__ = ["DetectConfig", "DetectResult"]
+__all__ = ["ARCHIVE_SCENES", "FAILURES_NAME", "DetectConfig", "DetectResult", "Kept", "Totals"]
+
+Kept = Literal["maps", "outlines", "pictures"]
+"""Kinds of files of a scene."""
+
+ARCHIVE_SCENES = 1_000
+"""More scenes than these are an archive."""
+FAILURES_NAME = "failed.csv"
 
 
 class DetectConfig(Config):
@@ -43,10 +51,39 @@ class DetectConfig(Config):
         None, gt=0, description="Days over which a velocity becomes displacement and phase; needed for velocities only."
     )
     png: bool = Field(True, description="Draw a picture of every scene.")
+    keep: str | None = Field(
+        None,
+        pattern=r"^(none|(maps|outlines|pictures)(,(maps|outlines|pictures))*)$",
+        description="Files kept of every scene: none, or maps, outlines and pictures joined by commas. All of them if "
+        "not given, and none in an archive (more than 1,000 scenes, or any option that names one below).",
+    )
+    catalog: str | None = Field(
+        None,
+        description="Catalogue that scenes and detections go to: a GeoPackage, or postgresql://user@host/database. "
+        "Makes the run that of an archive; without it an archive's is catalog.gpkg in the output folder.",
+    )
+    sites: tuple[Path, ...] = Field(
+        (), description="Your own sites for the catalogue, CSV or any vector file, besides the world's volcanoes."
+    )
+    watch: bool = Field(
+        False, description="Go on when all is done and scan what arrives, until Ctrl-C; runs as an archive."
+    )
+    watch_seconds: float = Field(
+        30.0, gt=0, description="Pause between two looks; a file is scanned once it is the same in two of them."
+    )
+    cluster: str | None = Field(
+        None,
+        pattern=r"^(local|slurm|kubernetes|(tcp|tls|ucx|ws|wss)://.+)$",
+        description="Where the work is done, through Dask: local, the address of a scheduler (tcp://host:8786), slurm "
+        "or kubernetes. On the processors of this machine, without Dask, if not given; runs as an archive.",
+    )
     report_pictures: int = Field(60, ge=0, description="Most pictures in report.html, highest scores first.")
     overwrite: bool = Field(False, description="Do every scene again, also those that an earlier run finished.")
     workers: int | None = Field(
-        None, ge=1, description="Scenes worked on at once; each may take 1 GB. One per core, at most 8, if not given."
+        None,
+        ge=1,
+        description="Scenes worked on at once, by threads; in an archive processes, or workers of the cluster. One per "
+        "core, at most 8 threads, if not given; each may take 1 GB.",
     )
     windows: bool = Field(
         False,
@@ -59,6 +96,31 @@ class DetectConfig(Config):
         description="Largest side of the network's input in pixels; less takes less memory. 2048 if not given.",
     )
 
+    @property
+    def kept_files(self) -> tuple[Kept, ...] | None:
+        """Kinds of files that the user wants of every scene; None where nothing was said."""
+        if self.keep is None:
+            return None
+        return tuple(kind for kind in get_args(Kept) if kind in self.keep.split(","))
+
+    @property
+    def is_archive(self) -> bool:
+        """Whether the run is that of an archive, however few the scenes."""
+        said = bool(self.catalog or self.cluster or self.watch or self.sites)
+        # The detections of a run without a catalogue are gathered from the outlines.
+        return said or (self.kept_files is not None and "outlines" not in self.kept_files)
+
+
+@dataclasses.dataclass(frozen=True)
+class Totals:
+    """Numbers of a run over an archive: scenes of this run, and scenes taken over from earlier ones (`kept`)."""
+
+    scanned: int = 0
+    failed: int = 0
+    flagged: int = 0
+    detections: int = 0
+    kept: int = 0
+
 
 @dataclasses.dataclass(frozen=True)
 class DetectResult:
@@ -69,13 +131,18 @@ class DetectResult:
     out
         Folder of the results.
     rows
-        One per input file, in the order of the inputs.
+        One per input file, in the order of the inputs; of an archive the flagged ones with the highest scores and the
+        first that failed, some hundreds of each.
     kept
         Number of scenes taken over from an earlier run.
     interrupted
         Whether the user stopped it; `rows` then lacks what was not done.
     seconds
         Wall time.
+    totals
+        Of an archive; None where `rows` has everything.
+    catalog
+        Of an archive: where all scenes and detections are.
     """
 
     out: Path
@@ -83,6 +150,8 @@ class DetectResult:
     kept: int
     interrupted: bool
     seconds: float
+    totals: Totals | None = None
+    catalog: str = ""
 
     @property
     def summary(self) -> Path:
@@ -109,23 +178,45 @@ class DetectResult:
         """0: every file was scanned; 1: none could be; 3: some failed; 130: stopped by the user."""
         if self.interrupted:
             return 130
+        if self.totals is not None:
+            if not self.totals.failed:
+                return 0
+            return 3 if self.totals.scanned + self.totals.kept else 1
         if len(self.failed) == len(self.rows):
             return 1
         return 3 if self.failed else 0
 
     def describe(self) -> str:
         """Return the outcome in a few lines for a terminal."""
+        if self.totals is not None:
+            return self._describe_archive(self.totals)
         done = len(self.rows) - len(self.failed)
         kept = f" ({self.kept} unchanged since an earlier run)" if self.kept else ""
         lines = [f"{done} of {len(self.rows)} scanned{kept}, {len(self.flagged)} flagged, {self.seconds:.1f} s"]
-        lines += [
-            f"  {row.score:.3f}  {row.name}  ({row.detections} detection{'' if row.detections == 1 else 's'})"
-            for row in self.flagged[:10]
-        ]
-        if len(self.flagged) > 10:
-            lines.append(f"  ... and {len(self.flagged) - 10} more")
+        lines += _best(self.flagged, len(self.flagged))
         if self.failed:
             lines.append(f"{len(self.failed)} failed; the reasons are in {self.summary}")
         if self.interrupted:
             lines.append("stopped early: the same command goes on from here")
         return "\n".join([*lines, f"report: {self.report}"])
+
+    def _describe_archive(self, totals: Totals) -> str:
+        done = totals.scanned + totals.kept
+        kept = f" ({totals.kept:,} unchanged since an earlier run)" if totals.kept else ""
+        speed = f", {totals.scanned / self.seconds:.1f} scenes/s" if totals.scanned and self.seconds else ""
+        lines = [f"{done:,} of {done + totals.failed:,} scanned{kept}, {self.seconds:.1f} s{speed}"]
+        lines.append(f"{totals.flagged:,} of {totals.scanned:,} new ones flagged, {totals.detections:,} detections")
+        lines += _best(self.flagged, totals.flagged)
+        if totals.failed:
+            lines.append(f"{totals.failed:,} failed; the reasons are in {self.out / FAILURES_NAME}")
+        if self.interrupted:
+            lines.append("stopped early: the same command goes on from here")
+        return "\n".join([*lines, f"catalogue: {self.catalog}"])
+
+
+def _best(flagged: list[SceneRow], number: int) -> list[str]:
+    lines = [
+        f"  {row.score:.3f}  {row.name}  ({row.detections} detection{'' if row.detections == 1 else 's'})"
+        for row in flagged[:10]
+    ]
+    return [*lines, f"  ... and {number - 10:,} more"] if number > 10 else lines

@@ -1,0 +1,283 @@
+"""A run over an archive: any number of scenes, of which the catalogue keeps scores and detections.
+
+The catalogue is also the memory of the run. What it has is done, and is written together with its detections in one
+transaction as soon as it comes back from a worker; whatever else was going on when the run was killed is done again.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import datetime as dt
+import hashlib
+import heapq
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self
+
+import pandas as pd
+
+from fringewatch.catalog import Catalog, SceneRecord, scene_key
+from fringewatch.detect.crew import cluster_crew, drive, local_crew
+from fringewatch.detect.outputs import output_paths
+from fringewatch.detect.run_files import write_settings
+from fringewatch.detect.settings import FAILURES_NAME, DetectConfig, DetectResult, Totals
+from fringewatch.detect.worker import cores, load_detector, scene_state, settings_digest
+from fringewatch.errors import CatalogError, OutputError
+from fringewatch.products import discover
+from fringewatch.products.reference import is_remote
+from fringewatch.progress import say, track
+from fringewatch.report import SceneRow
+from fringewatch.sites import Sites
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from types import TracebackType
+
+    from fringewatch.detect.crew import Crew
+    from fringewatch.detect.detector import Detector
+    from fringewatch.detect.settings import Kept
+    from fringewatch.detect.worker import Outcome
+    from fringewatch.products import Reference
+
+__all__ = ["run_archive"]
+
+_MOST_LISTED = 500
+_MOST_SAID = 20
+_DIGEST_BYTES = 8
+
+
+def run_archive(config: DetectConfig, folder: Path, references: Iterable[Reference]) -> DetectResult:
+    """Detect in an archive, or in a folder that grows.
+
+    Scenes and detections go into the catalogue, and files that could not be scanned are listed in ``failed.csv``;
+    ``run.yaml`` says what made the results. Files of scenes are written only where the settings ask for them.
+
+    Parameters
+    ----------
+    config
+        Settings of the run.
+    folder
+        For the results; it exists.
+    references
+        The scenes, taken one after the other; with ``watch``, only those of the first look.
+
+    Returns
+    -------
+    DetectResult
+        With totals; its rows are the flagged scenes with the highest scores, and the first that failed.
+
+    Raises
+    ------
+    BundleError
+        If the model cannot be loaded.
+    CatalogError
+        If the catalogue cannot be opened or written; what is in it is safe, and the same command goes on from there.
+    ClusterError
+        If the cluster cannot be used.
+    OutputError
+        If the files of the run cannot be written.
+    """
+    started = time.perf_counter()
+    detector = load_detector(config, threads=cores())
+    place = config.catalog or str(folder / "catalog.gpkg")
+    sites = Sites.load(config.sites) if config.sites else None
+    keep = tuple(kind for kind in config.kept_files or () if config.png or kind != "pictures")
+    crew_of = cluster_crew if config.cluster else local_crew
+    with Catalog.open(place, sites=sites) as catalog, _Failures(folder / FAILURES_NAME) as failures:
+        archive = _Archive(config, folder, detector, catalog, failures, keep)
+        # A network that cannot be loaded is one error, not one per worker.
+        _ = detector.bundle.session
+        with archive, crew_of(config, folder, keep) as crew, track("scanning", total=None, text="") as advance:
+            try:
+                for outcomes in archive.outcomes(crew, references):
+                    archive.record(outcomes)
+                    advance(len(outcomes), text=f"{archive.totals.flagged:,} flagged")
+            except KeyboardInterrupt:
+                archive.interrupted = True
+    seconds = time.perf_counter() - started
+    write_settings(config, detector, folder, dt.datetime.now(dt.UTC).replace(microsecond=0), seconds)
+    rows = (*archive.best, *failures.first)
+    totals = dataclasses.replace(archive.totals, kept=archive.kept)
+    # To stop watching is how watching ends.
+    interrupted = archive.interrupted and not config.watch
+    return DetectResult(folder, rows, archive.kept, interrupted, seconds, totals, place)
+
+
+class _Archive:
+    """A run and its place in the catalogue; as a context it begins and ends the run there."""
+
+    def __init__(
+        self,
+        config: DetectConfig,
+        folder: Path,
+        detector: Detector,
+        catalog: Catalog,
+        failures: _Failures,
+        keep: tuple[Kept, ...],
+    ) -> None:
+        self.totals = Totals()
+        self.kept = 0
+        self.interrupted = False
+        self._config = config
+        self._folder = folder
+        self._catalog = catalog
+        self._failures = failures
+        self._keep = keep
+        self._version = detector.card.version
+        self._settings = settings_digest(config, detector)
+        self._run = catalog.start_run(
+            config.to_yaml(), settings=self._settings, model=detector.card.name, model_version=self._version
+        )
+        # Of hundreds of thousands of files, what is known is kept as numbers.
+        done = {} if config.overwrite else catalog.done(self._settings)
+        self._done = {_number(key): _number(state) for key, state in done.items()}
+        self._best: list[tuple[float, str, SceneRow]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        stopped: Literal["interrupted", "done"] = "interrupted" if self.interrupted else "done"
+        # An error of the catalogue itself cannot be entered in it.
+        if not isinstance(error, CatalogError):
+            self._catalog.finish_run(self._run, stopped if error is None else "failed")
+
+    @property
+    def best(self) -> list[SceneRow]:
+        """Flagged scenes of this run with the highest scores, best first."""
+        return [row for _, _, row in sorted(self._best, key=lambda entry: (-entry[0], entry[1]))]
+
+    def outcomes(self, crew: Crew, references: Iterable[Reference]) -> Iterator[list[Outcome]]:
+        """Yield what becomes of the scenes; with ``watch`` for ever."""
+        if not self._config.watch:
+            yield from drive(crew, (reference for reference in references if not self._is_done(reference)))
+            return
+        say(f"watching every {self._config.watch_seconds:g} s; Ctrl-C ends it")
+        seen: dict[int, int] = {}
+        while True:
+            yield from drive(crew, self._settled(references, seen))
+            time.sleep(self._config.watch_seconds)
+            references = discover(self._config.inputs)
+
+    def _settled(self, references: Iterable[Reference], seen: dict[int, int]) -> Iterator[Reference]:
+        """Yield scenes whose files are the same as at the last look, once for each state that they settle in."""
+        for reference in references:
+            if not is_remote(reference.path) and not Path(reference.path).is_file():
+                # A folder that is still empty, or a file that has gone again.
+                continue
+            key, state = _number(scene_key(reference.address)), _number(_state_digest(reference))
+            last = seen.get(key)
+            seen[key] = state
+            if last is None and not self._is_done(reference):
+                self._done.pop(key, None)
+            # Not by the age of the file: clocks of machines that share a disk differ, and jump.
+            if last == state and self._done.get(key) != state:
+                # Whatever becomes of it: a file that failed is tried again when it changes, or by the next run.
+                self._done[key] = state
+                yield reference
+
+    def _is_done(self, reference: Reference) -> bool:
+        """Tell whether the catalogue has a scene, and count it."""
+        state = self._done.get(_number(scene_key(reference.address)))
+        if state is None or state != _number(_state_digest(reference)):
+            return False
+        outputs = output_paths(self._folder, reference.name, keep=self._keep)
+        if not all(path.is_file() and path.stat().st_size for path in outputs):
+            return False
+        self.kept += 1
+        return True
+
+    def record(self, outcomes: list[Outcome]) -> None:
+        """Enter scenes and their detections in the catalogue, all of them or none."""
+        # Detections on a grid in degrees, and those in pixels of a scene without one, do not go into one table.
+        for part in ([each for each in outcomes if not _in_pixels(each)], list(filter(_in_pixels, outcomes))):
+            found = [outcome.regions for outcome in part if outcome.regions is not None]
+            regions = pd.concat(found, ignore_index=True) if found else None
+            self._catalog.add(self._run, [self._record_of(outcome) for outcome in part], regions)
+        totals = dataclasses.asdict(self.totals)
+        for outcome in outcomes:
+            row = outcome.row
+            if row.status == "failed":
+                totals["failed"] += 1
+                self._failures.add(row)
+                continue
+            totals["scanned"] += 1
+            totals["detections"] += row.detections or 0
+            if row.flagged:
+                totals["flagged"] += 1
+                heapq.heappush(self._best, (row.score or 0.0, row.name, row))
+                if len(self._best) > _MOST_LISTED:
+                    heapq.heappop(self._best)
+        self.totals = Totals(**totals)
+
+    def _record_of(self, outcome: Outcome) -> SceneRecord:
+        return SceneRecord(
+            row=outcome.row,
+            state=_digest(outcome.state),
+            footprint=outcome.outline,
+            frame=outcome.frame,
+            content_hash=outcome.content_hash,
+            model_version=self._version,
+        )
+
+
+class _Failures:
+    """``failed.csv``: files that could not be scanned, written as they come; removed if there is none.
+
+    Parameters
+    ----------
+    path
+        The table.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._number = 0
+        self.first: list[SceneRow] = []
+
+    def __enter__(self) -> Self:
+        try:
+            self._handle = self._path.open("w", encoding="utf-8", newline="")
+        except OSError as error:
+            message = f"{self._path}: cannot be written ({error.strerror}); choose another --out"
+            raise OutputError(message) from error
+        self._writer = csv.DictWriter(
+            self._handle, [field.name for field in dataclasses.fields(SceneRow)], lineterminator="\n"
+        )
+        self._writer.writeheader()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._handle.close()
+        if self._number > _MOST_SAID:
+            say(f"failed: {self._number - _MOST_SAID:,} more, in {self._path}")
+        if not self._number:
+            self._path.unlink(missing_ok=True)
+
+    def add(self, row: SceneRow) -> None:
+        """Add a row, and say it if it is among the first."""
+        self._number += 1
+        if self._number <= _MOST_SAID:
+            say(f"failed: {row.message}")
+        if len(self.first) < _MOST_LISTED:
+            self.first.append(row)
+        self._writer.writerow(row.as_text())
+        self._handle.flush()
+
+
+def _in_pixels(outcome: Outcome) -> bool:
+    return outcome.regions is not None and outcome.regions.crs is None
+
+
+def _state_digest(reference: Reference) -> str:
+    return _digest(scene_state(reference))
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=_DIGEST_BYTES).hexdigest()
+
+
+def _number(text: str) -> int:
+    """Return a text as a number of 64 bits: of a million texts two are the same with a chance of 1 in 40 million."""
+    return int(_digest(text), 16)

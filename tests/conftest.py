@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import tempfile
+import uuid
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,9 +17,13 @@ from hypothesis import settings
 
 from fringewatch.models import Card, Thresholds, save_bundle
 
+try:
+    import pwd
+except ImportError:  # Windows
+    pwd = None
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
 # The same examples in every run: what passes here passes on the next machine.
 settings.register_profile("fixed", derandomize=True)
@@ -133,3 +143,90 @@ def write_scene(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+class PostgresServer:
+    """A private PostgreSQL server on a socket in a folder of its own; nothing of the machine's is touched.
+
+    Parameters
+    ----------
+    programs
+        Folder of ``initdb`` and ``pg_ctl``.
+    folder
+        Where data and socket go; short, for paths of sockets are limited to 107 bytes.
+    """
+
+    def __init__(self, programs: Path, folder: Path) -> None:
+        self._programs = programs
+        self.folder = folder
+        # PostgreSQL refuses to run as root.
+        self._user = next((u.pw_name for u in pwd.getpwall() if u.pw_name in {"postgres", "nobody"}), None)
+        if os.geteuid() == 0:
+            shutil.chown(folder, self._user)
+        self._call("initdb", "--auth=trust", "--username=tester", "--encoding=UTF8", "--locale=C", "--no-sync")
+        self.start()
+
+    def _call(self, program: str, *arguments: str) -> None:
+        as_user = {"user": self._user, "cwd": self.folder} if os.geteuid() == 0 else {}
+        subprocess.run(
+            [self._programs / program, "-D", self.folder / "data", *arguments],
+            check=True,
+            timeout=120,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            **as_user,
+        )
+
+    def start(self) -> None:
+        options = f"-k {self.folder} -c listen_addresses= -c fsync=off -c max_connections=40"
+        self._call("pg_ctl", "-w", "-o", options, "-l", str(self.folder / "log"), "start")
+
+    def stop(self, mode: str = "immediate") -> None:
+        self._call("pg_ctl", "-w", "-m", mode, "stop")
+
+    def url(self, database: str) -> str:
+        return f"postgresql://tester@/{database}?host={self.folder}"
+
+    def execute(self, statement: str, *, database: str = "postgres") -> None:
+        psycopg = pytest.importorskip("psycopg")
+        with psycopg.connect(self.url(database), autocommit=True) as connection:
+            connection.execute(statement)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL server with a template database that has PostGIS."""
+
+    def missing(reason: str) -> None:
+        # CI installs a server and must not pass without it.
+        (pytest.fail if os.environ.get("FRINGEWATCH_NEEDS_POSTGRES") else pytest.skip)(reason)
+
+    if pwd is None:
+        pytest.skip("the tests start PostgreSQL on POSIX systems only")
+    found = [shutil.which("pg_ctl"), *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"), reverse=True))]
+    programs = next((Path(program).resolve().parent for program in found if program), None)
+    if programs is None or not (programs / "initdb").exists():
+        missing("no PostgreSQL server (initdb, pg_ctl) on this machine")
+    pytest.importorskip("psycopg")
+    folder = Path(tempfile.mkdtemp(prefix="pg-"))
+    try:
+        server = PostgresServer(programs, folder)
+        try:
+            server.execute("CREATE DATABASE with_postgis")
+            try:
+                server.execute("CREATE EXTENSION postgis", database="with_postgis")
+            except Exception as error:  # noqa: BLE001  (psycopg is optional: its errors cannot be named here)
+                missing(f"PostgreSQL has no PostGIS: {error}")
+            yield server
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def postgis_url(postgres_server: PostgresServer) -> str:
+    """Address of an empty database with PostGIS, the test's own."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    postgres_server.execute(f"CREATE DATABASE {name} TEMPLATE with_postgis")
+    return postgres_server.url(name)

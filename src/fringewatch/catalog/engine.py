@@ -129,6 +129,8 @@ class Database:
             )
             connection.execute("PRAGMA foreign_keys = ON")
             if self._writable:
+                # A batch that was written survives a power cut too; batches are large, so it costs little.
+                connection.execute("PRAGMA synchronous = FULL")
                 geopackage.register_functions(connection)
             return connection
 
@@ -161,11 +163,12 @@ class Database:
             with self._options(writes=create).begin() as connection:
                 if create:
                     self._create(connection)
-                inspector = sa.inspect(connection)
-                found = inspector.get_columns(SCENES.name) if inspector.has_table(SCENES.name) else []
+                found: set[str] = set()
+                if sa.inspect(connection).has_table(SCENES.name):
+                    found = set(connection.exec_driver_sql(f"SELECT * FROM {SCENES.name} LIMIT 0").keys())
         except (sqlite3.Error, SQLAlchemyError) as error:
             raise CatalogError(self._explain(error)) from error
-        missing = set(SCENES.c.keys()) - {column["name"] for column in found}
+        missing = set(SCENES.c.keys()) - found
         if missing:
             message = (
                 f"{self.name}: is no catalogue of this version of fringewatch (table scenes lacks "
@@ -175,9 +178,7 @@ class Database:
 
     def _check_file(self, connection: Any, *, create: bool) -> None:
         if self._writable:
-            # FULL: a batch that was written survives a power cut too; batches are large, so it costs little.
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
         tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if (tables or not create) and not geopackage.is_geopackage(connection):
             message = f"{self.name}: is an SQLite database but no GeoPackage; name another file"

@@ -218,7 +218,7 @@ class Catalog:
             State by key (:func:`fringewatch.catalog.scene_key`); failed scenes are not in it.
         """
         query = sa.select(SCENES.c.file, SCENES.c.state).where(SCENES.c.settings == settings, SCENES.c.status == "ok")
-        return self._database.read(lambda connection: dict(connection.execute(query).tuples().all()))
+        return self._database.read(lambda connection: {row.file: row.state for row in connection.execute(query)})
 
     def query(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import functools
 import re
@@ -151,7 +152,7 @@ def _read_csv(path: Path) -> gpd.GeoDataFrame:
 
     try:
         table = pd.read_csv(path, sep=None, engine="python", dtype=str, encoding="utf-8-sig", keep_default_na=False)
-    except (OSError, ValueError, pd.errors.ParserError) as error:
+    except (OSError, ValueError, csv.Error) as error:
         message = f"{path}: cannot be read as a table of sites ({_reason(error)}); expected name,latitude,longitude"
         raise ConfigError(message) from error
     columns = {str(column).strip().lower(): column for column in table.columns}

@@ -1,0 +1,339 @@
+"""Catalogues: what goes in comes out, in a GeoPackage and in PostGIS alike; nothing twice, nothing lost."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import os
+import subprocess
+import sys
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+
+from fringewatch.catalog import Catalog, SceneRecord, scene_key, store
+from fringewatch.errors import CatalogError, ConfigError
+from fringewatch.regions import COLUMNS
+from fringewatch.report import SceneRow
+from fringewatch.sites import Sites
+
+ETNA = (14.999, 37.748)
+
+
+@pytest.fixture(params=["geopackage", "postgis"])
+def place(request, tmp_path):
+    """Where an empty catalogue can be made."""
+    return request.getfixturevalue("postgis_url") if request.param == "postgis" else str(tmp_path / "found.gpkg")
+
+
+@pytest.fixture
+def catalog(place):
+    with Catalog.open(place, sites=few_sites()) as catalog:
+        yield catalog
+
+
+def few_sites(**others):
+    places = {"Etna": ETNA, "Vesuvius": (14.426, 40.821), "Hekla": (-19.666, 63.983), **others}
+    kinds = ["mine" if name in others else "volcano" for name in places]
+    numbers = ["" if name in others else f"{index}" for index, name in enumerate(places, 100)]
+    table = gpd.GeoDataFrame(
+        {"name": list(places), "number": numbers, "kind": kinds},
+        geometry=[shapely.Point(each) for each in places.values()],
+        crs="EPSG:4326",
+    )
+    return Sites(table)
+
+
+def record(name="a", *, at=ETNA, score=0.9, day=13, state="1", status="ok", content_hash="", half=0.25, **row):
+    row = {
+        "file": f"/archive/{name}.tif",
+        "name": name,
+        "status": status,
+        "score": score,
+        "flagged": None if score is None else score >= 0.5,
+        "detections": 1,
+        "reference_date": "2018-01-01",
+        "secondary_date": f"2018-01-{day:02}" if day else "",
+        "product": "licsar",
+        "model": "tiny",
+        **row,
+    }
+    box = None if at is None else shapely.box(at[0] - half, at[1] - half, at[0] + half, at[1] + half)
+    return SceneRecord(row=SceneRow(**row), state=state, footprint=box, content_hash=content_hash, model_version="2")
+
+
+def detections(*records, crs="EPSG:4326"):
+    """Return one detection of 0.02 degrees in the middle of each scene."""
+    plain = {"str": "", "int64": 7, "float64": 0.25}
+    rows = {name: [plain[kind]] * len(records) for name, kind in COLUMNS.items()}
+    rows["scene"] = [each.row.name for each in records]
+    rows["score"] = [each.row.score for each in records]
+    rows["reference_date"] = [each.row.reference_date for each in records]
+    rows["secondary_date"] = [each.row.secondary_date for each in records]
+    rows["mean_coherence"] = [np.nan] * len(records)
+    table = gpd.GeoDataFrame({name: np.array(rows[name], dtype=kind) for name, kind in COLUMNS.items()})
+    outlines = [each.footprint.centroid.buffer(0.01, cap_style="square") for each in records]
+    return table.set_geometry(gpd.GeoSeries(outlines, crs="EPSG:4326").to_crs(crs) if crs else outlines)
+
+
+def fill(catalog, *records, found=None, settings="s"):
+    run = catalog.start_run(settings=settings)
+    catalog.add(run, records, found)
+    catalog.finish_run(run)
+    return run
+
+
+def test_what_goes_in_comes_out(catalog):
+    given = record(message="said", max_probability=0.97, area_km2=float("nan"), seconds=1.5)
+    fill(catalog, given, found=detections(given, crs="EPSG:32633"))
+    (scene,) = catalog.query().itertuples()
+    for name in ("name", "status", "score", "flagged", "max_probability", "product", "model", "seconds", "message"):
+        assert getattr(scene, name) == getattr(given.row, name)
+    assert scene.file == scene_key("/archive/a.tif")
+    assert np.isnan(scene.area_km2)
+    assert (scene.reference_date.date(), scene.secondary_date.date()) == (dt.date(2018, 1, 1), dt.date(2018, 1, 13))
+    assert scene.geometry.equals(given.footprint)
+    assert (scene.site, scene.site_number, scene.site_kind, scene.site_distance_km) == ("Etna", "100", "volcano", 0)
+    (found,) = catalog.query("detections").itertuples()
+    assert (found.scene, found.file, found.score, found.row, found.site) == ("a", scene.file, 0.9, 7, "Etna")
+    assert np.isnan(found.mean_coherence)
+    assert found.geometry.geom_type == "MultiPolygon"
+    assert found.geometry.centroid.distance(shapely.Point(ETNA)) < 1e-6
+
+
+def test_an_empty_catalogue_has_every_column_and_its_type(catalog):
+    given = record()
+    empty = {table: catalog.query(table) for table in ("scenes", "detections")}
+    fill(catalog, given, found=detections(given))
+    for table, frame in empty.items():
+        assert len(frame) == 0
+        assert frame.crs == "EPSG:4326"
+        assert dict(frame.dtypes) == dict(catalog.query(table).dtypes)
+
+
+def test_adding_again_replaces_and_keeps_the_number(catalog):
+    first, other = record(), record("b")
+    fill(catalog, first, other, found=detections(first, other))
+    before = catalog.query().set_index("name")["scene_id"]
+    fill(catalog, first, other, found=detections(first, other))
+    better = record(score=0.2, state="2")
+    fill(catalog, better)
+    after = catalog.query().set_index("name")
+    assert dict(after["scene_id"]) == dict(before)
+    assert (after["score"]["a"], after["state"]["a"], after["score"]["b"]) == (0.2, "2", 0.9)
+    assert list(catalog.query("detections")["scene"]) == ["b"]
+
+
+def test_the_same_file_twice_in_a_batch_counts_once(catalog):
+    fill(catalog, record(score=0.1), record(score=0.8))
+    assert list(catalog.query()["score"]) == [0.8]
+
+
+def test_done_knows_what_need_not_be_done_again(catalog):
+    fill(catalog, record("a", state="x"), record("b", status="failed", score=None), settings="one")
+    fill(catalog, record("c"), settings="two")
+    assert catalog.done("one") == {scene_key("/archive/a.tif"): "x"}
+    fill(catalog, record("a", status="failed", score=None), settings="one")
+    assert catalog.done("one") == {}
+    assert catalog.done("two").keys() == {scene_key("/archive/c.tif")}
+
+
+def test_a_batch_is_all_or_nothing(catalog, monkeypatch):
+    given = record()
+    run = catalog.start_run(settings="s")
+    monkeypatch.setattr(store, "_mark_duplicates", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        catalog.add(run, [given], detections(given))
+    monkeypatch.undo()
+    assert (len(catalog.query()), len(catalog.query("detections"))) == (0, 0)
+    catalog.add(run, [given], detections(given))
+    assert (len(catalog.query()), len(catalog.query("detections"))) == (1, 1)
+
+
+def test_detections_without_their_scene_are_refused(catalog):
+    run = catalog.start_run(settings="s")
+    with pytest.raises(CatalogError, match="detections of 'b' were given without the scene"):
+        catalog.add(run, [record("a")], detections(record("b")))
+    with pytest.raises(CatalogError, match="has no run 99"):
+        catalog.add(99, [record("a")])
+    assert len(catalog.query()) == 0
+
+
+def test_files_of_the_same_content_are_tied_to_the_first(catalog):
+    copies = [record(name, content_hash="same") for name in "abc"]
+    fill(catalog, *copies, record("d", content_hash="other"), record("e"), record("f"), found=detections(*copies))
+    assert list(catalog.query()["name"]) == ["a", "d", "e", "f"]
+    assert list(catalog.query("detections")["scene"]) == ["a"]
+    everything = catalog.query(duplicates=True).set_index("name")
+    assert everything["duplicate_of"].dropna().to_dict() == dict.fromkeys("bc", everything["scene_id"]["a"])
+    assert len(catalog.query("detections", duplicates=True)) == 3
+
+
+def test_a_copy_takes_the_place_of_a_first_that_changed_or_fails(catalog):
+    fill(catalog, *(record(name, content_hash="same") for name in "abc"))
+    fill(catalog, record("a", content_hash="new"))
+    assert list(catalog.query()["name"]) == ["a", "b"]
+    fill(catalog, record("b", content_hash="same", status="failed", score=None))
+    assert list(catalog.query()["name"]) == ["a", "c"]
+
+
+def test_scenes_are_chosen_by_site_kind_score_and_dates(catalog):
+    far = (30.0, 0.0)
+    fill(
+        catalog,
+        record("etna", day=5, score=0.3),
+        record("beside", at=(ETNA[0] + 0.45, ETNA[1]), day=10),
+        record("away", at=(ETNA[0] + 0.9, ETNA[1]), day=15, score=0.5),
+        record("alone", at=far, day=20, score=0.95),
+        record("undated", day=None, score=0.6),
+        record("nowhere", at=None),
+    )
+
+    def names(**conditions):
+        return set(catalog.query(**conditions)["name"])
+
+    assert names(site="etna") == {"etna", "beside", "undated"}
+    assert names(site="100", min_score=0.6) == {"beside", "undated"}
+    assert names(kind="volcano") == {"etna", "beside", "undated"}
+    assert names(start=dt.date(2018, 1, 10), end=dt.date(2018, 1, 15)) == {"beside", "away", "nowhere"}
+    assert names(flagged=False) == {"etna"}
+    assert names(min_score=0.95) == {"alone"}
+    table = catalog.query().set_index("name")
+    assert table["site"]["away"] == "Etna"
+    assert table["site_distance_km"]["away"] == pytest.approx(0.65 * 88.1, rel=0.01)
+    assert (table["site"]["nowhere"], table["geometry"]["nowhere"]) == ("", None)
+    with pytest.raises(ConfigError, match="did you mean 'Etna'"):
+        catalog.query(site="etnna")
+
+
+def test_a_frame_belongs_to_every_volcano_in_it_and_a_detection_to_its_own(catalog):
+    frame = record(at=(14.7, 39.3), half=2)
+    found = detections(frame)
+    found.geometry = [shapely.Point(14.43, 40.83).buffer(0.02)]
+    fill(catalog, frame, found=found)
+    assert [len(catalog.query(site=name)) for name in ("Etna", "Vesuvius", "Hekla")] == [1, 1, 0]
+    assert [len(catalog.query("detections", site=name)) for name in ("Etna", "Vesuvius")] == [0, 1]
+    assert [len(catalog.query("detections", kind=kind)) for kind in ("volcano", "mine")] == [1, 0]
+
+
+def test_new_sites_are_tied_to_what_is_there(catalog):
+    given = record(at=(20.05, 49.98))
+    fill(catalog, given, found=detections(given))
+    assert catalog.query()["site_distance_km"].item() > 900
+    catalog.add_sites(few_sites(Wieliczka=(20.055, 49.983)))
+    for table in ("scenes", "detections"):
+        (row,) = catalog.query(table, site="wieliczka", kind="mine").itertuples()
+        assert (row.site, row.site_kind, row.site_distance_km) == ("Wieliczka", "mine", 0)
+    assert len(catalog.sites) == 4
+
+
+def test_sites_that_another_program_added_count_at_once(place, catalog):
+    fill(catalog, record("a"))
+    with Catalog.open(place, sites=few_sites(Wieliczka=(20.055, 49.983))):
+        pass
+    fill(catalog, record("b", at=(20.055, 49.983)))
+    assert list(catalog.query(site="Wieliczka")["name"]) == ["b"]
+
+
+def test_detections_in_pixels_have_no_outline(catalog):
+    given = record(at=None)
+    found = detections(record(), crs=None)
+    fill(catalog, given, found=found.set_crs(None, allow_override=True))
+    (row,) = catalog.query("detections").itertuples()
+    assert (row.geometry, row.site, row.row) == (None, "", 7)
+
+
+def test_reviews_outlive_a_new_scan(catalog):
+    given = record()
+    fill(catalog, given, found=detections(given))
+    catalog.add_review("/archive/a.tif", "confirmed", outline=given.footprint, reviewer="B", comment="dyke")
+    fill(catalog, record(state="2"), found=None)
+    (review,) = catalog.reviews.itertuples()
+    assert (review.file, review.verdict, review.reviewer, review.comment) == (
+        scene_key("/archive/a.tif"),
+        "confirmed",
+        "B",
+        "dyke",
+    )
+    assert review.geometry.equals(given.footprint)
+    with pytest.raises(CatalogError, match=r"has no scene /archive/z\.tif"):
+        catalog.add_review("/archive/z.tif", "rejected")
+
+
+def test_runs_tell_how_they_ended(catalog, monkeypatch):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    first = catalog.start_run("model: tiny", settings="s", model="tiny", model_version="2")
+    catalog.finish_run(first, "interrupted")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getpid", lambda: dead.pid)
+        second = catalog.start_run(settings="s")
+    third = catalog.start_run(settings="s")
+    fourth = catalog.start_run(settings="s")
+    runs = catalog.runs.set_index("run_id")
+    assert dict(runs["status"]) == {first: "interrupted", second: "killed", third: "running", fourth: "running"}
+    assert (runs["config"][first], runs["model"][first], runs["settings"][first]) == ("model: tiny", "tiny", "s")
+    assert runs["finished"].notna().to_list() == [True, False, False, False]
+
+
+def test_a_clock_that_goes_back_changes_nothing(catalog, monkeypatch):
+    fill(catalog, record(score=0.1))
+    monkeypatch.setattr(store, "now", lambda: dt.datetime(1999, 1, 1))
+    last = fill(catalog, record(score=0.8))
+    assert list(catalog.runs["run_id"]) == sorted(catalog.runs["run_id"])
+    assert catalog.runs["run_id"].iloc[-1] == last
+    assert (catalog.query()["score"].item(), catalog.query(run_id=last)["score"].item()) == (0.8, 0.8)
+
+
+def test_a_reader_sees_whole_batches_while_one_is_written(place, catalog, monkeypatch):
+    fill(catalog, record("a"))
+    seen = []
+
+    def look(*_):
+        with Catalog.open(place, create=False, writable=False) as reader:
+            seen.extend(reader.query()["name"])
+
+    monkeypatch.setattr(store, "_mark_duplicates", look)
+    fill(catalog, record("b"))
+    assert seen == ["a"]
+    assert len(catalog.query()) == 2
+
+
+def test_large_batches_are_written_whole(catalog):
+    batch = [dataclasses.replace(record(f"{index:04}"), footprint=None) for index in range(1203)]
+    fill(catalog, *batch)
+    fill(catalog, *batch)
+    assert len(catalog.query()) == 1203
+    assert len(catalog.done("s")) == 1203
+
+
+def test_what_is_no_catalogue_is_named(tmp_path, postgis_url):
+    import sqlite3
+
+    with pytest.raises(CatalogError, match=r"none\.gpkg: no such catalogue"):
+        Catalog.open(tmp_path / "none.gpkg", create=False)
+    with pytest.raises(CatalogError, match="the folder does not exist"):
+        Catalog.open(tmp_path / "none" / "a.gpkg")
+    (tmp_path / "text.gpkg").write_text("not a database at all, but long enough to be looked at " * 20)
+    with pytest.raises(CatalogError, match=r"text\.gpkg: is no GeoPackage, or damaged"):
+        Catalog.open(tmp_path / "text.gpkg")
+    sqlite3.connect(tmp_path / "other.gpkg").execute("CREATE TABLE a (b)").connection.close()
+    with pytest.raises(CatalogError, match="no GeoPackage; name another"):
+        Catalog.open(tmp_path / "other.gpkg")
+    gpd.GeoDataFrame(geometry=[shapely.Point(0, 0)], crs="EPSG:4326").to_file(tmp_path / "map.gpkg")
+    with pytest.raises(CatalogError, match="is no catalogue of this version"):
+        Catalog.open(tmp_path / "map.gpkg", create=False)
+    with pytest.raises(CatalogError, match="is no catalogue of this version"):
+        Catalog.open(postgis_url, create=False)
+    with pytest.raises(CatalogError, match="expected the path"):
+        Catalog.open("mysql://somewhere/x")
+
+
+def test_passwords_are_not_shown():
+    pytest.importorskip("psycopg")
+    with pytest.raises(CatalogError) as caught:
+        Catalog.open("postgresql://me:secret@127.0.0.1:1/none")
+    assert "secret" not in str(caught.value)
+    assert "127.0.0.1" in str(caught.value)

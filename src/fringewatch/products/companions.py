@@ -149,8 +149,9 @@ def decode_coherence(raw: np.ndarray, nodata: float | None, largest: float) -> n
 
 
 def decode_values(raw: np.ndarray, nodata: float | None, _largest: float = 0.0) -> np.ndarray:
-    """Return real values as float32; the no-data value becomes NaN."""
+    """Return real values as float32; the no-data value and what is infinite become NaN."""
     values = raw.astype(np.float32)
+    values[np.isinf(values)] = np.nan
     if nodata is not None:
         values[raw == nodata] = np.nan
     return values

@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING, Any
 from affine import Affine
 
 from fringewatch.errors import ProductError
-from fringewatch.products import hdf5, par_files, raster
+from fringewatch.products import hdf5, look, par_files, raster
 from fringewatch.products.assemble import assemble
 from fringewatch.products.companions import Companions, decode_coherence, decode_nonzero
 from fringewatch.products.grid import parse_crs
@@ -119,6 +119,7 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
         for variable, name in _LOOK.items():
             paths = [join(parent(path), f"{name}.grd")]
             found[variable] = companions.read(variable, paths, decode_nonzero, inspect=_inspect)
+        found |= look.unit_vectors(found)
     wavelengths = (par_files.number(known, "radar_wavelength") for known in parameters.values())
     return assemble(
         info,

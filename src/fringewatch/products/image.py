@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +21,7 @@ from fringewatch.products import raster
 from fringewatch.products.decode import grey_to_phase
 from fringewatch.products.describe import describe
 from fringewatch.products.names import COMPANION
-from fringewatch.products.reference import Reader, Reference, file_name, stem
+from fringewatch.products.reference import Reader, Reference, file_name, is_remote, stem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -70,6 +72,8 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
 
 def read_picture(reference: Reference, info: RasterInfo, options: ReadOptions) -> xr.Dataset:
     """Read a picture whose header has been looked at."""
+    if info.driver == "PNG" and not is_remote(info.path):
+        _check_png(info.path)
     count = len(info.dtypes)
     if options.band is not None:
         message = (
@@ -97,6 +101,23 @@ def read_picture(reference: Reference, info: RasterInfo, options: ReadOptions) -
     about = describe(reference, info, options)
     about["assumptions"] = [*assumptions, *about["assumptions"]]
     return make_interferogram(raster.convert(raw, decode), product=READER.name, **about)
+
+
+def _check_png(path: str) -> None:
+    """Refuse a PNG that is cut short or damaged: GDAL fills what is missing with whatever lies in memory.
+
+    See the PNG specification, section 5.3: chunks of length, type, data and CRC-32, the last one IEND.
+    """
+    with Path(path).open("rb") as stream:
+        stream.seek(8)
+        kind = b""
+        while kind != b"IEND":
+            head = stream.read(8)
+            kind = head[4:]
+            data = stream.read(int.from_bytes(head[:4], "big"))
+            if stream.read(4) != zlib.crc32(kind + data).to_bytes(4, "big"):
+                message = f"{path}: is damaged or cut short, expected a whole PNG; fetch it again"
+                raise ProductError(message)
 
 
 def _choose_decoder(

@@ -33,7 +33,7 @@ from fringewatch.conventions import SENTINEL1_WAVELENGTH_M
 from fringewatch.errors import ProductError
 from fringewatch.files import ensure_folder
 from fringewatch.interferogram import make_interferogram
-from fringewatch.products import raster
+from fringewatch.products import look, raster
 from fringewatch.products.companions import Companions, decode_coherence, decode_nonzero, decode_values
 from fringewatch.products.describe import grid_assumptions
 from fringewatch.products.listing import names_in
@@ -113,6 +113,7 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
     for variable in _GEOMETRY:
         decode = decode_values if variable == "height" else decode_nonzero
         found[variable] = companions.read(variable, _geometry_paths(path, variable, match["cut"]), decode)
+    found |= look.unit_vectors(found)
     crs = info.crs
     if crs is None and info.transform is not None:
         crs = "EPSG:4326"

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fringewatch.errors import ProductError
+from fringewatch.products import look
 from fringewatch.products.assemble import assemble
 from fringewatch.products.companions import Companions, decode_coherence, decode_nonzero
 from fringewatch.products.names import dates
@@ -88,6 +89,7 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
     found = {"coherence": companions.read("coherence", _coherence_paths(path), decode_coherence, inspect=inspect)}
     for variable in _GEOMETRY:
         found[variable] = companions.read(variable, _geometry_paths(path, variable), decode_nonzero, inspect=inspect)
+    found |= look.unit_vectors(found)
     return assemble(
         info,
         options,

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fringewatch.products.raster import Array
 
-__all__ = ["from_elevation", "from_horizontal", "from_incidence", "of_centre", "sensor_azimuth_deg"]
+__all__ = ["from_elevation", "from_horizontal", "from_incidence", "of_centre", "sensor_azimuth_deg", "unit_vectors"]
 
 _ZERO, _NAN = np.float32(0), np.float32(np.nan)
+_LENGTH_TOLERANCE = 0.05
 
 
 def from_horizontal(east: Array, north: Array) -> dict[str, Array]:
@@ -32,6 +35,28 @@ def from_horizontal(east: Array, north: Array) -> dict[str, Array]:
     east, north = np.where(possible, east, _NAN), np.where(possible, north, _NAN)
     left = 1 - east**2 - north**2
     return {"los_east": east, "los_north": north, "los_up": np.sqrt(np.where(left >= 0, left, _NAN))}
+
+
+def unit_vectors(found: Mapping[str, Array | None]) -> dict[str, Array]:
+    """Return the components that a provider gives one by one, NaN where together they are no unit vector.
+
+    Parameters
+    ----------
+    found
+        By variable, (H, W); others than the three components are passed over.
+
+    Returns
+    -------
+    dict
+        ``los_east``, ``los_north``, ``los_up``: (H, W), of length 1 to 5 %; empty where one of them lacks.
+    """
+    parts = {name: found.get(name) for name in ("los_east", "los_north", "los_up")}
+    known = {name: part for name, part in parts.items() if part is not None}
+    if len(known) < len(parts):
+        return {}
+    # Clipped, since a damaged number may be beyond all bounds when it is squared.
+    possible = abs(sum(np.clip(part, -2, 2) ** 2 for part in known.values()) - 1) < _LENGTH_TOLERANCE
+    return {name: np.where(possible, part, _NAN) for name, part in known.items()}
 
 
 def from_elevation(theta_rad: Array, phi_rad: Array) -> dict[str, Array]:

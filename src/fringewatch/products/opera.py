@@ -30,7 +30,7 @@ import numpy as np
 
 from fringewatch.conventions import SENTINEL1_WAVELENGTH_M, SPEED_OF_LIGHT_M_S
 from fringewatch.errors import MissingExtraError, ProductError
-from fringewatch.products import hdf5
+from fringewatch.products import hdf5, look
 from fringewatch.products.assemble import assemble
 from fringewatch.products.companions import Companions, decode_coherence, decode_nonzero, decode_values
 from fringewatch.products.grid import parse_crs
@@ -109,6 +109,7 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
     for variable, band in _BANDS.items():
         paths = _static(path, "line_of_sight_enu")
         found[variable] = companions.read(variable, paths, decode_nonzero, band=band)
+    found |= look.unit_vectors(found)
     return assemble(
         info,
         options,

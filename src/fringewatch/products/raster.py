@@ -18,6 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import rasterio
+
+# Some errors of GDAL come through as they are, such as those of a grid of control points.
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.vrt import WarpedVRT
@@ -72,6 +75,8 @@ logging.getLogger("rasterio").addHandler(logging.NullHandler())
 _LOCAL_OPTIONS = {
     # Listing the folder on every open is quadratic in an archive folder; sidecars are still probed by name.
     "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
+    # A JPEG that is cut short is grey from there on, with a warning only.
+    "GDAL_ERROR_ON_LIBJPEG_WARNING": "TRUE",
     "GDAL_CACHEMAX": 256,
 }
 _REMOTE_OPTIONS = {
@@ -195,7 +200,7 @@ def _opened(path: str, warp: str = "", *, opens_as: str = "", driver: str = "") 
                 if warp:
                     source = stack.enter_context(_north_up(source, warp))
             yield source
-    except (RasterioError, OSError, ValueError, MemoryError) as error:
+    except (RasterioError, CPLE_BaseError, OSError, ValueError, MemoryError) as error:
         if isinstance(error, ProductError):
             raise
         raise ProductError(explain(path, error)) from error

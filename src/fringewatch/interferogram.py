@@ -143,6 +143,31 @@ def _grid(crs: Any, transform: Affine) -> xr.Dataset:
     return grid
 
 
+def _grid_of(dataset: xr.Dataset) -> tuple[Any, Affine]:
+    """Return CRS and transform, as ``.rio`` gives them; what is parsed for it is kept."""
+    import rioxarray  # noqa: F401  (registers the .rio accessor)
+    from affine import Affine
+
+    attrs = dataset.coords["spatial_ref"].attrs if "spatial_ref" in dataset.coords else {}
+    if not {"crs_wkt", "GeoTransform"} <= attrs.keys():
+        return dataset.rio.crs, dataset.rio.transform()
+    crs, transform = _parsed_grid(attrs["crs_wkt"], attrs["GeoTransform"])
+    if transform.b or transform.d:
+        return crs, transform
+    # A part of a scene keeps the attribute of the whole.
+    left, top = (float(dataset.variables[name].values[0]) for name in ("x", "y"))
+    return crs, Affine(transform.a, 0, left - transform.a / 2, 0, transform.e, top - transform.e / 2)
+
+
+@functools.lru_cache(maxsize=256)
+def _parsed_grid(crs_wkt: str, geotransform: str) -> tuple[Any, Affine]:
+    import rioxarray  # noqa: F401  (registers the .rio accessor)
+
+    attrs = {"crs_wkt": crs_wkt, "GeoTransform": geotransform}
+    grid = xr.Dataset(coords={"spatial_ref": ((), 0, attrs)})
+    return grid.rio.crs, grid.rio.transform()
+
+
 def validate(dataset: xr.Dataset) -> xr.Dataset:
     """Check a dataset against the schema and return it.
 
@@ -198,12 +223,9 @@ def pixel_size_m(dataset: xr.Dataset) -> tuple[float, float] | None:
     Degrees are converted at the scene's middle latitude on a sphere; the error is below 0.7 %. In radar geometry with
     ``lat`` and ``lon`` it is the distance of neighbouring pixels around the scene's middle.
     """
-    import rioxarray  # noqa: F401
-
-    crs = dataset.rio.crs
+    crs, transform = _grid_of(dataset)
     if crs is None:
         return _looked_up_size_m(dataset) if "lat" in dataset.coords else None
-    transform = dataset.rio.transform()
     size_y = float(np.hypot(transform.b, transform.e))
     size_x = float(np.hypot(transform.a, transform.d))
     if crs.is_geographic:
@@ -242,12 +264,10 @@ def footprint(dataset: xr.Dataset) -> shapely.Polygon | None:
         for they are curved there. A scene across the date line goes on beyond 180. In radar geometry with ``lat`` and
         ``lon`` it runs through the corners of the lookup table. None where neither is known.
     """
-    import rioxarray  # noqa: F401
-
     rows, columns = dataset["phase"].shape
-    crs = dataset.rio.crs
+    crs, transform = _grid_of(dataset)
     if crs is not None:
-        return _grid_outline(crs.to_wkt(), dataset.rio.transform(), rows, columns)
+        return _grid_outline(crs.to_wkt(), transform, rows, columns)
     if "lat" not in dataset.coords:
         return None
     corners = {"y": xr.DataArray([0, 0, -1, -1], dims="corner"), "x": xr.DataArray([0, -1, -1, 0], dims="corner")}

@@ -1,17 +1,22 @@
-"""Pools of processes for array work: started clean, one thread each, so that N processes load N cores."""
+"""Processes for array work: pools started clean, one thread each, so that N processes load N cores; kept memory."""
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["process_pool"]
+__all__ = ["keep_freed_memory", "process_pool"]
+
+_KEPT_BYTES = 31 * 2**20
 
 _THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -43,3 +48,14 @@ def process_pool(
     finally:
         for name in unset:
             os.environ.pop(name, None)
+
+
+@functools.cache
+def keep_freed_memory() -> None:
+    """Free one large block, once: nothing is written to it, but the C library learns from it.
+
+    glibc gives freed arrays of more than 128 KiB back to the system, and every page of the next one has to be mapped
+    and cleared anew, a tenth of the time of array work in small pieces. Blocks up to the size of the largest one ever
+    freed it keeps (its dynamic threshold, at most 32 MiB); elsewhere this costs nothing.
+    """
+    np.empty(_KEPT_BYTES, np.uint8)

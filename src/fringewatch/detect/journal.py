@@ -7,9 +7,10 @@ goes on where it was. A scene is kept only if its file, the model and the settin
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
+import os
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fringewatch.errors import OutputError
@@ -18,6 +19,7 @@ from fringewatch.report import SceneRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 __all__ = ["JOURNAL_NAME", "Entry", "Journal", "file_state"]
 
@@ -51,10 +53,16 @@ def file_state(path: str, companions: Iterable[str] = (), *, member: str = "") -
 
 def _one_state(path: str) -> str:
     try:
-        status = Path(path).stat()
-    except OSError:
+        status = os.stat(path)  # noqa: PTH116  (asked for every file of an archive, where a Path costs much more)
+    except (OSError, ValueError):
         return path
-    return f"{Path(path).resolve()}:{status.st_size}:{status.st_mtime_ns}"
+    folder, name = os.path.split(path)
+    return f"{_resolved(folder)}{os.sep}{name}:{status.st_size}:{status.st_mtime_ns}"
+
+
+@functools.lru_cache(maxsize=1024)
+def _resolved(folder: str) -> str:
+    return os.path.realpath(folder)
 
 
 class Journal:

@@ -25,6 +25,7 @@ from fringewatch.detect.outputs import output_paths, quiet_about_grids, remove_o
 from fringewatch.detect.settings import DetectConfig, Kept
 from fringewatch.errors import FringewatchError, OutputError
 from fringewatch.interferogram import footprint
+from fringewatch.parallel import keep_freed_memory
 from fringewatch.products import companions_of, open_interferogram
 from fringewatch.products.licsar import frame_id
 from fringewatch.report import SceneRow
@@ -269,6 +270,7 @@ def work_here(
     references
         The scenes.
     """
+    keep_freed_memory()
     with quiet_about_grids():
         return _worker_of(config, folder, keep, threads).work(references)
 

@@ -164,9 +164,9 @@ def _geometry_paths(path: str, variable: str, cut: str) -> Iterator[str]:
         bases = (above, parent(folder)) if path.startswith("/vsizip/") else (above,)
         yield from (join(base, "metadata", frame + ending) for base in bases if frame)
         return
-    places = [Path(place) for base in (folder, parent(folder), above) for place in (base, join(base, "metadata"))]
+    places = [place for base in (folder, parent(folder), above) for place in (base, join(base, "metadata"))]
     if frame:
-        yield from (str(place / (frame + ending)) for place in places)
+        yield from (join(place, frame + ending) for place in places)
     # A file of another frame would be on another grid, and is then left out with a note.
     for place in places:
         yield from (other for other in names_in(place, _GEOMETRY_NAME) if other.endswith(ending))

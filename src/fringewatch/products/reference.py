@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import os
 import re
@@ -163,7 +164,7 @@ def named_members(path: str, members: Sequence[str]) -> str:
 
 def first_file(paths: Iterable[str]) -> list[str]:
     """Return the first of `paths` that is a local file, as a list of one or none; the rest is not looked at."""
-    return next(([path] for path in paths if not is_remote(path) and Path(path).is_file()), [])
+    return next(([path] for path in paths if not is_remote(path) and os.path.isfile(path)), [])  # noqa: PTH113  (see file_name)
 
 
 def file_name(path: str) -> str:
@@ -175,6 +176,7 @@ def file_name(path: str) -> str:
     return plain.rpartition("/")[2]
 
 
+@functools.lru_cache(maxsize=1024)
 def parent(path: str) -> str:
     """Return the folder of a path or URL."""
     if is_remote(path):
@@ -186,7 +188,7 @@ def join(folder: str, *names: str) -> str:
     """Join names to a folder or URL."""
     if is_remote(folder):
         return "/".join([folder.rstrip("/"), *names])
-    return str(Path(folder, *names))
+    return os.path.join(folder, *names)  # noqa: PTH118  (see file_name)
 
 
 def stem(path: str) -> str:

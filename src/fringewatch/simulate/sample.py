@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from fringewatch.conventions import los_to_phase, wrap
+from fringewatch.parallel import keep_freed_memory
 from fringewatch.physics import geometry
 from fringewatch.physics.coherence import (
     gradient_coherence,
@@ -38,7 +38,6 @@ _MIN_VISIBLE_SHARE = 0.35
 # Looks of the noise that steep deformation adds to real phase, and the share of coherence below which it is added.
 _REAL_LOOKS = 8.0
 _STEEP = 0.97
-_KEPT_BYTES = 16 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +93,7 @@ def simulate(
     -------
     Sample
     """
-    _keep_memory()
+    keep_freed_memory()
     # A fifth faster than the default generator, and no worse.
     rng = np.random.Generator(np.random.SFC64([seed, index]))
     names = list(spec.kinds)
@@ -119,17 +118,6 @@ def simulate(
     # Drawn as such; or a population whose backgrounds drown every source, which is the caller's choice (or one very
     # noisy folder): such a scene is honest only as a quiet one.
     return _observe(rng, spec, "quiet", ground, None)
-
-
-@cache
-def _keep_memory() -> None:
-    """Free one large block, once: no sample is written to it, but the C library learns from it.
-
-    glibc gives freed arrays of more than 128 KiB back to the system, and every page of the next one has to be mapped
-    and cleared anew, a tenth of the time of a sample. Blocks up to the size of the largest one ever freed it keeps
-    (its dynamic threshold, at most 32 MiB); elsewhere this costs nothing.
-    """
-    np.empty(_KEPT_BYTES, np.uint8)
 
 
 class _Ground(NamedTuple):

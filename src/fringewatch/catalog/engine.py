@@ -29,7 +29,7 @@ __all__ = ["Database"]
 _T = TypeVar("_T")
 
 _SCHEMES = ("postgresql", "postgres")
-_RECONNECT_S = (0.2, 1.0, 3.0, 10.0)
+_PAUSES_S = (0.2, 1.0, 3.0, 10.0)
 # Any fixed number: it names the lock under which tables are made in PostgreSQL.
 _CREATION_LOCK = 0x46524E47
 
@@ -81,8 +81,8 @@ class Database:
     def write(self, work: Callable[[sa.Connection], _T]) -> _T:
         """Do some work in one transaction: all of it or nothing, also where the process or the server dies.
 
-        A connection that the server closed is made again and the work repeated, so it must not matter whether it is
-        done once or twice.
+        A connection that the server closed is made again and the work repeated, as it is after a deadlock between
+        writers; it must therefore not matter whether it is done once or twice.
 
         Raises
         ------
@@ -92,12 +92,12 @@ class Database:
         return self._run(work, writes=True)
 
     def _run(self, work: Callable[[sa.Connection], _T], *, writes: bool) -> _T:
-        for pause in (*_RECONNECT_S, None):
+        for pause in (*_PAUSES_S, None):
             try:
                 with self._options(writes=writes).begin() as connection:
                     return work(connection)
             except SQLAlchemyError as error:
-                if pause is None or self.is_file or not _connection_lost(error):
+                if pause is None or self.is_file or not _worth_repeating(error):
                     raise CatalogError(self._explain(error)) from error
                 time.sleep(pause)
         raise AssertionError  # the last round returns or raises
@@ -219,14 +219,13 @@ class Database:
         return f"{self.name}: {reason}"
 
 
-def _connection_lost(error: SQLAlchemyError) -> bool:
-    """Tell whether the server went away, rather than refused."""
+def _worth_repeating(error: SQLAlchemyError) -> bool:
+    """Tell whether the server went away, or gave another writer precedence, rather than refused."""
     if not isinstance(error, DBAPIError):
         return False
-    state = getattr(error.orig, "sqlstate", None) or ""
-    # Class 08: connection exceptions; 57P: shut down, crashed, starting up. No code: the server could not be reached.
-    return error.connection_invalidated or state.startswith(("08", "57P")) or (not state and _is_operational(error))
-
-
-def _is_operational(error: DBAPIError) -> bool:
-    return isinstance(error, sa.exc.OperationalError)
+    state = getattr(error.orig, "sqlstate", None)
+    if state is None:
+        # No code: the server could not be reached.
+        return error.connection_invalidated or isinstance(error, sa.exc.OperationalError)
+    # Class 08: connection exceptions; 57P: shut down, crashed, starting up; 40: deadlocks, serialisation failures.
+    return str(state).startswith(("08", "57P", "40"))

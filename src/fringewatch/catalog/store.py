@@ -168,7 +168,9 @@ class Catalog:
         CatalogError
             If it cannot be written; then nothing of the batch was.
         """
-        records = {scene_key(record.row.file): record for record in scenes}
+        keyed = {scene_key(record.row.file): record for record in scenes}
+        # Two that write the same files at once take their locks in one order.
+        records = {key: keyed[key] for key in sorted(keyed)}
         rows = [] if detections is None else detection_values(detections)
         owners = {record.row.name: key for key, record in records.items()}
         for row in rows:

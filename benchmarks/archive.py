@@ -44,7 +44,9 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=30_000, help="pairs of the archive")
     parser.add_argument("--distinct", type=int, default=300, help="different ones among them")
     parser.add_argument("--workers", type=int, default=2, help="processes, for reading and detecting alike")
-    parser.add_argument("--folder", type=Path, help="where the archive is made and kept; a temporary folder if not given")
+    parser.add_argument(
+        "--folder", type=Path, help="where the archive is made and kept; a temporary folder if not given"
+    )
     parser.add_argument("--out", type=Path, help="write the figures to this JSON file too")
     arguments = parser.parse_args()
     print(f"{processor()}, Python {sys.version.split()[0]}")
@@ -137,12 +139,18 @@ def compare(archive: Path, folder: Path, scenes: int, workers: int) -> dict[str,
     print(f"reading phase and coherence   {read:9.1f} s   {read_cpu:9.1f} s of processor time")
     print(f"reading the phase alone       {phase.seconds:9.1f} s   {phase.processor_s:9.1f} s")
     print(f"fringewatch detect            {detect.seconds:9.1f} s   {detect.processor_s:9.1f} s")
-    print(f"ratio                         {figures['ratio']:9.2f}     {figures['ratio_processor_time']:9.2f}"
-          f"     (wanted: at most {WANTED_RATIO})")
-    print(f"scenes per second             {per_second:9.1f}     {figures['scenes_per_processor_s']:9.1f} per processor"
-          f" second   (wanted: at least {WANTED_PER_SECOND:g})")
-    print(f"memory of all processes       {peak:9.2f} GiB at most, {slope:+.2f} MiB per 1,000 scenes in the second half"
-          f"   (wanted: below {WANTED_GIB} GiB, flat)")
+    print(
+        f"ratio                         {figures['ratio']:9.2f}     {figures['ratio_processor_time']:9.2f}"
+        f"     (wanted: at most {WANTED_RATIO})"
+    )
+    print(
+        f"scenes per second             {per_second:9.1f}     {figures['scenes_per_processor_s']:9.1f} per processor"
+        f" second   (wanted: at least {WANTED_PER_SECOND:g})"
+    )
+    print(
+        f"memory of all processes       {peak:9.2f} GiB at most, {slope:+.2f} MiB per 1,000 scenes in the second half"
+        f"   (wanted: below {WANTED_GIB} GiB, flat)"
+    )
     print(f"{PUBLISHED_RUN:,} scenes at that rate: {figures['published_run_hours']:.1f} h")
     print(detect.text.strip().splitlines()[0])
     return figures
@@ -154,22 +162,28 @@ def scale(archive: Path, folder: Path, scenes: int) -> dict[str, float]:
     two = timed(detector(archive, folder / "two", 2))
     start = timed(detector(archive, folder / "two", 2))  # all of it is done: what is left is starting up and looking
     efficiency = (alone.seconds - start.seconds) / (2 * (two.seconds - start.seconds))
-    print(f"\n{scenes:,} pairs: {alone.seconds:.1f} s with one process, {two.seconds:.1f} s with two, "
-          f"{start.seconds:.1f} s to start and find all of it done")
+    print(
+        f"\n{scenes:,} pairs: {alone.seconds:.1f} s with one process, {two.seconds:.1f} s with two, "
+        f"{start.seconds:.1f} s to start and find all of it done"
+    )
     print(f"efficiency of two: {efficiency:.2f} (wanted: at least {WANTED_EFFICIENCY})")
     task_s = 32 * (alone.seconds - start.seconds) / scenes
     handling_s = measure_handling()
     catalogue_s = measure_catalogue()
-    print(f"\na task of 32 scenes takes {task_s:.2f} s; Dask takes {handling_s * 1e3:.1f} ms to hand it out and back, "
-          f"the catalogue {catalogue_s * 1e3:.1f} ms to enter it")
+    print(
+        f"\na task of 32 scenes takes {task_s:.2f} s; Dask takes {handling_s * 1e3:.1f} ms to hand it out and back, "
+        f"the catalogue {catalogue_s * 1e3:.1f} ms to enter it"
+    )
     print("on paper, one client that enters results while others work:")
     figures = {"efficiency_2": efficiency, "task_s": task_s, "handling_s": handling_s, "catalogue_s": catalogue_s}
     for workers in (1, 2, 4, 8, 16, 32, 64, 100):
         seconds = on_paper(PUBLISHED_RUN // 32, workers, task_s, handling_s, catalogue_s)
         ideal = PUBLISHED_RUN // 32 * task_s / workers
         figures[f"paper_{workers}_efficiency"] = ideal / seconds
-        print(f"  {workers:4d} workers: {seconds / 3600:7.2f} h for {PUBLISHED_RUN:,} scenes, "
-              f"efficiency {ideal / seconds:.2f}")
+        print(
+            f"  {workers:4d} workers: {seconds / 3600:7.2f} h for {PUBLISHED_RUN:,} scenes, "
+            f"efficiency {ideal / seconds:.2f}"
+        )
     return figures
 
 
@@ -255,12 +269,18 @@ def stages(archive: Path) -> dict[str, float]:
 
     measure("rasterio reads the phase", read)
     measure("state of the files", scene_state)
-    opened = dict(zip(references, measure("opened", lambda each: open_interferogram(each, companions=False)), strict=True))
+    opened = dict(
+        zip(references, measure("opened", lambda each: open_interferogram(each, companions=False)), strict=True)
+    )
     measure("encoded", lambda each: detector.card.encoding(opened[each]["phase"].values))
     inputs = np.zeros((1, 3, 512, 512), np.float32)
     measure("network", lambda _: detector.bundle.logits(inputs))
-    examined = dict(zip(references, measure("examined (with both)", lambda each: detector.examine(opened[each])), strict=True))
-    measure("score and notes", lambda each: (examined[each].score, examined[each].max_probability, examined[each].notes))
+    examined = dict(
+        zip(references, measure("examined (with both)", lambda each: detector.examine(opened[each])), strict=True)
+    )
+    measure(
+        "score and notes", lambda each: (examined[each].score, examined[each].max_probability, examined[each].notes)
+    )
     measure("outline on the ground", lambda each: footprint(opened[each]))
     started = time.process_time()
     worker.work(references)
@@ -277,7 +297,17 @@ def reader(archive: Path, workers: int, *, kinds: str) -> list[str]:
 
 def detector(archive: Path, out: Path, workers: int) -> list[str]:
     script = str(Path(sys.executable).with_name("fringewatch"))
-    return [script, "detect", str(archive), "--out", str(out), "--catalog", str(out) + ".gpkg", "--workers", str(workers)]
+    return [
+        script,
+        "detect",
+        str(archive),
+        "--out",
+        str(out),
+        "--catalog",
+        str(out) + ".gpkg",
+        "--workers",
+        str(workers),
+    ]
 
 
 def timed(command: list[str]) -> Run:
@@ -347,9 +377,10 @@ def read(paths):
             file.read(1)
 
 if __name__ == "__main__":
-    paths = [str(path) for kind in sys.argv[3].split(",") for path in sorted(pathlib.Path(sys.argv[1]).rglob(f"*.geo.{kind}.tif"))]
+    folder, workers, kinds = pathlib.Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3].split(",")
+    paths = [str(path) for kind in kinds for path in sorted(folder.rglob(f"*.geo.{kind}.tif"))]
     chunks = [paths[start:start + 16] for start in range(0, len(paths), 16)]
-    with ProcessPoolExecutor(int(sys.argv[2])) as pool:
+    with ProcessPoolExecutor(workers) as pool:
         list(pool.map(read, chunks))
 """
 

@@ -22,12 +22,13 @@ from fringewatch.networks.graph import INPUT, LayerGraph
 from fringewatch.networks.layers import BatchNorm2d, Conv2d
 from fringewatch.networks.registry import create
 from fringewatch.networks.weights import save_weights
-from fringewatch.patches import Patch, write_manifest, write_patch
+from fringewatch.patches import Patch, resample, write_manifest, write_patch
 from fringewatch.training.classifier import ClassifierConfig, run
 from fringewatch.training.classifier import data as data_module
 from fringewatch.training.classifier import fit as fit_module
-from fringewatch.training.classifier.codes import Phases, decode_codes, encode_codes, resample
-from fringewatch.training.classifier.data import Batcher, PatchArrays, epoch_batches, read_arrays
+from fringewatch.training.classifier.batches import Batch, epoch_batches, exact_batches, make_buckets
+from fringewatch.training.classifier.codes import Phases, decode_codes, encode_codes
+from fringewatch.training.classifier.data import Batcher, PatchArrays, Sides, read_arrays
 from fringewatch.training.classifier.module import ClassifierModule, class_weights
 from fringewatch.training.classifier.run import encoding_kind
 
@@ -360,11 +361,12 @@ def test_pictures_of_another_size_are_refused_or_resampled(tmp_path):
     write_set(tmp_path / "set", size=80)
     config = settings(tmp_path / "set", tmp_path / "run")
     with pytest.raises(
-        ProductError, match=r"takes patches of 64 x 64 pixels, and the set has 64 of 80 x 80; .*--resize"
+        ProductError, match=r"takes patches of 64 x 64 pixels, and the set has 64 of 80 x 80; .*--fit"
     ):
         run(config)
-    train, _ = read_arrays(tmp_path / "set", size_px=SIZE, resize=True)
-    assert train.codes.shape == (52, SIZE, SIZE)
+    for fit in ("resize", "pad", "crop"):
+        train, _ = read_arrays(tmp_path / "set", size_px=SIZE, fit=fit)
+        assert train.codes.shape == (52, SIZE, SIZE)
 
 
 def test_too_few_outputs_and_wrong_weights_of_classes(tmp_path):
@@ -404,7 +406,7 @@ def test_resampling_averages_phasors_across_the_jump():
     phase = np.full((8, 8), np.pi - 0.1, np.float32)
     phase[:, ::2] = -np.pi + 0.1
     phase[:, 6:] = np.nan
-    small = resample(phase, 4)
+    small = resample(phase, 4, 4)
     np.testing.assert_allclose(np.abs(small[:, 1]), np.pi, atol=0.08)
     assert np.isnan(small[:, 3]).all()
 
@@ -416,7 +418,7 @@ def test_batches_are_what_the_encoding_says(kind):
     arrays = PatchArrays(codes, np.arange(6) % 2, (), ("none", "deformation"))
     encoding = Encoding(kind=kind)
     chosen = np.array([4, 1, 3])
-    batch, label = Batcher(arrays, encoding, augment=False).batch(chosen)
+    batch, label = Batcher(arrays, encoding, augment=False).batch(Batch(chosen, 8, 8))
     np.testing.assert_array_equal(batch.numpy(), encoding(decode_codes()[codes[chosen]]))
     assert batch.is_contiguous(memory_format=torch.channels_last)
     assert label.tolist() == [0, 1, 1]
@@ -429,7 +431,7 @@ def test_augmentation_is_offset_sign_and_the_eight_ways_to_lay_a_square():
     count = 64
     arrays = PatchArrays(np.repeat(codes, count, 0), np.zeros(count, np.int64), (), ("none", "deformation"))
     batcher = Batcher(arrays, Encoding(), augment=True, seed=3)
-    batch, _ = batcher.batch(np.arange(count), epoch=1)
+    batch, _ = batcher.batch(Batch(np.arange(count), 8, 8), epoch=1)
     found = torch.complex(batch[:, 0], batch[:, 1]).numpy()
     whole = Encoding()(decode_codes()[codes[0]])
     original = whole[0] + 1j * whole[1]
@@ -450,20 +452,24 @@ def test_augmentation_is_offset_sign_and_the_eight_ways_to_lay_a_square():
         else:
             pytest.fail("a patch is none of the ways")
     assert len(seen) == 16
-    again, _ = batcher.batch(np.array([7, 2]), epoch=1)
+    again, _ = batcher.batch(Batch(np.array([7, 2]), 8, 8), epoch=1)
     torch.testing.assert_close(again, batch[[7, 2]], rtol=0, atol=0)
-    other, _ = batcher.batch(np.array([7, 2]), epoch=2)
+    other, _ = batcher.batch(Batch(np.array([7, 2]), 8, 8), epoch=2)
     assert not torch.equal(again, other)
 
 
+def order(count, epoch):
+    buckets = make_buckets(np.full((count, 2), 8), least=8, turn=True)
+    return [list(batch.indices) for batch in epoch_batches(buckets, 16, seed=0, epoch=epoch)]
+
+
 def test_epochs_shuffle_all_patches_and_leave_no_single_one():
-    batches = epoch_batches(33, 16, seed=0, epoch=0)
-    assert [len(each) for each in batches] == [16, 16]
-    batches = epoch_batches(34, 16, seed=0, epoch=0)
-    assert sorted(np.concatenate(batches)) == list(range(34))
-    assert [list(each) for each in batches] == [list(each) for each in epoch_batches(34, 16, seed=0, epoch=0)]
-    assert list(batches[0]) != list(epoch_batches(34, 16, seed=0, epoch=1)[0])
-    assert len(epoch_batches(1, 16, seed=0, epoch=0)) == 1
+    assert [len(each) for each in order(33, 0)] == [16, 16]
+    batches = order(34, 0)
+    assert sorted(sum(batches, [])) == list(range(34))
+    assert batches == order(34, 0)
+    assert batches != order(34, 1)
+    assert len(order(1, 0)) == 1
 
 
 def test_training_needs_no_raster_library():

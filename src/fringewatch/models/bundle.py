@@ -94,7 +94,7 @@ class Bundle:
         ----------
         inputs
             (N, C, H, W) float32, encoded by ``card.encoding``; H and W multiples of ``card.multiple``, or both
-            ``card.patch_px``.
+            ``card.patch_px``, or any from ``card.crop_px``.
 
         Returns
         -------

@@ -70,6 +70,11 @@ class Card(Config):
         description="Side of the patches that a classifier was trained on; each map pixel is the score of one. Empty "
         "for a network that maps scenes.",
     )
+    crop_px: tuple[int, int] | None = Field(
+        None,
+        description="Smallest and largest side of crops that a classifier takes whole, where it was trained on crops "
+        "of many sizes: a scene no larger is one crop with one score; a shorter side is filled up with no data.",
+    )
     calibration: Calibration = Field(default_factory=Calibration, description="Map logits to probabilities.")
     scene_calibration: Calibration = Field(
         default_factory=Calibration, description="Scene logit (the maximum of the smoothed map logits) to the score."

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args
 
+import torch
 from pydantic import Field
 from torch import nn
 
@@ -36,6 +39,7 @@ __all__ = [
     "create",
     "list_networks",
     "network_name",
+    "smallest_input_px",
 ]
 
 NetworkName = Literal["alexnet", "vgg16", "inception_v3", "resnet50", "densenet121", "fringenet"]
@@ -168,6 +172,19 @@ def build(config: NetworkConfig) -> Classifier:
     if config.freeze is not None:
         network.freeze(config.freeze, norms=config.frozen_norm)
     return network
+
+
+@cache
+def smallest_input_px(name: NetworkName) -> int:
+    """Return the smallest side of patches that a network takes whatever their other side; no less than its stride."""
+    with torch.device("meta"):
+        backbone = _BACKBONES[name]()
+    for side in range(32, 225):
+        with contextlib.suppress(ConfigError):
+            backbone.sizes(side, side)
+            return side
+    message = f"{backbone.title}: takes no patches of 224 pixels"
+    raise ConfigError(message)
 
 
 def _top(config: NetworkConfig, backbone: LayerGraph, size: int, kind: TopName) -> Top:

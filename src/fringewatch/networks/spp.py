@@ -126,42 +126,38 @@ class PyramidWindows(nn.Module):
         """Return (N, outputs, windows down, windows across) of features (N, C, h, w)."""
         assert self.dense.bias is not None
         channels = features.shape[1]
-        kernels = iter(torch.split(self.dense.weight, channels, dim=1))
-        height, width = (self._windows(size, features.device) for size in features.shape[2:])
-        # One bin after the other: all bins of all windows would take many times the memory of the features.
+        sizes = [level * channels for level in self.levels for _ in range(level)]
+        kernels = iter(torch.split(self.dense.weight, sizes, dim=1))
         total = self.dense.bias[:, None, None]
         for level in self.levels:
-            for row in range(level):
-                rows = self._pool(features, 2, height, row, level)
-                for column in range(level):
-                    total = total + functional.conv2d(self._pool(rows, 3, width, column, level), next(kernels))
+            down, across = (self._cells(size, level, features.device) for size in features.shape[2:])
+            # One row of bins after the other: all bins of all windows would take many times the memory of the features.
+            for row in self._pool(features, 2, down).unbind(2):
+                bins = self._pool(row, 3, across)
+                total = total + functional.conv2d(bins.permute(0, 3, 1, 2, 4).flatten(1, 2), next(kernels))
         return total
 
-    def _windows(self, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Return first cell and number of cells of what each window holds of the features."""
-        start = torch.arange(size + self.before + self.after - self.cells + 1, device=device) - self.before
-        first = start.clamp(min=0)
-        return first, (start + self.cells).clamp(max=size) - first
+    def _cells(self, size: int, level: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return the cells of each bin of each window along one axis, and the share of each in the bin's mean.
 
-    def _pool(self, values: Tensor, axis: int, windows: tuple[Tensor, Tensor], number: int, level: int) -> Tensor:
-        """Return one bin of every window along one axis."""
-        first, length = windows
+        Both are (bins, cells of the largest bin, windows); a smaller bin has its last cell again, with no share.
+        """
+        most = max(last - first for cells in range(1, self.cells + 1) for first, last in bin_bounds(cells, level))
+        number = torch.arange(level, device=device)[:, None, None]
+        step = torch.arange(most, device=device)[:, None]
+        window = torch.arange(size + self.before + self.after - self.cells + 1, device=device) - self.before
+        first = window.clamp(min=0)
+        length = (window + self.cells).clamp(max=size) - first
         start = first + number * length // level
         stop = first + ((number + 1) * length + level - 1) // level
-        most = max(
-            last - first for cells in range(1, self.cells + 1) for first, last in [bin_bounds(cells, level)[number]]
-        )
-        result = values.index_select(axis, start)
-        for step in range(1, most):
-            # Bins differ in length: the shorter ones see their last cell again, or nothing.
-            following = values.index_select(axis, torch.minimum(start + step, stop - 1))
-            if self.bins == "max":
-                result = torch.maximum(result, following)
-            else:
-                result = result + following * _along(start + step < stop, axis, values)
-        return result if self.bins == "max" else result / _along(stop - start, axis, values)
+        cell = start + step
+        return torch.minimum(cell, stop - 1), (cell < stop) / (stop - start)
 
-
-def _along(values: Tensor, axis: int, like: Tensor) -> Tensor:
-    """Return values along rows (axis 2) or columns (3) in a form that multiplies (N, C, h, w)."""
-    return values.to(like.dtype)[:, None] if axis == 2 else values.to(like.dtype)
+    def _pool(self, values: Tensor, axis: int, cells: tuple[Tensor, Tensor]) -> Tensor:
+        """Return the bins of all windows along an axis, with bins and windows in the place of that axis."""
+        index, share = cells
+        picked = values.index_select(axis, index.flatten())
+        picked = picked.reshape(*values.shape[:axis], *index.shape, *values.shape[axis + 1 :])
+        if self.bins == "mean":
+            return (picked * (share if axis == 3 else share[..., None]).to(values.dtype)).sum(axis + 1)
+        return picked.amax(axis + 1)

@@ -17,6 +17,7 @@ of any classes that a classifier can be trained on, and refuses one that would s
 """
 
 from fringewatch.patches.classes import PatchSet, read_patch_set
+from fringewatch.patches.fit import Fit, fit_patch, limit_sides, place_centred, resample
 from fringewatch.patches.listing import open_patches
 from fringewatch.patches.manifest import MANIFEST, write_manifest
 from fringewatch.patches.picture import read_phase, write_patch
@@ -27,11 +28,16 @@ from fringewatch.patches.split import split_by_site
 __all__ = [
     "MANIFEST",
     "Box",
+    "Fit",
     "Patch",
     "PatchSet",
+    "fit_patch",
+    "limit_sides",
     "open_patches",
+    "place_centred",
     "read_patch_set",
     "read_phase",
+    "resample",
     "select",
     "split_by_site",
     "write_manifest",

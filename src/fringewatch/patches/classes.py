@@ -202,8 +202,7 @@ def _refuse_sizes(root: Path, patches: Sequence[Patch], sizes: Sequence[Size]) -
     odd = [f"{patch.path} ({size})" for patch, size in zip(patches, sizes, strict=True) if size != usual]
     message = (
         f"{root}: {count} pictures are {usual} pixels, {len(odd)} have another size: {_some(odd)}; cut them to one "
-        "size with `fringewatch prepare --class-folders --size-px`, resample them in training with --resize, or remove "
-        "them"
+        "size with `fringewatch prepare --class-folders --size-px`, let training fit them with --fit, or remove them"
     )
     raise ProductError(message)
 

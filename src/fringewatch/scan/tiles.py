@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from fringewatch.errors import BundleError
+from fringewatch.patches import place_centred
 from fringewatch.scan.reading import phase_of, read_window
 from fringewatch.scan.result import Scan
 
@@ -61,7 +62,7 @@ def scan(interferogram: xr.Dataset | xr.DataArray, bundle: Bundle, *, tile_px: i
     interferogram
         An interferogram, or its phase alone: (H, W) float32, wrapped radians in (-pi, pi], NaN = no data. A dask-backed
         one is read band by band. Sides of 1 to 30,000 pixels; below 32, or a classifier's patch, it is padded with no
-        data.
+        data. Scenes within a bundle's ``crop_px`` are one crop, of which every map pixel has the score.
     bundle
         The network and its card.
     tile_px
@@ -85,6 +86,8 @@ def scan(interferogram: xr.Dataset | xr.DataArray, bundle: Bundle, *, tile_px: i
     card = bundle.card
     stride = card.stride
     height, width = (int(size) for size in phase.shape)
+    if card.crop_px is not None and max(height, width) <= card.crop_px[1]:
+        return _scan_crop(read_window(phase, slice(0, height), slice(0, width)), bundle, card.crop_px[0])
     padded = _padded(height, card), _padded(width, card)
     logits = np.full((padded[0] // stride, padded[1] // stride), _NOTHING_LOGIT, np.float32)
     valid = np.zeros(logits.shape, bool)
@@ -159,6 +162,20 @@ def _cut(logits: NDArray[np.float32], valid: NDArray[np.bool_], shape: tuple[int
     height, width = (int(size) for size in shape)
     map_height, map_width = -(-height // stride), -(-width // stride)
     return Scan(logits[:map_height, :map_width], valid[:map_height, :map_width], (height, width), stride)
+
+
+def _scan_crop(phase: NDArray[np.float32], bundle: Bundle, smallest_px: int) -> Scan:
+    """Score a crop as the one whole that the network was trained on."""
+    height, width = phase.shape
+    stride = bundle.card.stride
+    has_data = np.pad(np.isfinite(phase), ((0, -height % stride), (0, -width % stride)))
+    valid = _any_in_blocks(has_data, stride)
+    logit = _NOTHING_LOGIT
+    if valid.any():
+        crop = place_centred(phase, max(height, smallest_px), max(width, smallest_px))
+        _, scene = bundle.logits(bundle.card.encoding(crop)[None])
+        logit = scene[0, 1] - scene[0, 0]
+    return Scan(np.full(valid.shape, logit, np.float32), valid, (height, width), stride)
 
 
 def _padded(size: int, card: Card) -> int:

@@ -153,13 +153,21 @@ def score_patches(
     network
         The classifier as detection runs it.
     phases
-        Patches (P, P) float32, wrapped radians, NaN = no data; indexed one at a time, so that they may be read then.
+        Patches (P, P) float32, wrapped radians, NaN = no data; indexed one at a time, so that they may be read then. A
+        network of whole crops takes any (H, W).
     encoding
         What the classifier was trained with.
     batch_size
         Patches at once.
     """
     device = next(network.parameters()).device
+    if network.top is not None:
+        with torch.inference_mode():
+            said = [
+                network(torch.from_numpy(encoding(phases[index])[None]).to(device))[1] for index in range(len(phases))
+            ]
+        logit = np.array([(scene[0, 1] - scene[0, 0]).item() for scene in said])
+        return PatchScores(logit, logit)
     centre = network.geometry.left
     map_logit, scene = [], []
     for start in range(0, len(phases), batch_size):

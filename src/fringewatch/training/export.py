@@ -45,7 +45,7 @@ class Validation(NamedTuple):
     """Patches that calibration and threshold are fitted on."""
 
     phases: Sequence[NDArray[np.float32]]
-    """Each (P, P) float32, wrapped radians, NaN = no data; P is the classifier's patch size."""
+    """Each (P, P) float32, wrapped radians, NaN = no data; P is the classifier's patch size, or any size for crops."""
     labels: ArrayLike
     """(N,) 1 = deformation, 0 = background."""
 
@@ -58,6 +58,7 @@ def export_classifier(
     name: str,
     encoding: Encoding,
     validation: Validation | None = None,
+    crop_px: tuple[int, int] | None = None,
     false_alarm_rate: float = 0.1,
     description: str = "",
     training: dict[str, Any] | None = None,
@@ -89,6 +90,8 @@ def export_classifier(
     validation
         Patches to calibrate on, run on the device where `classifier` lies; None: logits are taken as they are and the
         threshold is a half.
+    crop_px
+        Smallest and largest side of the crops that it was trained on as they are; None: it was trained on one size.
     false_alarm_rate
         Share of background patches that may be flagged.
     description, training, scores, licence, citation
@@ -107,7 +110,7 @@ def export_classifier(
         If a file cannot be written.
     """
     folder = ensure_folder(folder)
-    sliding = Sliding(classifier)
+    sliding = Sliding(classifier, whole=crop_px is not None)
     calibration, scene_calibration, thresholds = Calibration(), Calibration(), Thresholds()
     measured = dict(scores or {})
     if validation is not None:
@@ -116,7 +119,7 @@ def export_classifier(
             validation.labels,
             false_alarm_rate=false_alarm_rate,
         )
-    export_onnx(sliding, folder / "model.onnx", multiple=sliding.multiple)
+    export_onnx(sliding, folder / "model.onnx", multiple=sliding.multiple, smallest_px=crop_px and crop_px[0])
     save_weights(classifier, folder / WEIGHTS)
     card = Card(
         name=name,
@@ -130,6 +133,7 @@ def export_classifier(
         multiple=sliding.multiple,
         halo_px=min(sliding.halo_px, _LARGEST_HALO_PX),
         patch_px=classifier.input_size_px,
+        crop_px=crop_px,
         calibration=calibration,
         scene_calibration=scene_calibration,
         thresholds=thresholds,
@@ -181,11 +185,11 @@ def _fold_graph(graph: LayerGraph) -> None:
             setattr(graph, name, nn.Identity())
 
 
-def export_onnx(network: nn.Module, path: str | Path, *, multiple: int) -> None:
+def export_onnx(network: nn.Module, path: str | Path, *, multiple: int, smallest_px: int | None = None) -> None:
     """Write a map network as float32 ONNX: input ``phase`` (N, 3, H, W), outputs ``map`` and ``scene``.
 
-    N, H and W stay free. The file is run once against the network; a difference over 1e-3, or over a thousandth of the
-    largest logit, is an error.
+    N, H and W stay free: multiples of `multiple`, or anything from `smallest_px` where that is given. The file is run
+    once against the network; a difference over 1e-3, or over a thousandth of the largest logit, is an error.
 
     Raises
     ------
@@ -194,8 +198,15 @@ def export_onnx(network: nn.Module, path: str | Path, *, multiple: int) -> None:
     """
     folded = fold_batch_norms(network).float().cpu()
     generator = torch.Generator().manual_seed(0)
-    example = torch.rand((2, 3, 4 * multiple, 6 * multiple), generator=generator) * 2 - 1
     height, width = torch.export.Dim("h", min=1, max=2048), torch.export.Dim("w", min=1, max=2048)
+    sizes: tuple[Any, Any] = (multiple * height, multiple * width)
+    example = torch.rand((2, 3, 4 * multiple, 6 * multiple), generator=generator) * 2 - 1
+    other = (5 * multiple, 3 * multiple)
+    if smallest_px is not None:
+        most = 2048 * multiple
+        sizes = torch.export.Dim("h", min=smallest_px, max=most), torch.export.Dim("w", min=smallest_px, max=most)
+        example = torch.rand((2, 3, smallest_px + 99, 2 * smallest_px + 77), generator=generator) * 2 - 1
+        other = (smallest_px, smallest_px + 45)
     batch = torch.export.Dim("n", min=1, max=4096)
     with atomic_path(path) as temporary, warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")
@@ -206,14 +217,15 @@ def export_onnx(network: nn.Module, path: str | Path, *, multiple: int) -> None:
             str(temporary),
             input_names=["phase"],
             output_names=["map", "scene"],
-            dynamic_shapes=({0: batch, 2: multiple * height, 3: multiple * width},),
+            dynamic_shapes=({0: batch, 2: sizes[0], 3: sizes[1]},),
             opset_version=_OPSET,
             dynamo=True,
             external_data=False,
             verbose=False,
         )
         _strip(temporary)
-    _check(folded, Path(path), multiple)
+    # Another size than the exported example's, so that a size frozen into the graph shows up here.
+    _check(folded, Path(path), other)
 
 
 def _strip(path: Path) -> None:
@@ -227,13 +239,12 @@ def _strip(path: Path) -> None:
     onnx.save(model, path)
 
 
-def _check(network: nn.Module, path: Path, multiple: int) -> None:
+def _check(network: nn.Module, path: Path, size: tuple[int, int]) -> None:
     import onnxruntime as ort
 
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     generator = torch.Generator().manual_seed(1)
-    # Another size than the exported example's, so that a size frozen into the graph shows up here.
-    inputs = torch.rand((1, 3, 5 * multiple, 3 * multiple), generator=generator) * 2 - 1
+    inputs = torch.rand((1, 3, *size), generator=generator) * 2 - 1
     with torch.inference_mode():
         wanted = [output.numpy() for output in network(inputs)]
     given = session.run(["map", "scene"], {"phase": inputs.numpy()})

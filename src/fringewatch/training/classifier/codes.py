@@ -11,11 +11,13 @@ from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from fringewatch.conventions import wrap
 
-__all__ = ["LEVELS", "Phases", "decode_codes", "encode_codes", "resample"]
+__all__ = ["LEVELS", "Codes", "Phases", "decode_codes", "encode_codes"]
+
+Codes = NDArray[np.uint8] | list[NDArray[np.uint8]]
+"""Coded patches: (N, H, W) where all have one size, else N of (H, W)."""
 
 LEVELS = 255
 """Different phases that a code can stand for."""
@@ -37,36 +39,10 @@ def decode_codes() -> NDArray[np.float32]:
     return table
 
 
-def resample(phase_rad: NDArray[np.float32], size_px: int) -> NDArray[np.float32]:
-    """Resample wrapped phase to a square, as complex numbers: averaged where it shrinks, linear where it grows.
-
-    Parameters
-    ----------
-    phase_rad
-        (H, W) wrapped radians; NaN = no data.
-    size_px
-        Height and width of the result.
-
-    Returns
-    -------
-    numpy.ndarray
-        (size_px, size_px) in (-pi, pi]; NaN where less than half of what a pixel is made of has data.
-    """
-    valid = np.isfinite(phase_rad)
-    phase = np.where(valid, phase_rad, np.float32(0))
-    parts = (np.cos(phase) * valid, np.sin(phase) * valid, valid.astype(np.float32))
-    size = (size_px, size_px)
-    # Pillow's bilinear filter widens where the picture shrinks.
-    real, imaginary, weight = (
-        np.asarray(Image.fromarray(part).resize(size, Image.Resampling.BILINEAR)) for part in parts
-    )
-    return np.where(weight >= 0.5, np.arctan2(imaginary, real), np.float32(np.nan)).astype(np.float32)
-
-
 class Phases(Sequence[NDArray[np.float32]]):
     """The phases of coded patches, (H, W) radians with NaN = no data, each decoded when it is asked for."""
 
-    def __init__(self, codes: NDArray[np.uint8]) -> None:
+    def __init__(self, codes: Codes) -> None:
         self._codes = codes
         self._table = decode_codes()
 
@@ -79,5 +55,7 @@ class Phases(Sequence[NDArray[np.float32]]):
     def __getitem__(self, index: slice) -> list[NDArray[np.float32]]: ...
     def __getitem__(self, index: int | slice) -> NDArray[np.float32] | list[NDArray[np.float32]]:
         """Return one patch, or a list of several."""
-        phases: NDArray[np.float32] = self._table[self._codes[index]]
-        return list(phases) if isinstance(index, slice) else phases
+        if isinstance(index, slice):
+            return [self._table[codes] for codes in self._codes[index]]
+        phase: NDArray[np.float32] = self._table[self._codes[index]]
+        return phase

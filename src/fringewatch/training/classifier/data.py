@@ -1,7 +1,8 @@
 """Labelled patches for training: decoded once into 8 bits, encoded and augmented in batches where the network computes.
 
 28,430 patches of 224 x 224 pixels take 1.4 GB as codes (:mod:`fringewatch.training.classifier.codes`); they fit on a
-GPU, and a batch of them is made there by looking up 256 encoded phases.
+GPU, and a batch of them is made there by looking up 256 encoded phases. Patches may differ in size
+(:mod:`fringewatch.training.classifier.batches`).
 
 Augmentation is what phase allows, as in :mod:`fringewatch.training.data`: a constant offset, the sign, mirror images,
 quarter turns. On codes offset and sign are exact, being whole numbers of steps.
@@ -19,9 +20,9 @@ import torch
 from torch import Tensor
 
 from fringewatch.errors import ProductError, TrainingError
-from fringewatch.patches import read_patch_set, read_phase, split_by_site
-from fringewatch.progress import track
-from fringewatch.training.classifier.codes import LEVELS, decode_codes, encode_codes, resample
+from fringewatch.patches import fit_patch, limit_sides, read_patch_set, read_phase, split_by_site
+from fringewatch.progress import say, track
+from fringewatch.training.classifier.codes import LEVELS, decode_codes, encode_codes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,19 +31,33 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fringewatch.encoding import Encoding
-    from fringewatch.patches import Patch
+    from fringewatch.patches import Fit, Patch
+    from fringewatch.patches.classes import Size
+    from fringewatch.training.classifier.batches import Batch
+    from fringewatch.training.classifier.codes import Codes
 
-__all__ = ["Batcher", "PatchArrays", "epoch_batches", "read_arrays"]
+__all__ = ["Batcher", "PatchArrays", "read_arrays"]
 
+_NO_CODES = np.empty((0, 0), np.uint8)
 _SHARE_OF_MEMORY = 0.3
 """Patches lie on the GPU if they take no more than this of what is free; otherwise each batch is sent there."""
+
+
+class Sides(NamedTuple):
+    """Sides of patches that keep their size, in pixels: shorter ones are filled up, longer ones shrunk."""
+
+    smallest_px: int
+    largest_px: int
+
+
+_SIDES = Sides(32, 512)
 
 
 class PatchArrays(NamedTuple):
     """Patches of one split, in memory."""
 
-    codes: NDArray[np.uint8]
-    """(N, H, W) coded phase; see :func:`encode_codes`."""
+    codes: Codes
+    """Coded phase of each; see :func:`encode_codes`."""
     label: NDArray[np.int64]
     """(N,) number of the class."""
     patches: tuple[Patch, ...]
@@ -51,10 +66,18 @@ class PatchArrays(NamedTuple):
     """Names of the classes."""
 
     @property
+    def sizes_px(self) -> NDArray[np.int64]:
+        """(N, 2) height and width of each."""
+        return np.array([codes.shape for codes in self.codes], np.int64).reshape(-1, 2)
+
+    @property
     def digest(self) -> str:
         """Hash of codes and labels."""
         digest = hashlib.sha256(np.ascontiguousarray(self.label).tobytes())
-        digest.update(np.ascontiguousarray(self.codes).data)
+        if isinstance(self.codes, list):
+            digest.update(self.sizes_px.tobytes())
+        for codes in self.codes:
+            digest.update(np.ascontiguousarray(codes).data)
         return digest.hexdigest()[:16]
 
 
@@ -62,7 +85,8 @@ def read_arrays(
     root: str | Path,
     *,
     size_px: int,
-    resize: bool = False,
+    fit: Fit | None = None,
+    sides: Sides = _SIDES,
     validation_share: float = 0.2,
     seed: int = 0,
     workers: int = 1,
@@ -76,8 +100,11 @@ def read_arrays(
         is split by site.
     size_px
         Height and width that the network wants.
-    resize
-        Resample patches of other sizes.
+    fit
+        How patches of other sizes are brought to it, see :func:`fringewatch.patches.fit_patch`; ``none``: they keep
+        their size; None: they are refused.
+    sides
+        Limits of sizes that are kept.
     validation_share, seed
         Of the split.
     workers
@@ -90,19 +117,22 @@ def read_arrays(
     Raises
     ------
     ProductError
-        If the data set is not fit for training, or patches have another size and are not to be resampled.
+        If the data set is not fit for training, or patches have another size and no `fit` is given.
     TrainingError
         If a class is missing in one of the splits.
     """
-    found = read_patch_set(root, any_size=resize)
+    found = read_patch_set(root, any_size=fit is not None)
     odd = {size: count for size, count in found.sizes.items() if size != (size_px, size_px)}
-    if odd and not resize:
+    if odd and fit is None:
         sizes = ", ".join(f"{count} of {size}" for size, count in sorted(odd.items()))
         message = (
-            f"{root}: the network takes patches of {size_px} x {size_px} pixels, and the set has {sizes}; resample "
-            "them with --resize, set --input-size-px to their size, or prepare patches of the right size"
+            f"{root}: the network takes patches of {size_px} x {size_px} pixels, and the set has {sizes}; bring them "
+            "to that size with --fit resize, pad or crop, keep theirs with --fit none, set --input-size-px to their "
+            "size, or prepare patches of the right size"
         )
         raise ProductError(message)
+    if fit == "none":
+        _tell_limits(found.sizes, sides)
     patches: Sequence[Patch] = found
     if not any(patch.split for patch in patches):
         patches = split_by_site(patches, validation=validation_share, seed=seed)
@@ -116,12 +146,23 @@ def read_arrays(
             )
             raise TrainingError(message)
     chosen = [patch for part in parts for patch in part]
-    codes = _decode(tuple(map(_file, chosen)), size_px, workers)
+    codes = _decode(tuple(map(_file, chosen)), size_px, fit, sides, workers)
+    count = len(parts[0])
     arrays = [
         PatchArrays(rows, np.array([patch.label for patch in part], np.int64), tuple(part), found.classes)
-        for rows, part in zip(np.split(codes, [len(parts[0])]), parts, strict=True)
+        for rows, part in zip((codes[:count], codes[count:]), parts, strict=True)
     ]
     return arrays[0], arrays[1]
+
+
+def _tell_limits(sizes: dict[Size, int], sides: Sides) -> None:
+    """Say what becomes of patches beyond the limits: nobody should wonder where their pixels went."""
+    small = sum(count for size, count in sizes.items() if min(size) < sides.smallest_px)
+    large = sum(count for size, count in sizes.items() if max(size) > sides.largest_px)
+    if small:
+        say(f"{small} patches have a side under {sides.smallest_px} pixels and are filled up with no data")
+    if large:
+        say(f"{large} patches have a side over {sides.largest_px} pixels and are shrunk to it; see --largest-px")
 
 
 class _File(NamedTuple):
@@ -138,30 +179,24 @@ def _file(patch: Patch) -> _File:
 
 
 @functools.lru_cache(maxsize=1)
-def _decode(files: Sequence[_File], size_px: int, workers: int) -> NDArray[np.uint8]:
-    """Read patches (N, size_px, size_px); those of the last call are kept, since a study trains many times on them."""
-    codes = np.empty((len(files), size_px, size_px), np.uint8)
+def _decode(files: Sequence[_File], size_px: int, fit: Fit | None, sides: Sides, workers: int) -> Codes:
+    """Read patches and fit them; those of the last call are kept, since a study trains many times on them."""
+    shape = len(files), size_px, size_px
+    codes: Codes = [_NO_CODES] * len(files) if fit == "none" else np.empty(shape, np.uint8)
     with track("reading patches", total=len(files)) as advance, ThreadPoolExecutor(workers) as pool:
 
         def read(index: int) -> None:
             phase = read_phase(files[index].path)
-            codes[index] = encode_codes(phase if phase.shape == (size_px, size_px) else resample(phase, size_px))
+            if fit == "none":
+                phase = limit_sides(phase, *sides)
+            elif fit is not None:
+                phase = fit_patch(phase, size_px, fit)
+            codes[index] = encode_codes(phase)
             advance(1)
 
         # Asking for the results lets errors through.
         list(pool.map(read, range(len(files))))
     return codes
-
-
-def epoch_batches(count: int, batch_size: int, *, seed: int, epoch: int) -> list[NDArray[np.int64]]:
-    """Return the order of an epoch, cut into batches; it depends on seed and epoch alone.
-
-    The last batch has what is left, as in Keras; a single patch, whose batch statistics would mean nothing, is left
-    out.
-    """
-    order = np.random.default_rng([seed, epoch]).permutation(count)
-    batches = [order[start : start + batch_size] for start in range(0, count, batch_size)]
-    return batches[:-1] if len(batches) > 1 and len(batches[-1]) == 1 else batches
 
 
 class Batcher:
@@ -180,13 +215,19 @@ class Batcher:
     """
 
     def __init__(self, arrays: PatchArrays, encoding: Encoding, *, augment: bool, seed: int = 0) -> None:
-        self._codes = torch.from_numpy(arrays.codes)
+        codes = arrays.codes
+        self._codes = torch.from_numpy(
+            np.concatenate([each.ravel() for each in codes]) if isinstance(codes, list) else codes.reshape(-1)
+        )
+        self.sizes_px = arrays.sizes_px
+        areas = self.sizes_px.prod(axis=1)
+        self._start = np.cumsum(areas) - areas
         self._label = torch.from_numpy(arrays.label)
         # The encoding is applied to the 256 phases a code can stand for, then looked up: the same numbers, far faster.
         self._table = torch.from_numpy(np.ascontiguousarray(encoding(decode_codes()[None, :])[:, 0, :].T))
-        self._augment = augment
+        self.augment = augment
         self._seed = seed
-        self._drawn: tuple[int, NDArray[np.int64]] | None = None
+        self._drawn: tuple[int, NDArray[np.int64], NDArray[np.float64]] | None = None
         self.device = torch.device("cpu")
 
     def __len__(self) -> int:
@@ -201,40 +242,63 @@ class Batcher:
             fits = self._codes.nbytes <= _SHARE_OF_MEMORY * free
             self._codes = self._codes.to(device) if fits else self._codes.pin_memory()
 
-    def batch(self, indices: NDArray[np.int64], *, epoch: int = 0) -> tuple[Tensor, Tensor]:
+    def batch(self, batch: Batch, *, epoch: int = 0) -> tuple[Tensor, Tensor]:
         """Return encoded patches (N, 3, H, W), channels last in memory, and labels (N,), both on the device.
 
-        What is drawn for a patch depends on seed, epoch and its index alone, not on its batch.
+        Larger patches are trimmed to the size of the batch: to the middle, or with augmentation at a drawn place. What
+        is drawn for a patch depends on seed, epoch and its index alone, not on its batch; only whether a patch that is
+        not square is laid on its side is up to the batch.
         """
-        chosen = torch.from_numpy(indices)
-        codes = self._codes.index_select(0, chosen.to(self._codes.device)).to(self.device, non_blocking=True)
-        there = chosen.to(self.device)
+        indices = batch.indices
+        rows, columns = (torch.from_numpy(part).to(self._codes.device) for part in self._places(batch, epoch))
+        codes = torch.take(self._codes, rows[:, :, None] + columns[:, None, :]).to(self.device, non_blocking=True)
         table = self._table
-        if self._augment:
-            draws = torch.from_numpy(self._draws(epoch)[indices]).to(self.device)
-            codes = _turn(codes, draws)
+        if self.augment:
+            draws = torch.from_numpy(self._draws(epoch)[0][indices]).to(self.device)
             table = table[_offset(draws)]
         else:
             table = table.expand(len(indices), -1, -1)
         # One table for each patch: row 256 n + code of all tables one below the other.
         rows = torch.arange(len(indices), device=self.device, dtype=torch.int32).mul_(256)[:, None, None] + codes
         encoded = torch.nn.functional.embedding(rows, table.reshape(-1, 3))
-        return encoded.permute(0, 3, 1, 2), self._label[there]
+        return encoded.permute(0, 3, 1, 2), self._label[torch.from_numpy(indices).to(self.device)]
 
-    def _draws(self, epoch: int) -> NDArray[np.int64]:
-        """Return offset in steps, sign, mirror images left-right and up-down, and transposition for each patch."""
+    def _places(self, batch: Batch, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return where the pixels of a batch stand among all codes: parts by row (N, h) and by column (N, w) to add up.
+
+        Mirrored left-right, then up-down, then transposed: together the eight ways to lay a square.
+        """
+        indices, height, width = batch
+        sizes = self.sizes_px[indices]
+        mirrored, flipped, transposed = np.zeros((3, len(indices)), bool)
+        free = np.full((len(indices), 2), 0.5)
+        if self.augment:
+            draws, places = self._draws(epoch)
+            mirrored, flipped, transposed = draws[indices, 2:].T == 1
+            free = places[indices]
+            upright, on_its_side = ((sizes >= shape).all(axis=1) for shape in ((height, width), (width, height)))
+            transposed = np.where(upright & on_its_side, transposed, on_its_side)
+        taken = np.where(transposed[:, None], (width, height), (height, width))
+        first = (free * (sizes - taken + 1)).astype(np.int64)
+
+        def along(axis: int, backwards: NDArray[np.bool_], length: int) -> NDArray[np.int64]:
+            """Return the rows (axis 0) or columns of the patch that `length` pixels of the batch show."""
+            steps = np.arange(length)
+            steps = np.where(backwards[:, None], taken[:, axis, None] - 1 - steps, steps)
+            return (first[:, axis, None] + steps) * (sizes[:, 1, None] if axis == 0 else 1)
+
+        def show(length: int, axis: int) -> NDArray[np.int64]:
+            plain, turned = (along(each, (flipped, mirrored)[each], length) for each in (axis, 1 - axis))
+            return np.where(transposed[:, None], turned, plain)
+
+        return self._start[indices][:, None] + show(height, 0), show(width, 1)
+
+    def _draws(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return offset, sign, mirror images left-right and up-down and transposition of each; and where to trim it."""
         if self._drawn is None or self._drawn[0] != epoch:
-            rng = np.random.default_rng([self._seed, epoch, 1])
-            self._drawn = epoch, rng.integers(0, [LEVELS, 2, 2, 2, 2], size=(len(self), 5))
-        return self._drawn[1]
-
-
-def _turn(codes: Tensor, draws: Tensor) -> Tensor:
-    """Mirror and transpose (N, H, W): together the eight ways to lay a square."""
-    mirrored, flipped, transposed = (draws[:, column, None, None] == 1 for column in (2, 3, 4))
-    codes = torch.where(mirrored, codes.flip(2), codes)
-    codes = torch.where(flipped, codes.flip(1), codes)
-    return torch.where(transposed, codes.transpose(1, 2), codes)
+            turns = np.random.default_rng([self._seed, epoch, 1]).integers(0, [LEVELS, 2, 2, 2, 2], size=(len(self), 5))
+            self._drawn = epoch, turns, np.random.default_rng([self._seed, epoch, 2]).random((len(self), 2))
+        return self._drawn[1:]
 
 
 def _offset(draws: Tensor) -> Tensor:

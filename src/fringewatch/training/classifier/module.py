@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from fringewatch.errors import TrainingError
 from fringewatch.metrics import auroc, confusion
-from fringewatch.training.classifier.data import epoch_batches
+from fringewatch.training.classifier.batches import epoch_batches, exact_batches, make_buckets
 from fringewatch.training.classifier.optimizers import make_optimizer, time_decay
 
 if TYPE_CHECKING:
@@ -133,12 +133,12 @@ class ClassifierModule(lightning.LightningModule):
         self.summary: dict[str, float] = {}
         """Losses and scores; like the scores of the newest epoch."""
         self._train, self._validation = train, validation
+        turn = train.augment
+        self.buckets = make_buckets(train.sizes_px, least=config.batch_size // 2, turn=turn)
         self._order = functools.lru_cache(maxsize=1)(
-            lambda epoch: epoch_batches(len(train), config.batch_size, seed=config.seed, epoch=epoch)
+            lambda epoch: epoch_batches(self.buckets, config.batch_size, seed=config.seed, epoch=epoch, turn=turn)
         )
-        self._held_out = np.array_split(
-            np.arange(len(validation)), -(-len(validation) // min(2 * config.batch_size, len(validation)))
-        )
+        self._held_out = exact_batches(validation.sizes_px, 2 * config.batch_size)
         self.register_buffer("weights", None if weights is None else torch.from_numpy(weights), persistent=False)
         # Sums over patches of loss, right answers and patches, in training and in validation.
         self.register_buffer("train_sums", torch.zeros(3), persistent=False)
@@ -153,7 +153,7 @@ class ClassifierModule(lightning.LightningModule):
     @property
     def patches_per_epoch(self) -> int:
         """Number of patches that an epoch trains on."""
-        return sum(map(len, self._order(0)))
+        return sum(len(batch.indices) for batch in self._order(0))
 
     @property
     def validation_batches(self) -> range:
@@ -221,7 +221,9 @@ class ClassifierModule(lightning.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log the epoch: training as it went along, as in Keras, and validation after it."""
         self._refuse_nan()
-        logit, predicted, label = (torch.cat(column).cpu().numpy() for column in zip(*self._said, strict=True))
+        # Back from batches of one size to the order of the data set.
+        order = np.argsort(np.concatenate([batch.indices for batch in self._held_out]))
+        logit, predicted, label = (torch.cat(column).cpu().numpy()[order] for column in zip(*self._said, strict=True))
         self._said.clear()
         self.scores = Scores(np.nan_to_num(logit.astype(np.float64)), predicted, label)
         train, validation = self.train_sums.tolist(), self.validation_sums.tolist()

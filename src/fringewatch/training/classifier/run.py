@@ -18,10 +18,11 @@ from fringewatch._version import __version__
 from fringewatch.encoding import Encoding
 from fringewatch.errors import TrainingError
 from fringewatch.files import ensure_folder, write_text
-from fringewatch.networks.registry import Counts, build, count_parameters
+from fringewatch.networks.registry import Counts, build, count_parameters, smallest_input_px
 from fringewatch.progress import say
+from fringewatch.training.classifier.batches import trimmed_share
 from fringewatch.training.classifier.codes import Phases
-from fringewatch.training.classifier.data import Batcher, read_arrays
+from fringewatch.training.classifier.data import Batcher, Sides, read_arrays
 from fringewatch.training.classifier.fit import fit
 from fringewatch.training.classifier.memory import advise_on_memory, device_of
 from fringewatch.training.classifier.module import ClassifierModule, class_weights
@@ -108,7 +109,8 @@ def run(config: ClassifierConfig) -> ClassifierResult:
     train, validation = read_arrays(
         config.data,
         size_px=size_px,
-        resize=config.resize,
+        fit=config.fit,
+        sides=Sides(smallest_input_px(config.network), config.largest_px),
         validation_share=config.validation_share,
         seed=config.seed,
         workers=config.workers,
@@ -135,6 +137,9 @@ def run(config: ClassifierConfig) -> ClassifierResult:
         classes=len(train.classes),
         validation_patches=validation.patches,
     )
+    if len(module.buckets) > 1:
+        trimmed = trimmed_share(module.buckets, train.sizes_px)
+        say(f"{len(module.buckets)} sizes of batches; each epoch trims {trimmed:.0%} of a patch's area, drawn anew")
     with advise_on_memory(config):
         fit(config, out, network, module, resume=config.resume)
     bundle = _export(config, out, network, encoding, train, validation) if config.export else None
@@ -213,11 +218,18 @@ def _export(
         name=config.bundle_name,
         encoding=encoding,
         validation=Validation(Phases(validation.codes), validation.label),
+        crop_px=_crop_px(config, train),
         false_alarm_rate=config.false_alarm_rate,
         description=config.description
         or f"{network.backbone.title} trained on patches as in the study of 2019 by fringewatch train-cnn.",
         training=_describe_training(config, train, validation),
     )
+
+
+def _crop_px(config: ClassifierConfig, train: PatchArrays) -> tuple[int, int] | None:
+    if config.fit != "none":
+        return None
+    return smallest_input_px(config.network), int(train.sizes_px.max())
 
 
 def _describe_training(config: ClassifierConfig, train: PatchArrays, validation: PatchArrays) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from fringewatch.encoding import EncodingKind  # noqa: TC001 - pydantic looks it up
 from fringewatch.networks.registry import NetworkConfig, NetworkName, NetworkOptions
+from fringewatch.patches import Fit  # noqa: TC001 - pydantic looks it up
 from fringewatch.training.classifier.optimizers import LEARNING_RATES, OptimizerName
 
 __all__ = ["HARMLESS", "ClassifierConfig"]
@@ -73,7 +74,15 @@ class ClassifierConfig(NetworkOptions):
     augment: bool = Field(
         True, description="Draw phase offset, sign, mirror image and quarter turn of training patches in each epoch."
     )
-    resize: bool = Field(False, description="Resample patches of other sizes, as complex numbers.")
+    fit: Fit | None = Field(
+        None,
+        description="How patches of other sizes are brought to the network's: `resize` (resampled as complex numbers), "
+        "`pad` (no data around, larger ones shrunk), `crop` (the middle), or `none`: each keeps its size, and batches "
+        "hold those of near size (top `spp` or `pooling`). If not given they are refused.",
+    )
+    largest_px: int = Field(
+        512, ge=32, le=4096, description="Longest side of patches that keep their size; larger ones are shrunk to it."
+    )
     precision: Literal["bf16-mixed", "32-true"] = Field("bf16-mixed", description="Arithmetic of training.")
     gradient_checkpointing: bool = Field(
         False, description="Compute the backbone's maps twice instead of keeping them: less memory, a third slower."
@@ -93,6 +102,10 @@ class ClassifierConfig(NetworkOptions):
             len(self.class_weights) < 2 or min(self.class_weights) < 0 or sum(self.class_weights) <= 0
         ):
             message = f"class_weights = {self.class_weights}: expected a number >= 0 for each class, not all 0"
+            raise ValueError(message)
+        kind = self.top or ("original" if self.network == "alexnet" else "pooling")
+        if self.fit == "none" and kind not in {"spp", "pooling"}:
+            message = f"fit = none: the top {kind!r} takes patches of one size; choose --top spp or pooling"
             raise ValueError(message)
         return self
 

@@ -2,18 +2,24 @@
 
 from fringewatch.fringes.crops import MIN_SCORE, Crop, Crops, find_crops
 from fringewatch.fringes.edges import HIGH, LOW, SIGMA_PX, FringeEdges, fringe_edges
+from fringewatch.fringes.troughs import LEAST_DIP, Trough, Troughs, measure_troughs, surroundings_px
 from fringewatch.fringes.windows import Window, windows
 
 __all__ = [
     "HIGH",
+    "LEAST_DIP",
     "LOW",
     "MIN_SCORE",
     "SIGMA_PX",
     "Crop",
     "Crops",
     "FringeEdges",
+    "Trough",
+    "Troughs",
     "Window",
     "find_crops",
     "fringe_edges",
+    "measure_troughs",
+    "surroundings_px",
     "windows",
 ]

@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from fringewatch.regions.measure import Piece, measure
 from fringewatch.regions.outline import georeference, outline
+from fringewatch.regions.subsidence import SUBSIDENCE_COLUMNS
 from fringewatch.scan import Scan, smooth_logits
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ COLUMNS: dict[str, str] = {
     "peak_to_peak_los_cm": "float64",
     "mean_coherence": "float64",
     "phase_height_correlation": "float64",
+    **SUBSIDENCE_COLUMNS,
     "reference_date": "str",
     "secondary_date": "str",
     "product": "str",
@@ -94,6 +96,7 @@ def find_regions(
         ``mean_coherence``        mean over the region; NaN where the product gives none
         ``phase_height_correlation``  of unwrapped phase and terrain height, -1 to 1; near either end the region may be
                                   stratified delay; NaN where the product gives no height
+        ``subsidence_cm``, ...    :data:`SUBSIDENCE_COLUMNS`: see :func:`fringewatch.regions.subsidence.subsidence`
         ========================= ==================================================================================
     """
     import geopandas as gpd

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from scipy import ndimage
 
+from fringewatch.regions.subsidence import subsidence
 from fringewatch.scan import upsample_logits
 
 if TYPE_CHECKING:
@@ -95,8 +96,8 @@ def fringes_inside(
     return _fringes(read, inside.shape, usable, wavelength_m)
 
 
-def measure(piece: Piece, scan: Scan, interferogram: xr.Dataset, edge: np.float32) -> dict[str, float | int]:
-    """Return bounds, area, fringes and coherence of a region, on the scene's own grid.
+def measure(piece: Piece, scan: Scan, interferogram: xr.Dataset, edge: np.float32) -> dict[str, float | int | str]:
+    """Return bounds, area, fringes, coherence and subsidence of a region, on the scene's own grid.
 
     Parameters
     ----------
@@ -136,6 +137,7 @@ def measure(piece: Piece, scan: Scan, interferogram: xr.Dataset, edge: np.float3
         "col1": columns.stop,
         **_fringes(read, shape, usable, wavelength_m)._asdict(),
         "mean_coherence": total / known if known else float("nan"),
+        **subsidence(region.box, region.inside, interferogram),
     }
 
 

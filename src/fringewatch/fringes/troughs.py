@@ -1,0 +1,234 @@
+"""How deep a pattern is, how wide, and how many troughs it is made of, from wrapped phase across an incoherent core.
+
+Local fringe rates, weighted by their coherence, are integrated to a height map of the pattern and its surroundings,
+which are its zero. Where the core of a trough is incoherent the map bridges it smoothly, and so the depth is a lower
+bound there: what is lost is not counted.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+from fringewatch.fringes.activity import rate_weight
+from fringewatch.fringes.heights import integrate_steps
+from fringewatch.fringes.rates import fringe_rates
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Real = NDArray[np.float64]
+
+__all__ = ["LEAST_DIP", "PROFILE_POINTS", "Trough", "Troughs", "measure_troughs", "surroundings_px"]
+
+PROFILE_POINTS = 21
+"""Points of a depth profile."""
+LEAST_DIP = 0.25
+"""How far phase falls between two troughs, over the depth of the shallower, for them to count as two."""
+
+_SIGMA_PX = 1.0
+_STEEPEST_RAD = 2.0
+"""Beyond this rate per pixel, dense fringes may be folded: pi and more look like less."""
+_EDGE_LEVEL = 0.1
+"""A trough ends where this share of its depth is left."""
+_LEAST_PX = 16
+_MOST_PX = 40_000
+_MOST_REACH_PX = 400
+_NOISE_DIP_RAD = 0.8
+_KNOWN_WEIGHT = 0.05
+
+
+class Trough(NamedTuple):
+    """One trough of a pattern; rows and columns are those of the phase that was given."""
+
+    row: float
+    col: float
+    """Where it is deepest."""
+    depth_rad: float
+    """Phase beyond that of the surroundings, signed; it grows with range, so that subsidence is positive."""
+    diameter_px: float
+    """Of the circle with the area in which a tenth of the depth is left, in the pattern and around it."""
+
+
+class Troughs(NamedTuple):
+    """The troughs of a pattern."""
+
+    troughs: list[Trough]
+    """Deepest first; empty where nothing can be told: no coherent surroundings, or too few pixels."""
+    separation: float
+    """How far phase falls between the two troughs that are least apart, over the depth of the shallower: 1 = down to
+    the surroundings, :data:`LEAST_DIP` = just told apart; NaN with fewer than two."""
+    resolved: float
+    """Share of the pattern whose phase is coherent and not near the densest fringes that pixels can show. With much
+    less than 1, depths are lower bounds."""
+    profile_px: Real
+    """(n, 2) distance along the long axis through the deepest point, pixels, and depth in radians; (0, 2) if empty."""
+
+    @classmethod
+    def unknown(cls) -> Troughs:
+        """Return what is said where nothing can be told."""
+        return cls([], float("nan"), 0.0, np.zeros((0, 2)))
+
+
+def surroundings_px(inside: NDArray[np.bool_]) -> int:
+    """Return how wide the surroundings of a pattern are: 0.7 times the square root of its area, 6 to 400."""
+    return int(np.clip(0.7 * np.sqrt(np.count_nonzero(inside)), 6, _MOST_REACH_PX))
+
+
+def measure_troughs(phase_rad: NDArray[np.float32], inside: NDArray[np.bool_], *, pixel_ratio: float = 1.0) -> Troughs:
+    """Measure the troughs (or domes) of a pattern.
+
+    Parameters
+    ----------
+    phase_rad
+        (H, W) wrapped phase in (-pi, pi], radians, of the scene or of a part of it that holds the pattern with
+        surroundings of about its own size; NaN = no data.
+    inside
+        (H, W) bool, the pattern.
+    pixel_ratio
+        Height over width of a pixel on the ground.
+
+    Returns
+    -------
+    Troughs
+        Diameters and distances are in units of the pixel's width.
+
+    Notes
+    -----
+    The surroundings are a ring from 0.25 to 0.7 times the square root of the pattern's area beyond its outline; a plane
+    through them, a ramp or the atmosphere, is taken off, and what they moved themselves is lost. Troughs are the maxima
+    of the map that stand out from the pass to the next one by 0.8 rad and by a quarter of the shallower, found by
+    watershed.
+    """
+    area = int(np.count_nonzero(inside))
+    if area < _LEAST_PX:
+        return Troughs.unknown()
+    width_px = surroundings_px(inside)
+    part = _around(inside, width_px)
+    phase_rad, inside = phase_rad[part], inside[part]
+    rates = fringe_rates(phase_rad, sigma_px=_SIGMA_PX)
+    weight = np.where(np.isfinite(phase_rad), rate_weight(rates.coherence), 0).astype(np.float32)
+    # Rates change slowly: of a large pattern every n-th pixel will do, which the steps then reach across.
+    step = int(np.ceil(np.sqrt(inside.size / _MOST_PX)))
+    if step > 1:
+        weight, inside = weight[::step, ::step], inside[::step, ::step]
+    row_rad, col_rad = (step * rate[::step, ::step] for rate in rates[:2])
+    steepest = np.maximum(np.abs(row_rad), np.abs(col_rad))
+    distance = ndimage.distance_transform_edt(~inside) * step
+    # What moves right beside the pattern belongs to it more than to its zero.
+    ring = (distance > 0.35 * width_px) & (distance <= width_px) & (weight > _KNOWN_WEIGHT)
+    if np.count_nonzero(ring) < _LEAST_PX or np.count_nonzero(inside) < _LEAST_PX:
+        return Troughs.unknown()
+    row_steps, col_steps = 0.5 * (row_rad[1:] + row_rad[:-1]), 0.5 * (col_rad[:, 1:] + col_rad[:, :-1])
+    height = integrate_steps(row_steps, col_steps, weight, iterations=30, tolerance=0.01)
+    height -= _plane(height, ring, weight)
+    low, high = np.percentile(height[inside], [1, 99])
+    sign = 1.0 if high >= -low else -1.0
+    depth = sign * height
+    labels, separation = _split(depth, inside)
+    numbers = [int(number) for number in np.unique(labels[labels > 0])]
+    peaks = ndimage.maximum_position(depth, labels, numbers)
+    troughs = [
+        Trough(
+            row=float(part[0].start + row * step),
+            col=float(part[1].start + col * step),
+            depth_rad=sign * float(depth[row, col]),
+            diameter_px=_diameter(depth, distance, labels, number, width_px) * step * np.sqrt(pixel_ratio),
+        )
+        for number, (row, col) in zip(numbers, peaks, strict=True)
+    ]
+    order = np.argsort([-abs(trough.depth_rad) for trough in troughs], kind="stable")
+    profile = _profile(height, distance < width_px, inside, peaks[order[0]], pixel_ratio)
+    profile[:, 0] *= step
+    return Troughs(
+        troughs=[troughs[index] for index in order],
+        separation=separation,
+        resolved=float(np.mean(((weight > _KNOWN_WEIGHT) & (steepest <= step * _STEEPEST_RAD))[inside])),
+        profile_px=profile,
+    )
+
+
+def _around(inside: NDArray[np.bool_], margin: int) -> tuple[slice, slice]:
+    rows, cols = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
+    return (
+        slice(max(int(rows[0]) - margin, 0), int(rows[-1]) + 1 + margin),
+        slice(max(int(cols[0]) - margin, 0), int(cols[-1]) + 1 + margin),
+    )
+
+
+def _plane(height: Real, ring: NDArray[np.bool_], weight: NDArray[np.float32]) -> Real:
+    """Fit a plane to the surroundings; where they lie on one side only, their median."""
+    rows, cols = np.nonzero(ring)
+    centre = np.array(height.shape) / 2
+    reached = [np.ptp(index) > 0.7 * size for index, size in zip((rows, cols), height.shape, strict=True)]
+    if not all(reached):
+        return np.full(height.shape, np.median(height[ring]))
+    design = np.column_stack([np.ones(len(rows)), rows - centre[0], cols - centre[1]])
+    root = np.sqrt(weight[ring])
+    offset, by_row, by_col = np.linalg.lstsq(design * root[:, None], height[ring] * root, rcond=None)[0]
+    row, col = np.ogrid[: height.shape[0], : height.shape[1]]
+    return np.asarray(offset + by_row * (row - centre[0]) + by_col * (col - centre[1]))
+
+
+def _split(depth: Real, inside: NDArray[np.bool_]) -> tuple[NDArray[np.int32], float]:
+    """Split a pattern by watershed; return the number of the trough of each pixel, and the least dip that is left."""
+    from skimage.morphology import local_maxima, reconstruction
+    from skimage.segmentation import watershed
+
+    within = np.where(inside, depth, depth[inside].min())
+    # Only maxima that stand out of the noise; scikit-image has no types.
+    flooded = reconstruction(within - _NOISE_DIP_RAD, within)  # type: ignore[no-untyped-call]
+    tops, count = ndimage.label(local_maxima(flooded) & inside, np.ones((3, 3)))  # type: ignore[no-untyped-call]
+    if count == 0:
+        # Nothing stands out that far: one trough.
+        return inside.astype(np.int32), float("nan")
+    labels: NDArray[np.int32] = watershed(-within, tops, mask=inside)  # type: ignore[no-untyped-call]
+    while dips := _dips(depth, labels):
+        least, shallow, deep = min(dips)
+        if least >= LEAST_DIP:
+            return labels, least
+        labels[labels == shallow] = deep
+    # Parts of a pattern that do not touch are as far apart as can be.
+    return labels, 1.0 if len(np.unique(labels[labels > 0])) > 1 else float("nan")
+
+
+def _dips(depth: Real, labels: NDArray[np.int32]) -> list[tuple[float, int, int]]:
+    """Return of troughs that touch how far depth falls between them over the shallower's, and their numbers."""
+    numbers = np.unique(labels[labels > 0])
+    heights = dict(zip(numbers.tolist(), ndimage.maximum(depth, labels, numbers), strict=True))
+    passes: dict[tuple[int, int], float] = {}
+    for levels, places in ((depth, labels), (depth.T, labels.T)):
+        first, second = places[:-1], places[1:]
+        between = (first != second) & (first > 0) & (second > 0)
+        lower = np.minimum(levels[:-1], levels[1:])[between]
+        for one, other, height in zip(first[between].tolist(), second[between].tolist(), lower, strict=True):
+            pair = (one, other) if heights[one] <= heights[other] else (other, one)
+            passes[pair] = max(passes.get(pair, 0.0), float(height))
+    return [(1 - height / max(heights[pair[0]], 1e-9), *pair) for pair, height in passes.items()]
+
+
+def _diameter(depth: Real, distance: Real, labels: NDArray[np.int32], number: int, width_px: float) -> float:
+    """Return the diameter of the connected area about a trough where a share of its depth is left."""
+    own = labels == number
+    # The pattern's outline is not the trough's end: what surrounds it may belong to it, but not to another trough.
+    near = (labels == 0) & (distance <= width_px)
+    deep = (own | near) & (depth >= _EDGE_LEVEL * depth[own].max())
+    parts, _ = ndimage.label(deep)
+    kept = np.unique(parts[own & deep])
+    return 2 * float(np.sqrt(np.isin(parts, kept[kept > 0]).sum() / np.pi))
+
+
+def _profile(
+    depth: Real, near: NDArray[np.bool_], inside: NDArray[np.bool_], peak: tuple[int, int], pixel_ratio: float
+) -> Real:
+    """Sample depth along the long axis of the pattern through its deepest point, as far as its surroundings reach."""
+    ground = np.array([pixel_ratio, 1.0])
+    points = np.argwhere(inside) * ground
+    axis = np.linalg.eigh(np.cov(points.T))[1][:, 1]
+    along = (np.argwhere(near) * ground - np.array(peak) * ground) @ axis
+    distance = np.linspace(along.min(), along.max(), PROFILE_POINTS)
+    rows, cols = np.array(peak)[:, None] + (axis / ground)[:, None] * distance
+    sampled = ndimage.map_coordinates(depth, [rows, cols], order=1, mode="constant", cval=np.nan)
+    return np.column_stack([distance - distance[0], sampled])

@@ -370,7 +370,9 @@ def _reads(product: str) -> Callable[[], str]:
         shown = {key: round(value, 4) if isinstance(value, float) else value for key, value in attrs.items()}
         lines = [f"file: {path.name}", f"variables: {', '.join(map(str, found.data_vars))}", f"crs: {found.rio.crs}"]
         lines += [f"{key}: {value}" for key, value in shown.items()]
-        lines += ["assumptions:", *(f"- {sentence}" for sentence in assumptions)]
+        lines += (
+            ["assumptions:", *(f"- {sentence}" for sentence in assumptions)] if assumptions else ["assumptions: none"]
+        )
         return "\n".join(["```text", *lines, "```"])
 
     return read
@@ -432,11 +434,40 @@ def _write_small_picture(folder: Path) -> Path:
     return path
 
 
+_FORMS = {
+    "dolphin": "dolphin",
+    "snap": "snap, real and imaginary",
+    "isce": "isce, geocoded",
+    "roipac": "roipac, radar",
+    "licsbas": "licsbas",
+    "gamma": "gamma, radar",
+    "gmtsar": "gmtsar",
+    "opera": "opera, unwrapped",
+    "nisar": "nisar",
+    "mintpy": "mintpy, stack",
+}
+"""The form of each product that the pages show, by its name among the writers of the tests."""
+
+
+def _test_writer(name: str) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        tests = str(DOCS.parent / "tests")
+        if tests not in sys.path:
+            sys.path.append(tests)
+        product_writers = importlib.import_module("product_writers")
+        writers = product_writers.WRITERS | importlib.import_module("hdf5_writers").WRITERS
+        path: Path = writers[name](folder, product_writers.Scene()).path
+        return path
+
+    return write
+
+
 _WRITERS: dict[str, Callable[[Path], Path]] = {
     "licsar": _write_small_licsar,
     "hyp3": _write_small_hyp3,
     "geotiff": _write_small_geotiff,
     "image": _write_small_picture,
+    **{product: _test_writer(name) for product, name in _FORMS.items()},
 }
 
 BLOCKS: dict[str, Callable[[], str]] = {
@@ -461,11 +492,11 @@ def main(arguments: Sequence[str]) -> int:
     """Fill the pages, or with ``--check`` compare them; return 1 where one was out of date and is only checked."""
     check = "--check" in arguments
     stale = []
-    for path in sorted(DOCS.glob("*.md")):
+    for path in sorted([*DOCS.glob("*.md"), *DOCS.glob("products/*.md")]):
         before = path.read_text(encoding="utf-8")
         after = render(before)
         if after != before:
-            stale.append(path.name)
+            stale.append(str(path.relative_to(DOCS)))
             if not check:
                 path.write_text(after, encoding="utf-8")
     word = "out of date" if check else "written"

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import hdf5_writers
+import product_writers
 from fringewatch import cli
 from fringewatch.models import load_bundle, save_bundle
 from fringewatch.models.bundle import DEFAULT_BUNDLE
@@ -22,11 +24,17 @@ DOCS = ROOT / "docs"
 if not DOCS.is_dir():
     pytest.skip("the documentation is not part of this distribution", allow_module_level=True)
 
-PAGES = sorted(DOCS.glob("*.md"))
+PAGES = sorted([*DOCS.glob("*.md"), *DOCS.glob("products/*.md")])
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 # Commands that are run; the others (large, remote, or of training) are parsed and their settings checked.
 RUN = {"detect", "info", "simulate", "prepare", "evaluate", "models"}
 NOT_RUN = re.compile(r"https://|s3://|float32|mosaic|taal|quiet/ --default|--exclude|sinking|28430|--labels")
+# Products that the pages name, in the folders that their programs make.
+WRITERS = product_writers.WRITERS | hdf5_writers.WRITERS
+WRITTEN = (
+    *("isce, geocoded", "dolphin", "snap, real and imaginary", "gamma, radar", "licsbas", "roipac, radar"),
+    *("gmtsar", "opera, unwrapped", "nisar", "mintpy, stack"),
+)
 
 
 def fenced(page, language):
@@ -95,6 +103,8 @@ def material(tmp_path_factory, tiny_bundle_folder):
         write_patch(folder / f"patches/none/{number}.png", quiet)
     for number in range(20):
         write_patch(folder / f"quiet/site{number}__0.png", rng.normal(0, 0.3, (96, 96)).astype(np.float32))
+    for name in WRITTEN:
+        WRITERS[name](folder, product_writers.Scene((96, 96)))
     for page in PAGES:
         for text in fenced(page, "yaml"):
             (folder / text.split()[1]).write_text(text, encoding="utf-8")
@@ -131,7 +141,7 @@ def test_unknown_block_is_refused(make_docs):
 
 def test_index_names_every_page():
     named = set(re.findall(r"^\| \[([\w.-]+)\]", (DOCS / "README.md").read_text(encoding="utf-8"), re.MULTILINE))
-    assert named == {page.name for page in PAGES} - {"README.md"}
+    assert named == {page.name for page in PAGES if page.parent == DOCS} - {"README.md"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -225,12 +235,18 @@ def test_files_of_a_run_are_described(inside):
     assert cli.main(["detect", "--config", str(result.out / "run.yaml")]) == 0
 
 
-def test_every_reader_has_its_section():
+def test_every_product_has_its_page():
     from fringewatch.products import READERS
 
     text = (DOCS / "products.md").read_text(encoding="utf-8")
-    headings = re.findall(r"^## (\w+)$", text, re.MULTILINE)
-    assert headings == [reader.name for reader in READERS]
+    listed = re.findall(r"\| \[(\w+)\]\(products/\1\.md\) \|", text)
+    # Containers of products have no pages of their own.
+    assert listed + re.findall(r"^## (\w+)$", text, re.MULTILINE) == [reader.name for reader in READERS]
+    for name in listed:
+        text = (DOCS / "products" / f"{name}.md").read_text(encoding="utf-8")
+        assert text.startswith(f"# {name}\n")
+        for row in ("recognised by", "sign", "no data"):
+            assert f"| {row} |" in text, name
 
 
 def test_stated_limits_are_those_of_the_code():

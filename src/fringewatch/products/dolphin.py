@@ -49,12 +49,15 @@ _OTHER = re.compile(
     r"|^(?:compressed_)?\d{8}(?:_\d{8}){0,2}\.slc\.tiff?$"
     r"|^(?:temporal_coherence|similarity|amp_dispersion|ps_pixels|ps_mask_looked|shp_counts)(?:_\w+)?\.tiff?$"
 )
+_SERIES = re.compile(r"^\d{8}_\d{8}\.tiff?$")
 _GEOMETRY = ("los_east", "los_north", "height")
 
 
 def _claims(path: str) -> bool:
     name = file_name(path)
-    return _PHASE.search(name) is not None or _OTHER.search(name) is not None
+    # Displacement in metres has the bare name of the pair, and a folder of its own.
+    is_series = file_name(parent(path)) == "timeseries" and _SERIES.search(name) is not None
+    return is_series or _PHASE.search(name) is not None or _OTHER.search(name) is not None
 
 
 def _collect(paths: Sequence[str]) -> list[Reference]:

@@ -27,6 +27,8 @@ $(VENV)/.light: $(BIN)/python $(SOURCES)
 
 $(VENV)/.dev: $(VENV)/.light
 	$(PIP) -e '.[train,dev]'
+	# Its validator of GeoPackages, without the bindings of GDAL, which pip would have to compile.
+	$(PIP) --no-deps gdal-utils
 	@touch $@
 
 demo: $(VENV)/.light

@@ -73,7 +73,8 @@ def _compile_geometry(kind: Geometry, compiler: Any, **_: Any) -> str:
 # As the GeoPackage standard wants them: ISO 8601, UTC, milliseconds.
 _GPKG_TIME = sqlite.DATETIME(  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it so
     storage_format="%(year)04d-%(month)02d-%(day)02dT%(hour)02d:%(minute)02d:%(second)02d.000Z",
-    regexp=r"(\d+)-(\d+)-(\d+)T(\d+):(\d+):(\d+)\.\d+Z",
+    # Other programs leave out the zone or the fraction.
+    regexp=r"(\d+)-(\d+)-(\d+)T(\d+):(\d+):(\d+)",
 )
 _TIME = sa.DateTime().with_variant(_GPKG_TIME, "sqlite")
 
@@ -201,7 +202,8 @@ REVIEWS = _table(
     _text("label"),
     _text("reviewer"),
     _text("comment"),
-    sa.Column("reviewed", _TIME, nullable=False),
+    # Null where somebody drew it in a GIS.
+    sa.Column("reviewed", _TIME),
 )
 
 ALERTS = _table(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from affine import Affine
 
-_LATER = "20180625"
+LATER = "20180625"
 
 
 def _los_m(scene: Scene) -> np.ndarray:
@@ -63,6 +63,7 @@ def write_mintpy(folder: Path, scene: Scene, *, kind: str = "ifgramStack", where
             del phases["wrapPhase"]
         data: dict[str, Any] = {
             "date": np.array([DAYS[::-1], DAYS], "S8"),
+            "bperp": np.zeros(2, np.float32),
             "dropIfgram": np.array([False, True]),
             "coherence": np.stack([0 * scene.coherence, scene.coherence]),
             **{name: np.stack([-zeros(values), zeros(values)]) for name, values in phases.items()},
@@ -72,8 +73,9 @@ def write_mintpy(folder: Path, scene: Scene, *, kind: str = "ifgramStack", where
         los = _los_m(scene)
         first = np.where(scene.valid, np.float32(0.02), 0)
         data = {
-            "date": np.array([*DAYS, _LATER], "S8"),
-            "timeseries": np.stack([first, first + los, 0 * los]),
+            "date": np.array([*DAYS, LATER], "S8"),
+            "bperp": np.zeros(3, np.float32),
+            "timeseries": np.stack([first, first + los, first + los / 2]),
         }
         path = _mintpy(place / "timeseries_ERA5_demErr.h5", scene, grid, "timeseries", data, UNIT="m", **more)
         path = path.with_name(f"{path.name}#{PAIR}")

@@ -165,7 +165,7 @@ def _collect(readers: Sequence[Reader], files: list[str]) -> list[Reference]:
         # A picture beside a raster of the same name is its quicklook.
         stems = {stem(reference.path) for reference in references}
         references += [reference for reference in reader.collect(mine) if stem(reference.path) not in stems]
-    return sorted(references, key=lambda reference: (reference.path, reference.member))
+    return sorted(references, key=lambda reference: reference.path)
 
 
 def _unique(reference: Reference, taken: set[str]) -> str:

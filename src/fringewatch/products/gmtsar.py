@@ -138,7 +138,7 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
 def _inspect(path: str) -> RasterInfo:
     """Open a grid; one in radar geometry gets no coordinates, a geocoded one WGS 84."""
     if not is_remote(path) and hdf5.is_hdf5(path):
-        hdf5.check_links(path)
+        hdf5.check_root(path)
     info = raster.inspect(path, driver="netCDF")
     name = stem(path)
     if not (name.endswith("_ll") or name in _LOOK.values()) or info.transform is None:

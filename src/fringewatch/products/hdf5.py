@@ -33,7 +33,7 @@ __all__ = [
     "attributes",
     "axes_transform",
     "bounds",
-    "check_links",
+    "check_root",
     "find",
     "is_hdf5",
     "iso_dates",
@@ -140,13 +140,13 @@ def _dataset(file: Any, name: str) -> Any:
     return found
 
 
-def check_links(path: str) -> None:
-    """Check that the datasets at the root of a file lie in it, where another library is to read them.
+def check_root(path: str) -> None:
+    """Check the datasets at the root of a file, where another library is to read them: see :func:`layer`.
 
     Raises
     ------
     ProductError
-        See :func:`find`.
+        If one is of absurd size, or lies in another file.
     """
     with opened(path) as file:
         names = list(file)
@@ -155,7 +155,9 @@ def check_links(path: str) -> None:
             raise ProductError(message)
         for name in names:
             if hasattr(find(file, name), "shape"):
-                _dataset(file, name)
+                data = _dataset(file, name)
+                if data.ndim >= 2:
+                    _block(data, name, path)
 
 
 def layer(
@@ -202,13 +204,7 @@ def layer(
         message = f"{path}: {name} holds {data.dtype}, expected real or complex numbers; name another layer"
         raise ProductError(message)
     height, width = data.shape[-2:]
-    block = data.chunks[-2:] if data.chunks else (1, width)
-    if height * width > _MAX_PIXELS or math.prod(data.chunks or (1, width)) * dtype.itemsize > _MAX_BLOCK_BYTES:
-        message = (
-            f"{path}: {name} declares {height} x {width} pixels in blocks of {block[0]} x {block[1]}, expected at most "
-            f"{_MAX_PIXELS:,} pixels and {_MAX_BLOCK_BYTES // 1024**2} MB a block; is the file damaged?"
-        )
-        raise ProductError(message)
+    block = _block(data, name, path)
     if nodata is None:
         nodata = as_number(attributes(data).get("_FillValue"))
     flipped = transform is not None and transform.e > 0
@@ -225,7 +221,7 @@ def layer(
         scales=(1.0,),
         offsets=(0.0,),
         colors=("gray",),
-        block=(int(block[0]), int(block[1])),
+        block=block,
         transform=transform,
         crs=crs,
         warp="",
@@ -267,6 +263,19 @@ def masked(info: RasterInfo, mask: RasterInfo, is_valid: Callable[[np.ndarray], 
         return np.where(is_valid(mask_of(window)), values_of(window), np.dtype(info.dtypes[0]).type(np.nan))
 
     return dataclasses.replace(info, source=source)
+
+
+def _block(data: Any, name: str, path: str) -> tuple[int, int]:
+    """Return rows and columns of a raster's blocks, once their size and its own are known to be sane."""
+    height, width = data.shape[-2:]
+    chunks = data.chunks or (1, width)
+    if height * width > _MAX_PIXELS or math.prod(chunks) * data.dtype.itemsize > _MAX_BLOCK_BYTES:
+        message = (
+            f"{path}: {name} declares {height} x {width} pixels in blocks of {chunks[-2]} x {chunks[-1]}, expected at "
+            f"most {_MAX_PIXELS:,} pixels and {_MAX_BLOCK_BYTES // 1024**2} MB a block; is the file damaged?"
+        )
+        raise ProductError(message)
+    return int(chunks[-2]), int(chunks[-1])
 
 
 def _read_window(

@@ -39,6 +39,11 @@ class SimulateConfig(Config):
         "patches", description="Patches (PNG by label) or scenes in LiCSAR form with truth; both with manifest.csv."
     )
     size_px: int | None = Field(None, ge=32, le=4096, description="Height and width; default: the preset's.")
+    crop_px: tuple[int, int] | None = Field(
+        None,
+        description="Cut each patch of a --balanced set to its deformation, with sides between these; quiet patches "
+        "are cut like their neighbours in the set, so that size tells no class. Give --size-px for the scenes.",
+    )
     dem: Path | None = Field(
         None, description="Elevation model of the place to simulate, any raster with coordinates; else made up."
     )
@@ -68,6 +73,14 @@ class SimulateConfig(Config):
         if self.dem is None and (self.los or self.pixel_m is not None):
             given = "los" if self.los else "pixel_m"
             message = f"{given}: belongs to a place, which --dem names; add --dem file.tif"
+            raise ValueError(message)
+        if self.crop_px is not None and not 16 <= self.crop_px[0] <= self.crop_px[1]:
+            message = f"crop_px = {self.crop_px}: expected the shortest side, at least 16 pixels, and the longest"
+            raise ValueError(message)
+        if self.crop_px is not None and (self.form != "patches" or not self.balanced):
+            message = (
+                "crop_px: patches are cut, in pairs of one that deforms and a quiet one; add --balanced, --form patches"
+            )
             raise ValueError(message)
         if self.dates is not None and self.form != "licsar":
             message = "dates: a series is written as the pairs of a LiCSAR frame; add --form licsar"
@@ -100,6 +113,11 @@ class SimulateConfig(Config):
         if self.size_px is not None:
             base |= {"height_px": self.size_px, "width_px": self.size_px}
         population = SceneSpec.build(base, where="spec")
+        side = min(population.height_px, population.width_px)
+        if self.crop_px is not None and self.crop_px[1] > side:
+            longest = self.crop_px[1]
+            message = f"crop_px = {self.crop_px}: scenes have sides of {side} pixels; give --size-px {longest} or more"
+            raise ConfigError(message)
         quiet = population.kinds.get("quiet", 0.0)
         if self.balanced and quiet >= sum(population.kinds.values()):
             message = f"kinds = {population.kinds}: a balanced set needs a kind that deforms; give one a weight above 0"

@@ -13,9 +13,12 @@ from collections import deque
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from fringewatch.errors import FringewatchError, OutputError, PhysicsError
 from fringewatch.figures import Panel
 from fringewatch.parallel import process_pool
+from fringewatch.simulate.crops import Crop, crop_sample, draw_crop
 from fringewatch.simulate.noise import RealNoise
 from fringewatch.simulate.sample import Sample, simulate
 from fringewatch.simulate.series import Series, simulate_series
@@ -43,6 +46,8 @@ _NOTHING_VISIBLE = (
 )
 # Beyond any count, so that a further draw for one scene is never the first draw for another.
 _NEXT_DRAW = 1 << 40
+# Apart from the streams of the scenes themselves.
+_OF_THE_CROP = 1
 
 
 class Outcome(NamedTuple):
@@ -75,6 +80,8 @@ class Maker:
     spec: SceneSpec
     site: Site | None = None
     noise: RealNoise | None = None
+    _crops: dict[int, Crop] = dataclasses.field(default_factory=dict, compare=False, repr=False)
+    """That of the newest deforming scene, for the quiet one after it."""
 
     def make(self, index: int) -> Outcome:
         """Simulate and write a scene or a series.
@@ -98,6 +105,8 @@ class Maker:
 
     def _scene(self, index: int, *, write: bool) -> Outcome:
         sample = self._simulate(index)
+        if self.config.crop_px is not None:
+            sample = crop_sample(sample, self._crop(index, sample))
         panels = (_panel(sample, _title(sample)),) if self.config.preview and index < PREVIEWED else ()
         if not write:
             return Outcome(index, (), panels)
@@ -118,6 +127,18 @@ class Maker:
         else:
             path = write_sample_patch(self.config.out, sample, name=name)
         return Outcome(index, (self._place(path, index, name) | describe_sample(sample),), panels)
+
+    def _crop(self, index: int, sample: Sample) -> Crop:
+        """Return where a scene of a balanced set is cut: a quiet one where the deforming one before it is."""
+        assert self.config.crop_px is not None
+        leader = index - index % 2
+        if leader not in self._crops:
+            # The two may be made by different processes, or a later run.
+            mask = sample.mask if index == leader else self._simulate(leader).mask
+            self._crops.clear()
+            rng = np.random.default_rng([self.config.seed, leader, _OF_THE_CROP])
+            self._crops[leader] = draw_crop(mask, self.config.crop_px, rng)
+        return self._crops[leader]
 
     def _simulate(self, index: int) -> Sample:
         seed = self.config.seed

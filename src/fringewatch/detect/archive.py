@@ -157,7 +157,7 @@ class _Archive:
         seen: dict[int, int] = {}
         while True:
             yield from drive(crew, self._settled(references, seen))
-            time.sleep(self._config.watch_seconds)
+            _pause(self._config.watch_seconds)
             references = discover(self._config.inputs)
 
     def _settled(self, references: Iterable[Reference], seen: dict[int, int]) -> Iterator[Reference]:
@@ -264,6 +264,10 @@ class _Failures:
             self.first.append(row)
         self._writer.writerow(row.as_text())
         self._handle.flush()
+
+
+def _pause(seconds: float) -> None:
+    time.sleep(seconds)
 
 
 def _in_pixels(outcome: Outcome) -> bool:

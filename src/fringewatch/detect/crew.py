@@ -36,6 +36,7 @@ __all__ = ["Crew", "cluster_crew", "drive", "local_crew", "thread_crew"]
 _LOCAL_CHUNK = 16
 _CLUSTER_CHUNK = 32
 _RETRIES = 2
+_CONNECT = "30s"
 _DIED = (
     "the process that worked on it died, twice; perhaps the machine ran out of memory, or the file is damaged in a way "
     "that crashes a library: try it by itself, with a smaller --tile-px"
@@ -300,7 +301,7 @@ def cluster_crew(config: DetectConfig, folder: Path, keep: Sequence[Kept]) -> It
     with contextlib.ExitStack() as stack:
         try:
             place = stack.enter_context(_cluster(config))
-            client = stack.enter_context(distributed.Client(place, timeout="30s"))
+            client = stack.enter_context(distributed.Client(place, timeout=_CONNECT))
         except (OSError, ValueError, RuntimeError, TypeError) as error:
             message = (
                 f"cluster = {config.cluster}: cannot be used ({error}); check the address, or Dask's configuration"

@@ -37,6 +37,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from affine import Affine
+from scipy.io import netcdf_file
 
 from fringewatch.errors import ProductError
 from fringewatch.products import hdf5, look, par_files, raster
@@ -139,6 +140,8 @@ def _inspect(path: str) -> RasterInfo:
     """Open a grid; one in radar geometry gets no coordinates, a geocoded one WGS 84."""
     if not is_remote(path) and hdf5.is_hdf5(path):
         hdf5.check_root(path)
+    elif not is_remote(path):
+        _check_classic(path)
     info = raster.inspect(path, driver="netCDF")
     name = stem(path)
     if not (name.endswith("_ll") or name in _LOOK.values()) or info.transform is None:
@@ -147,6 +150,20 @@ def _inspect(path: str) -> RasterInfo:
     if transform.c >= 180:
         transform = Affine(transform.a, 0, transform.c - 360, 0, transform.e, transform.f)
     return dataclasses.replace(info, transform=transform, crs=info.crs or parse_crs("EPSG:4326", path))
+
+
+def _check_classic(path: str) -> None:
+    """Refuse a classic netCDF file that is cut short: GDAL reads what lacks as zeros."""
+    try:
+        with Path(path).open("rb") as stream:
+            classic = stream.read(4) in {b"CDF\x01", b"CDF\x02"}
+        if classic:
+            # Maps every variable, and reads none.
+            with netcdf_file(path, mmap=True, maskandscale=False):
+                pass
+    except Exception as error:
+        message = f"{path}: is damaged or cut short ({error}), expected a whole netCDF file; fetch it again"
+        raise ProductError(message) from error
 
 
 def _coherence_paths(path: str, match: re.Match[str]) -> list[str]:

@@ -194,7 +194,8 @@ def _opened(path: str, warp: str = "", *, opens_as: str = "", driver: str = "") 
         # Descriptions that we write ourselves; GDAL 3.12 and later would have the raw file beside a .vrt file.
         options = {**options, "GDAL_VRT_RAWRASTERBAND_ALLOWED_SOURCE": "ALL"}
     try:
-        with rasterio.Env(**options), contextlib.ExitStack() as stack:
+        # A declared no-data value may be beyond the type of the values, of which rasterio would warn.
+        with rasterio.Env(**options), np.errstate(over="ignore"), contextlib.ExitStack() as stack:
             with _quiet:
                 source = stack.enter_context(rasterio.open(opens_as or gdal_path(path), driver=driver or None))
                 if warp:

@@ -61,6 +61,9 @@ class InfoConfig(Config):
     phase_sign: Sign | None = Field(None, description="What phase grows with, for files that do not say.")
     band: int | None = Field(None, ge=1, description="Band that holds the phase, for files with several.")
     nodata: float | None = Field(None, description="Value that means no data, for files that do not say.")
+    interval_days: float | None = Field(
+        None, gt=0, description="Days over which a velocity becomes displacement and phase; needed for velocities only."
+    )
 
 
 class Facts(BaseModel):
@@ -196,10 +199,11 @@ def _look_at(reference: Reference, config: InfoConfig, picture: Path | None) -> 
             kind=config.kind,
             band=config.band,
             nodata=config.nodata,
+            interval_days=config.interval_days,
         )
         facts = describe_interferogram(interferogram)
     except FringewatchError as error:
-        return Facts(source=reference.path, name=reference.name, error=" ".join(str(error).split()))
+        return Facts(source=reference.address, name=reference.name, error=" ".join(str(error).split()))
     if picture is None:
         return facts
     from fringewatch.report import draw_interferogram

@@ -36,18 +36,20 @@ def discover_with(
     texts = [_local(os.fspath(path)) for path in given]
     named = _named(readers, [text for text in texts if is_remote(text) or _is_file(Path(text))])
     named |= {text: [reference] for text in texts if text not in named and (reference := _member(readers, text))}
-    seen: set[tuple[str, str]] = set()
-    names: set[str] = set()
+    # Of hundreds of thousands of files, what was seen is kept as hashes of 64 bits: that any two of a million are the
+    # same has a chance of 1 in 40 million.
+    seen: set[int] = set()
+    names: set[int] = set()
     for text in texts:
         references = named[text] if text in named else _search(readers, text, recursive=recursive)
         for reference in references:
             path = reference.path if is_remote(reference.path) else os.path.realpath(reference.path)
-            key = path, reference.member
+            key = hash((path, reference.member))
             if key in seen:
                 continue
             seen.add(key)
             name = _unique(reference, names)
-            names.add(name)
+            names.add(hash(name))
             yield reference if name == reference.name else dataclasses.replace(reference, name=name)
 
 
@@ -168,15 +170,15 @@ def _collect(readers: Sequence[Reader], files: list[str]) -> list[Reference]:
     return sorted(references, key=lambda reference: reference.path)
 
 
-def _unique(reference: Reference, taken: set[str]) -> str:
+def _unique(reference: Reference, taken: set[int]) -> str:
     # Outputs are called after it, with suffixes of their own.
     name = _UNSAFE.sub("_", reference.name or stem(reference.path))[:_MAX_NAME] or "interferogram"
-    if name not in taken:
+    if hash(name) not in taken:
         return name
     folder = file_name(parent(reference.path))
     if folder:
         name = _UNSAFE.sub("_", f"{folder}_{name}")[:_MAX_NAME]
     candidate, number = name, 2
-    while candidate in taken:
+    while hash(candidate) in taken:
         candidate, number = f"{name}-{number}", number + 1
     return candidate

@@ -22,11 +22,11 @@ from fringewatch.networks.graph import INPUT, LayerGraph
 from fringewatch.networks.layers import BatchNorm2d, Conv2d
 from fringewatch.networks.registry import create
 from fringewatch.networks.weights import save_weights
-from fringewatch.patches import Patch, resample, write_manifest, write_patch
+from fringewatch.patches import Patch, limit_sides, resample, write_manifest, write_patch
 from fringewatch.training.classifier import ClassifierConfig, run
 from fringewatch.training.classifier import data as data_module
 from fringewatch.training.classifier import fit as fit_module
-from fringewatch.training.classifier.batches import Batch, epoch_batches, exact_batches, make_buckets
+from fringewatch.training.classifier.batches import Batch, epoch_batches, make_buckets
 from fringewatch.training.classifier.codes import Phases, decode_codes, encode_codes
 from fringewatch.training.classifier.data import Batcher, PatchArrays, Sides, read_arrays
 from fringewatch.training.classifier.module import ClassifierModule, class_weights
@@ -198,8 +198,35 @@ def test_the_command_line_runs_it(data, tmp_path, capsys):
     assert "class_weights:\n- 1.0\n- 2.0\n" in (tmp_path / "run" / "train.yaml").read_text()
 
 
-def test_interrupted_and_resumed_run_ends_like_an_uninterrupted_one(data, tmp_path, monkeypatch):
-    config = settings(data, tmp_path / "whole", epochs=3, optimizer="adam", decay=0.01)
+def write_varied_set(root, *, count=48, sites=8):
+    """Patches of 40 to 99 pixels, every two of one size."""
+    rng = np.random.default_rng(0)
+    patches = []
+    for number in range(count):
+        folder = root / ("none", "deformation")[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{number:03d}.png"
+        if number % 2 == 0:
+            height, width = rng.integers(40, 100, 2)
+        write_patch(path, fringes(rng, deforming=bool(number % 2), size=100)[:height, :width])
+        patches.append(Patch(path, number % 2, site=f"site{number // 2 % sites}"))
+    return patches
+
+
+@pytest.fixture(scope="module")
+def varied(tmp_path_factory):
+    root = tmp_path_factory.mktemp("varied")
+    write_manifest(root / "manifest.csv", write_varied_set(root))
+    return root
+
+
+MANY_SIZES = {"fit": "none", "top": "spp", "pyramid": (1, 2), "hidden": (8,), "batch_size": 8}
+
+
+@pytest.mark.parametrize("sizes", ["one", "many"])
+def test_interrupted_and_resumed_run_ends_like_an_uninterrupted_one(sizes, data, varied, tmp_path, monkeypatch):
+    patches, options = (data, {}) if sizes == "one" else (varied, MANY_SIZES)
+    config = settings(patches, tmp_path / "whole", epochs=3, optimizer="adam", decay=0.01, **options)
     run(config)
     halved = config.model_copy(update={"out": tmp_path / "halved"})
     steps = ClassifierModule.training_step
@@ -223,6 +250,81 @@ def test_interrupted_and_resumed_run_ends_like_an_uninterrupted_one(data, tmp_pa
         for out in (config.out, halved.out)
     )
     assert whole == resumed
+
+
+@pytest.fixture(scope="module")
+def of_many_sizes(varied, tmp_path_factory):
+    """A run on patches of many sizes, with its bundle."""
+    config = settings(varied, tmp_path_factory.mktemp("sizes") / "run", epochs=4, export=True, **MANY_SIZES)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(registry._BACKBONES, "resnet50", Tiny)
+        return config, run(config)
+
+
+def test_patches_of_many_sizes_train_a_pyramid_and_are_scored_in_their_order(of_many_sizes):
+    config, result = of_many_sizes
+    assert result.n_train + result.n_validation == 48
+    assert result.val_auroc > 0.9
+    network = create("resnet50", top="spp", pyramid=(1, 2), hidden=(8,), input_size_px=SIZE)
+    network.load_state_dict(weights(config.out))
+    _, validation = read_arrays(config.data, size_px=SIZE, fit="none")
+    for patch, codes, row in zip(
+        validation.patches, validation.codes, rows(config.out / "validation.csv"), strict=True
+    ):
+        assert row["file"] == patch.columns["file"]
+        phase = torch.from_numpy(Encoding()(decode_codes()[codes])[None])
+        with torch.inference_mode():
+            logits = network.eval()(phase)[0]
+        assert float(row["logit"]) == pytest.approx((logits[1] - logits[0]).item(), abs=1e-4)
+
+
+def test_a_bundle_of_many_sizes_scores_a_crop_whole_and_a_scene_by_windows(of_many_sizes):
+    import xarray as xr
+
+    from fringewatch.models import load_bundle
+    from fringewatch.scan import scan
+
+    config, result = of_many_sizes
+    bundle = load_bundle(result.bundle)
+    largest = bundle.card.crop_px[1]
+    assert bundle.card.crop_px[0] == 32
+    assert 90 < largest < 100
+    network = create("resnet50", top="spp", pyramid=(1, 2), hidden=(8,), input_size_px=SIZE)
+    network.load_state_dict(weights(config.out))
+    rng = np.random.default_rng(9)
+    for size in [(largest, 41), (33, 77), (5, 60), (1, 1)]:
+        crop = fringes(rng, deforming=True, size=largest)[-size[0] :, : size[1]]
+        said = scan(xr.DataArray(crop, dims=("y", "x")), bundle)
+        with torch.inference_mode():
+            logits = network.eval()(torch.from_numpy(Encoding()(limit_sides(crop, 32, largest))[None]))[0]
+        assert said.shape == size
+        assert said.logits.shape == (-(-size[0] // 32), -(-size[1] // 32))
+        np.testing.assert_allclose(said.logits, (logits[1] - logits[0]).item(), atol=1e-4)
+        assert said.scene_logit == pytest.approx(said.logits[0, 0], abs=1e-6)
+    empty = scan(xr.DataArray(np.full((50, 60), np.nan, np.float32), dims=("y", "x")), bundle)
+    assert empty.scene_logit == -np.inf
+    scene = scan(xr.DataArray(fringes(rng, deforming=True, size=largest + 60), dims=("y", "x")), bundle)
+    assert scene.logits.std() > 0
+
+
+def test_tops_of_one_size_take_no_patches_of_many(data, tmp_path):
+    with pytest.raises(ConfigError, match="the top 'flatten' takes patches of one size; choose --top spp or pooling"):
+        settings(data, tmp_path, fit="none", top="flatten")
+    with pytest.raises(ConfigError, match="the top 'original' takes patches of one size"):
+        settings(data, tmp_path, fit="none", network="alexnet")
+
+
+def test_sizes_beyond_the_limits_are_told(tmp_path, capsys):
+    patches = write_varied_set(tmp_path, count=8)
+    write_patch(patches[0].path, np.zeros((1, 1), np.float32))
+    write_patch(patches[1].path, np.zeros((2, 700), np.float32))
+    write_manifest(tmp_path / "manifest.csv", patches)
+    train, validation = read_arrays(tmp_path, size_px=SIZE, fit="none", sides=Sides(32, 128))
+    sizes = np.concatenate([train.sizes_px, validation.sizes_px])
+    assert [32, 32] in sizes.tolist()
+    assert [32, 128] in sizes.tolist()
+    assert "2 patches have a side under 32 pixels" in capsys.readouterr().err
+    assert sizes.max() <= 128
 
 
 def test_finished_run_is_not_trained_again(finished, copied, monkeypatch):
@@ -360,9 +462,7 @@ def test_unreadable_picture(tmp_path):
 def test_pictures_of_another_size_are_refused_or_resampled(tmp_path):
     write_set(tmp_path / "set", size=80)
     config = settings(tmp_path / "set", tmp_path / "run")
-    with pytest.raises(
-        ProductError, match=r"takes patches of 64 x 64 pixels, and the set has 64 of 80 x 80; .*--fit"
-    ):
+    with pytest.raises(ProductError, match=r"takes patches of 64 x 64 pixels, and the set has 64 of 80 x 80; .*--fit"):
         run(config)
     for fit in ("resize", "pad", "crop"):
         train, _ = read_arrays(tmp_path / "set", size_px=SIZE, fit=fit)
@@ -466,7 +566,7 @@ def order(count, epoch):
 def test_epochs_shuffle_all_patches_and_leave_no_single_one():
     assert [len(each) for each in order(33, 0)] == [16, 16]
     batches = order(34, 0)
-    assert sorted(sum(batches, [])) == list(range(34))
+    assert sorted(index for batch in batches for index in batch) == list(range(34))
     assert batches == order(34, 0)
     assert batches != order(34, 1)
     assert len(order(1, 0)) == 1

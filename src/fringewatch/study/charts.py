@@ -11,11 +11,14 @@ if TYPE_CHECKING:
 
     from fringewatch.study.table import Figure
 
-__all__ = ["chart_accuracies", "chart_history"]
+__all__ = ["chart_accuracies", "chart_curves", "chart_history"]
 
 _ROW_PX = 22
 _LABEL_PX = 300
 _PLOT_PX = 520
+_CURVES_LEFT_PX, _CURVES_RIGHT_PX, _CURVES_BOTTOM_PX = 70, 790, 300
+_COLOURS = 6
+"""Of curves; the page's style has them."""
 
 
 class _Axis(NamedTuple):
@@ -71,6 +74,59 @@ def chart_accuracies(rows: Sequence[tuple[str, Figure, float | None]]) -> str:
         f'<figure class="accuracies"><figcaption>Validation accuracy <span>{legend}</span></figcaption>'
         f'<svg viewBox="0 -4 {_LABEL_PX + _PLOT_PX + 24} {height + 26}" role="img" '
         f'aria-label="Validation accuracy of each row">{"".join(parts)}</svg></figure>'
+    )
+
+
+def chart_curves(curves: Mapping[str, Mapping[int, Figure]]) -> str:
+    """Return accuracies (shares) with their intervals against the number of training examples, one line per name.
+
+    Nothing where no line has two points.
+    """
+    curves = {
+        name: {count: figure for count, figure in sorted(points.items()) if not math.isnan(figure.value)}
+        for name, points in curves.items()
+    }
+    counts = sorted({count for points in curves.values() for count in points})
+    if not any(len(points) > 1 for points in curves.values()):
+        return ""
+    ends = [100 * end for points in curves.values() for figure in points.values() for end in figure]
+    low = max(0, 10 * math.floor(min([50, *(end for end in ends if not math.isnan(end))]) / 10))
+    # Ten times as many examples are as much again, whatever their number.
+    x = _Axis(math.log(counts[0]), math.log(counts[-1]), _CURVES_LEFT_PX, _CURVES_RIGHT_PX)
+    y = _Axis(low, 100, _CURVES_BOTTOM_PX, 8)
+    parts = [
+        f'<line class="grid" x1="{x.start_px}" x2="{x.end_px}" y1="{y(tick):.0f}" y2="{y(tick):.0f}"/>'
+        f'<text class="tick" x="{x.start_px - 14}" y="{y(tick) + 4:.0f}" text-anchor="end">{tick} %</text>'
+        for tick in range(low, 101, 10)
+    ]
+    below = f'y="{_CURVES_BOTTOM_PX + 20}" text-anchor="middle"'
+    parts += [f'<text class="tick" x="{x(math.log(count)):.0f}" {below}>{count:,}</text>' for count in counts]
+    middle = (x.start_px + x.end_px) / 2
+    parts.append(
+        f'<text class="tick" x="{middle}" y="{_CURVES_BOTTOM_PX + 38}" text-anchor="middle">training examples</text>'
+    )
+    for number, (name, points) in enumerate(curves.items()):
+        # Lines side by side, so that their intervals do not cover each other.
+        shift = 4 * (number - (len(curves) - 1) / 2)
+        known = [(x(math.log(count)) + shift, figure) for count, figure in points.items()]
+        line = " ".join(f"{across:.1f},{y(100 * figure.value):.1f}" for across, figure in known)
+        parts.append(f'<g class="curve c{number % _COLOURS}"><polyline points="{line}"/>')
+        for across, figure in known:
+            if not math.isnan(figure.low):
+                heights = f'y1="{y(100 * figure.low):.1f}" y2="{y(100 * figure.high):.1f}"'
+                parts.append(f'<line x1="{across:.1f}" x2="{across:.1f}" {heights}/>')
+            text = f"{html.escape(name)}: {100 * figure.value:.1f} %"
+            parts.append(
+                f'<circle cx="{across:.1f}" cy="{y(100 * figure.value):.1f}" r="4"><title>{text}</title></circle>'
+            )
+        parts.append("</g>")
+    legend = "".join(
+        f'<span class="key curve c{number % _COLOURS}"></span>{html.escape(name)}' for number, name in enumerate(curves)
+    )
+    return (
+        f'<figure class="accuracies"><figcaption>Accuracy by training examples <span>{legend}</span></figcaption>'
+        f'<svg viewBox="0 0 {_CURVES_RIGHT_PX + 24} {_CURVES_BOTTOM_PX + 44}" role="img" '
+        f'aria-label="Validation accuracy against the number of training examples">{"".join(parts)}</svg></figure>'
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from fringewatch._version import __version__
 from fringewatch.pages import page_template
-from fringewatch.study.charts import chart_accuracies, chart_history
+from fringewatch.study.charts import chart_accuracies, chart_curves, chart_history
 from fringewatch.study.table import (
     further_columns,
     interval_note,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fringewatch.study.plan import Plan
-    from fringewatch.study.table import Cells, Summary
+    from fringewatch.study.table import Cells, Figure, Summary
 
 __all__ = ["read_history", "render_page"]
 
@@ -53,6 +53,7 @@ def render_page(plan: Plan, rows: Sequence[Summary], *, unfinished: int) -> str:
         accuracies=chart_accuracies(
             [(row.name, row.accuracy, row.published and row.published.validation_accuracy_percent) for row in rows]
         ),
+        curves=chart_curves(_curves(rows)),
         failures=_failures(rows),
         study=_table(study_columns(rows)),
         further=_table(further_columns(rows)),
@@ -119,6 +120,15 @@ def _history(row: Summary) -> str:
         f'<figure class="history"><figcaption><b>{html.escape(row.name)}</b><span>{score}</span></figcaption>'
         f"{drawn}</figure>"
     )
+
+
+def _curves(rows: Sequence[Summary]) -> dict[str, dict[int, Figure]]:
+    """Return the accuracies of rows that differ in the number of examples alone, by what their names share."""
+    found: dict[str, dict[int, Figure]] = {}
+    for row in rows:
+        if (examples := row.settings.get("examples")) is not None:
+            found.setdefault(row.name.replace(f", examples {examples}", ""), {})[examples] = row.accuracy
+    return found
 
 
 def _sets(plan: Plan) -> list[tuple[str, str]]:

@@ -21,7 +21,8 @@ class StudyConfig(Config):
     preset: str = Field(
         "",
         description="Study to run: `table`, `table-cpu`, `frozen`, `learning-rates`, `optimisers`, `batch-size`, "
-        "`activations`, `pretrain`, `smoke`. What else is given here takes the place of what it says.",
+        "`activations`, `spp`, `transfer`, `pretrain`, `smoke`. What else is given here takes the place of what it "
+        "says.",
         json_schema_extra={"positional": True},
     )
     out: Path = Field(Path("runs/study"), description="Folder for the table, the page, and a folder per row.")

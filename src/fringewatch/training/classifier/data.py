@@ -87,6 +87,7 @@ def read_arrays(
     size_px: int,
     fit: Fit | None = None,
     sides: Sides = _SIDES,
+    examples: int | None = None,
     validation_share: float = 0.2,
     seed: int = 0,
     workers: int = 1,
@@ -105,8 +106,10 @@ def read_arrays(
         their size; None: they are refused.
     sides
         Limits of sizes that are kept.
+    examples
+        Training patches to use, as many of each class; None: all.
     validation_share, seed
-        Of the split.
+        Of the split, and of the examples.
     workers
         Threads.
 
@@ -119,7 +122,7 @@ def read_arrays(
     ProductError
         If the data set is not fit for training, or patches have another size and no `fit` is given.
     TrainingError
-        If a class is missing in one of the splits.
+        If a class is missing in one of the splits, or has too few patches for the examples.
     """
     found = read_patch_set(root, any_size=fit is not None)
     odd = {size: count for size, count in found.sizes.items() if size != (size_px, size_px)}
@@ -145,6 +148,8 @@ def read_arrays(
                 "every class needs patches of at least two sites, or correct the column split"
             )
             raise TrainingError(message)
+    if examples is not None:
+        parts[0] = _draw_examples(root, parts[0], found.classes, examples, seed)
     chosen = [patch for part in parts for patch in part]
     codes = _decode(tuple(map(_file, chosen)), size_px, fit, sides, workers)
     count = len(parts[0])
@@ -153,6 +158,26 @@ def read_arrays(
         for rows, part in zip((codes[:count], codes[count:]), parts, strict=True)
     ]
     return arrays[0], arrays[1]
+
+
+def _draw_examples(
+    root: str | Path, patches: Sequence[Patch], classes: Sequence[str], examples: int, seed: int
+) -> list[Patch]:
+    """Return so many patches, as many of each class, in their order; of the same seed fewer are a part of more."""
+    rank = np.random.default_rng([seed, 4]).permutation(len(patches))
+    # What is left of an odd number goes to the last class: the one that deforms.
+    shares = [(examples + label) // len(classes) for label in range(len(classes))]
+    chosen: list[int] = []
+    for label, share in enumerate(shares):
+        members = sorted((index for index, patch in enumerate(patches) if patch.label == label), key=rank.__getitem__)
+        if len(members) < share:
+            message = (
+                f"{root}: examples = {examples} takes {share} training patches of {classes[label]!r}, and there are "
+                f"{len(members)}; ask for {len(classes) * len(members)} at most, or add patches"
+            )
+            raise TrainingError(message)
+        chosen += members[:share]
+    return [patches[index] for index in sorted(chosen)]
 
 
 def _tell_limits(sizes: dict[Size, int], sides: Sides) -> None:

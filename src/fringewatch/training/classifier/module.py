@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from fringewatch.networks.classifier import Classifier
     from fringewatch.patches import Patch
+    from fringewatch.training.classifier.batches import Batch
     from fringewatch.training.classifier.data import Batcher
     from fringewatch.training.classifier.settings import ClassifierConfig
 
@@ -135,15 +136,26 @@ class ClassifierModule(lightning.LightningModule):
         self._train, self._validation = train, validation
         turn = train.augment
         self.buckets = make_buckets(train.sizes_px, least=config.batch_size // 2, turn=turn)
-        self._order = functools.lru_cache(maxsize=1)(
-            lambda epoch: epoch_batches(self.buckets, config.batch_size, seed=config.seed, epoch=epoch, turn=turn)
-        )
+        first = epoch_batches(self.buckets, config.batch_size, seed=config.seed, epoch=0, turn=turn)
+        self.passes = -(-config.least_steps // len(first))
+        """Over the training patches, in an epoch."""
+        self._order = functools.lru_cache(maxsize=1)(functools.partial(self._order_of, turn=turn))
         self._held_out = exact_batches(validation.sizes_px, 2 * config.batch_size)
         self.register_buffer("weights", None if weights is None else torch.from_numpy(weights), persistent=False)
         # Sums over patches of loss, right answers and patches, in training and in validation.
         self.register_buffer("train_sums", torch.zeros(3), persistent=False)
         self.register_buffer("validation_sums", torch.zeros(3), persistent=False)
         self._said: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def _order_of(self, epoch: int, *, turn: bool) -> list[tuple[Batch, int]]:
+        """Return the batches of an epoch, each with the number of its pass over the patches since the start."""
+        passes = range(epoch * self.passes, (epoch + 1) * self.passes)
+        size, seed = self.config.batch_size, self.config.seed
+        return [
+            (batch, number)
+            for number in passes
+            for batch in epoch_batches(self.buckets, size, seed=seed, epoch=number, turn=turn)
+        ]
 
     @property
     def train_batches(self) -> range:
@@ -152,8 +164,8 @@ class ClassifierModule(lightning.LightningModule):
 
     @property
     def patches_per_epoch(self) -> int:
-        """Number of patches that an epoch trains on."""
-        return sum(len(batch.indices) for batch in self._order(0))
+        """Number of patches that an epoch trains on, one passed over twice counted twice."""
+        return sum(len(batch.indices) for batch, _ in self._order(0))
 
     @property
     def validation_batches(self) -> range:
@@ -187,7 +199,8 @@ class ClassifierModule(lightning.LightningModule):
 
     def training_step(self, number: int) -> Tensor:
         """One step."""
-        patches, label = self._train.batch(self._order(self.current_epoch)[number], epoch=self.current_epoch)
+        batch, passed = self._order(self.current_epoch)[number]
+        patches, label = self._train.batch(batch, epoch=passed)
         logits = self(patches)
         loss = self._loss(logits, label, self.weights)
         _add(self.train_sums, loss.detach(), logits, label)

@@ -111,6 +111,7 @@ def run(config: ClassifierConfig) -> ClassifierResult:
         size_px=size_px,
         fit=config.fit,
         sides=Sides(smallest_input_px(config.network), config.largest_px),
+        examples=config.examples,
         validation_share=config.validation_share,
         seed=config.seed,
         workers=config.workers,

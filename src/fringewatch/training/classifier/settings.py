@@ -57,6 +57,17 @@ class ClassifierConfig(NetworkOptions):
     )
     epochs: int = Field(20, ge=1, description="Passes over the training patches; 50 for AlexNet in the study.")
     batch_size: int = Field(32, ge=2, description="Patches per step.")
+    least_steps: int = Field(
+        1,
+        ge=1,
+        description="Fewest steps of an epoch: a small set is passed over as often as it takes, each time anew.",
+    )
+    examples: int | None = Field(
+        None,
+        ge=2,
+        description="Training patches to use, as many of each class, drawn by the seed; fewer are a part of more. If "
+        "not given all. Validation is the same for any number.",
+    )
     class_weights: Literal["none", "balanced"] | tuple[float, ...] = Field(
         "none",
         description="Weight of each class in the loss: equal, inverse to its share of the training patches, or one "

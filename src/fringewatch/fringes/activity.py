@@ -33,7 +33,7 @@ SPOT = 2.5
 """Threshold of the incoherence, in standard deviations of its surroundings."""
 
 _NOISE_COHERENCE = 0.3
-"""Coherence of steps that noise alone has in the smallest window."""
+"""Coherence of steps that noise alone rarely exceeds in the smallest window."""
 _NOISE_SLOPE_RAD = 0.35
 """Slope that noise makes in the smallest window, times sqrt(1 - coherence^2) / coherence."""
 _QUIET_PERCENTILE = 35.0
@@ -57,8 +57,6 @@ class Activity(NamedTuple):
     """How much the rate of a pixel counts, 0 (noise) to 1."""
     trend_rad: tuple[float, float]
     """Phase gradient of the scene, along rows and columns, radians per pixel: what a ramp would have."""
-    quiet_rad: float
-    """Scale of the slopes of the background, radians per pixel."""
 
 
 def rate_weight(coherence: Real) -> Real:
@@ -91,7 +89,7 @@ def measure_activity(phase_rad: Real) -> Activity:
     weight = rate_weight(rates.coherence)
     slope = np.zeros(phase_rad.shape, np.float32)
     found = np.zeros(phase_rad.shape, bool)
-    trend, quiet = (0.0, 0.0), _LEAST_SLOPE_RAD
+    trend = 0.0, 0.0
     for number, sigma_px in enumerate(SIGMAS_PX):
         counted = valid & ~found & (weight > 0.05)
         if (number and sigma_px > min(phase_rad.shape) / 8) or counted.sum() < _FEWEST_PX:
@@ -105,12 +103,12 @@ def measure_activity(phase_rad: Real) -> Activity:
         calm = float(np.percentile(steepness[counted], _QUIET_PERCENTILE)) * _QUIET_TO_SCALE
         scale = np.maximum(np.hypot(noise, calm), _LEAST_SLOPE_RAD * narrower)
         if number < 2:
-            trend, quiet = ramp, calm
+            trend = ramp
         ratio = np.where(known & valid & ~found, steepness / (SLOPE * scale), 0).astype(np.float32)
         np.maximum(slope, ratio, out=slope)
         pattern = apply_hysteresis_threshold(ratio, 1.0, STRONG_SLOPE / SLOPE)  # type: ignore[no-untyped-call]
         found |= ndimage.binary_dilation(pattern, iterations=2 + int(sigma_px / 2))
-    return Activity(slope, _spots(rates.coherence, valid), rates, weight, trend, quiet)
+    return Activity(slope, _spots(rates.coherence, valid), rates, weight, trend)
 
 
 def _average(rates: FringeRates, weight: Real, sigma_px: float) -> tuple[Real, Real, Real, NDArray[np.bool_]]:

@@ -25,24 +25,20 @@ if TYPE_CHECKING:
 
 __all__ = ["MIN_SCORE", "Crop", "Crops", "find_crops", "score_shape"]
 
-MIN_SCORE = 0.3
+MIN_SCORE = 0.5
 """Default least score of a crop; see the documentation for what it finds and lets through."""
 
-_INTERCEPT = -5.638
+_INTERCEPT = -6.885
 _WEIGHTS = Shape(
-    inflow=0.8057,
-    one_way=-0.5434,
-    closed=1.786,
-    contrast=0.4607,
-    over_background=-0.3653,
-    peak=1.394,
-    spot=0.9503,
-    coherence_around=2.099,
-    coherence_loss=0.1862,
-    residues_around=6.406,
-    residues_inside=-4.008,
-    size=0.3254,
-    roundness=1.644,
+    inflow=0.7532,
+    closed=1.813,
+    contrast=0.2973,
+    peak=2.555,
+    spot=1.757,
+    coherence_around=1.534,
+    residues_inside=-3.279,
+    size=0.7021,
+    roundness=2.024,
 )
 """Of a logistic regression on simulated scenes, fitted by ``benchmarks/crops.py fit``."""
 

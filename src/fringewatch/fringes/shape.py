@@ -25,26 +25,18 @@ class Shape(NamedTuple):
 
     inflow: float
     """Mean slope across the outline, log of radians per pixel: phase rises or falls all around, as into a bowl."""
-    one_way: float
-    """Share of the slopes in the band that go one way across the outline, 0 (ramp, noise) to 1 (bowl)."""
     closed: float
     """Share of 16 directions from the centre, where there is data, in which the outline is crossed that way."""
     contrast: float
     """Log of the slope in the band over that in the surroundings."""
-    over_background: float
-    """Log of the inflow over the slopes of the scene's background."""
     peak: float
     """Log of the highest slope over its threshold inside."""
     spot: float
     """Log of the mean incoherence over its threshold inside."""
     coherence_around: float
     """Mean coherence of the surroundings."""
-    coherence_loss: float
-    """By how much it is lower inside."""
-    residues_around: float
-    """Residues per pixel in the surroundings; 1/3 in noise."""
     residues_inside: float
-    """The same inside."""
+    """Residues per pixel; 1/3 in noise."""
     size: float
     """Log of the number of pixels."""
     roundness: float
@@ -98,19 +90,13 @@ def measure_shape(
     inflow = abs(flow) / total
     in_band, in_ring = float(steepness[band].sum()), float(steepness[around].sum())
     surroundings = in_ring / (float(weight[around].sum()) + 1e-3)
-    coherence = activity.rates.coherence[part]
-    coherence_around, coherence_inside = _mean(coherence[around]), _mean(coherence[core])
     return Shape(
         inflow=float(np.log(inflow + _LEAST_RATE_RAD)),
-        one_way=abs(flow) / (in_band + 1e-3),
         closed=_closed(inside, band, across * np.sign(flow), steepness),
         contrast=float(np.log((in_band / total + 0.005) / (surroundings + 0.005))),
-        over_background=float(np.log((inflow + _LEAST_RATE_RAD) / (activity.quiet_rad + 0.005))),
         peak=float(np.log(activity.slope[part][core].max(initial=0) + 0.1)),
         spot=float(np.log(max(_mean(activity.spot[part][core]), 0) + 0.2)),
-        coherence_around=coherence_around,
-        coherence_loss=coherence_around - coherence_inside,
-        residues_around=_mean(residue[part][around]),
+        coherence_around=_mean(activity.rates.coherence[part][around]),
         residues_inside=_mean(residue[part][core]),
         size=float(np.log(area)),
         roundness=_roundness(inside),

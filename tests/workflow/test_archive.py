@@ -453,3 +453,14 @@ def test_paths_mean_the_same_for_workers_elsewhere(tmp_path, monkeypatch):
     assert config.inputs == (str(tmp_path / "data" / "*.tif"), "s3://bucket/a.tif")
     assert (config.out, config.model) == (tmp_path / "results", str(tmp_path / "bundle"))
     assert batch._absolute(DetectConfig(model="fringenet")).model == "fringenet"
+
+
+def test_a_team_works_on_one_database_and_no_password_is_written_down(detect, some, tmp_path, postgis_url):
+    result = detect(catalog=postgis_url)
+    assert (result.exit_code, result.totals.scanned) == (0, 4)
+    assert detect(catalog=postgis_url).kept == 4
+    with Catalog.open(postgis_url, writable=False) as catalog:
+        assert len(catalog.query()) == 4
+    assert archive._shown("postgresql://me:secret@host:5432/insar") == "postgresql://me:***@host:5432/insar"
+    assert archive._shown("postgresql://me@host/insar") == "postgresql://me@host/insar"
+    assert archive._shown("/a:b@c.gpkg") == "/a:b@c.gpkg"

@@ -11,6 +11,7 @@ import dataclasses
 import datetime as dt
 import hashlib
 import heapq
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
@@ -81,6 +82,8 @@ def run_archive(config: DetectConfig, folder: Path, references: Iterable[Referen
     started = time.perf_counter()
     detector = load_detector(config, threads=cores())
     place = config.catalog or str(folder / "catalog.gpkg")
+    # What is written down must not tell the password.
+    config = config.model_copy(update={"catalog": _shown(place)})
     sites = Sites.load(config.sites) if config.sites else None
     keep = tuple(kind for kind in config.kept_files or () if config.png or kind != "pictures")
     crew_of = cluster_crew if config.cluster else local_crew
@@ -101,7 +104,7 @@ def run_archive(config: DetectConfig, folder: Path, references: Iterable[Referen
     totals = dataclasses.replace(archive.totals, kept=archive.kept)
     # To stop watching is how watching ends.
     interrupted = archive.interrupted and not config.watch
-    return DetectResult(folder, rows, archive.kept, interrupted, seconds, totals, place)
+    return DetectResult(folder, rows, archive.kept, interrupted, seconds, totals, _shown(place))
 
 
 class _Archive:
@@ -264,6 +267,11 @@ class _Failures:
             self.first.append(row)
         self._writer.writerow(row.as_text())
         self._handle.flush()
+
+
+def _shown(place: str) -> str:
+    """Return the address of a catalogue without its password."""
+    return re.sub(r"(?<=://)([^:@/]*):[^@/]*@", r"\1:***@", place)
 
 
 def _pause(seconds: float) -> None:

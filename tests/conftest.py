@@ -23,7 +23,7 @@ except ImportError:  # Windows
     pwd = None
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 # The same examples in every run: what passes here passes on the next machine.
 settings.register_profile("fixed", derandomize=True)
@@ -230,3 +230,51 @@ def postgis_url(postgres_server: PostgresServer) -> str:
     name = f"test_{uuid.uuid4().hex[:12]}"
     postgres_server.execute(f"CREATE DATABASE {name} TEMPLATE with_postgis")
     return postgres_server.url(name)
+
+
+@pytest.fixture
+def fill_catalog() -> Callable[..., None]:
+    """Return a function that adds pairs to a catalogue, made if missing, flagged from a score of 0.5.
+
+    Sites are told apart by name, lie a degree apart on the equator, are volcanoes, and stand in the middle of a square
+    of 0.2 degrees, which the scenes show.
+    """
+    import geopandas as gpd
+    import shapely
+
+    from fringewatch.catalog import Catalog, SceneRecord
+    from fringewatch.regions import COLUMNS
+    from fringewatch.report import SceneRow
+    from fringewatch.sites import Sites
+
+    def fill(place: object, pairs: Iterable[tuple[str, object, object, float]], *, names: Sequence[str]) -> None:
+        places = {name: shapely.Point(10 + number, 0) for number, name in enumerate(names)}
+        numbers = [f"{number:06}" for number in range(len(names))]
+        table = {"name": list(names), "number": numbers, "kind": "volcano"}
+        sites = Sites(gpd.GeoDataFrame(table, geometry=list(places.values()), crs="EPSG:4326"))
+        scenes, found, outlines = [], [], []
+        for site, reference, secondary, score in pairs:
+            name = f"{site}_{reference}_{secondary}"
+            flagged = score >= 0.5
+            row = SceneRow(
+                file=f"/data/{name}.tif",
+                name=name,
+                status="ok",
+                score=score,
+                flagged=flagged,
+                detections=int(flagged),
+                area_km2=4.0 * flagged,
+                reference_date=str(reference),
+                secondary_date=str(secondary),
+            )
+            scenes.append(SceneRecord(row=row, state="", footprint=shapely.box(*places[site].buffer(0.1).bounds)))
+            if flagged:
+                values = {column: "" if kind == "str" else 0 for column, kind in COLUMNS.items()}
+                dates = {"reference_date": str(reference), "secondary_date": str(secondary)}
+                found.append(values | dates | {"scene": name, "score": score, "area_km2": 4.0})
+                outlines.append(places[site].buffer(0.02))
+        detections = gpd.GeoDataFrame(found, geometry=outlines, crs="EPSG:4326") if found else None
+        with Catalog.open(place, sites=sites) as catalog:
+            catalog.add(catalog.start_run(settings="test"), scenes, detections)
+
+    return fill

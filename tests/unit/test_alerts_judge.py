@@ -90,6 +90,13 @@ def test_hits_of_an_event_that_is_over_are_no_evidence_for_the_next():
     assert days(events_of(pairs, hits=2, of_last=4, quiet_days=12)) == [(0, 24), (48, 72)]
 
 
+def test_hits_years_apart_are_no_persistence():
+    """As in an archive of which only some pairs have been scanned yet."""
+    pairs = table((0, 12, 0.9), (900, 912, 0.9))
+    assert events_of(pairs, hits=2, of_last=3) == []
+    assert len(events_of(pairs, hits=2, of_last=3, quiet_days=888)) == 1
+
+
 def test_a_pair_in_several_files_is_one_pair():
     """Neighbouring frames and other forms of a product show the same two acquisitions."""
     twice = table((0, 12, 0.9), (0, 12, 0.8), (12, 24, 0.0))

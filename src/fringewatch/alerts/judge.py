@@ -109,10 +109,10 @@ def _plain(name: str) -> str:
 def find_events(rule: Rule, sites: Iterable[Site], pairs: pd.DataFrame) -> list[Event]:
     """Return the events of all sites at which a rule is met.
 
-    A pair is a hit if its score (or the run's own flag) and its area reach the rule's. The rule is met with a hit
-    that makes `hits` among the last `of_last` pairs of the site, ordered by secondary date; pairs with the same two
-    dates are one pair, with the values of the best. From there on every hit belongs to the event as long as its first
-    acquisition is at most `quiet_days` after the event's last.
+    A pair is a hit if its score (or the run's own flag) and its area reach the rule's. Hits belong together if the
+    first acquisition of each is at most `quiet_days` after the last of those before. The rule is met with a hit that
+    makes `hits` of them among the last `of_last` pairs of the site, ordered by secondary date; pairs with the same two
+    dates are one pair, with the values of the best. From there on all hits that belong to it are one event.
 
     Parameters
     ----------
@@ -162,6 +162,8 @@ def _events_of_site(rule: Rule, site: Site, group: pd.DataFrame) -> list[Event]:
             events[-1] = events[-1]._replace(later=(*events[-1].later, pair))
             recent = []
             continue
+        if recent and pair.reference_date - recent[-1][1].secondary_date > quiet:
+            recent = []
         recent = [(place, hit) for place, hit in recent if place > position - rule.window] + [(position, pair)]
         found = tuple(hit for _, hit in recent)
         if len(found) >= rule.hits and (not rule.independent or _independent(found, rule.hits)):

@@ -38,7 +38,8 @@ def integrate_steps(
     col_steps
         (H, W - 1) steps from each column to the next, radians.
     weight
-        (H, W) from 0 (not known) to 1; a step has the smaller weight of its two pixels.
+        (H, W) from 0 (not known) to 1; a step has the smaller weight of its two pixels. What is not known is bridged as
+        a soap film is.
     iterations, tolerance
         Conjugate gradients, preconditioned by the unweighted solution, stop at either: the number, or this share of
         the first residual.
@@ -49,8 +50,11 @@ def integrate_steps(
         (H, W) float64, radians, mean 0.
     """
     steps = [row_steps.astype(np.float64), col_steps.astype(np.float64).T]
-    known = np.maximum(weight, _LEAST_WEIGHT).astype(np.float64)
+    known = np.maximum(weight.astype(np.float64), _LEAST_WEIGHT)
     weights = [np.minimum(known[1:], known[:-1]), np.minimum(known[:, 1:], known[:, :-1]).T]
+    for step, certainty in zip(steps, weights, strict=True):
+        # The smoothest surface, whatever steps noise made up.
+        step[certainty <= _LEAST_WEIGHT] = 0
 
     def divergence(rows: Real, columns: Real) -> Real:
         total = np.zeros(known.shape)

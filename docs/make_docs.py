@@ -9,6 +9,7 @@ between them is replaced. Needs the extra [train], since every command is looked
 
 from __future__ import annotations
 
+import datetime as dt
 import importlib
 import re
 import sys
@@ -18,12 +19,13 @@ import typing
 from collections import Counter
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 import numpy as np
 from pydantic import BaseModel
 
 from fringewatch import cli, conventions
+from fringewatch.alerts import rules
 from fringewatch.encoding import Encoding
 from fringewatch.errors import ConfigError, require
 from fringewatch.models import Calibration, Card, Thresholds
@@ -37,7 +39,14 @@ if TYPE_CHECKING:
 
 DOCS = Path(__file__).parent
 _MARKED = re.compile(r"(?P<start><!-- generated: (?P<name>[\w-]+) -->\n).*?(?P<end><!-- end -->)", re.DOTALL)
-_NUMBERS: dict[Any, str] = {str: "text", int: "whole number", float: "number", bool: "yes or no", Path: "path"}
+_NUMBERS: dict[Any, str] = {
+    str: "text",
+    int: "whole number",
+    float: "number",
+    bool: "yes or no",
+    Path: "path",
+    dt.date: "date",
+}
 
 
 def render(page: str) -> str:
@@ -117,6 +126,8 @@ def _kind_of(annotation: Any) -> str:
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if annotation in _NUMBERS:
         return _NUMBERS[annotation]
+    if origin is Annotated:
+        return _kind_of(arguments[0])
     if origin is Literal:
         return ", ".join(f"`{value}`" for value in arguments)
     if origin in {Union, types.UnionType}:
@@ -128,6 +139,11 @@ def _kind_of(annotation: Any) -> str:
     if origin is dict or annotation is dict:
         return "mapping"
     return f"`{annotation.__name__}`" if isinstance(annotation, type) else "any"
+
+
+def _channel_fields() -> str:
+    kinds = {"file": rules.FileChannel, "email": rules.EmailChannel, "webhook": rules.WebhookChannel}
+    return "\n\n".join(f"`type: {name}`\n\n{_fields(model)}" for name, model in kinds.items())
 
 
 def _bounds(field: FieldInfo) -> str:
@@ -483,6 +499,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "optimizers": _optimizers,
     "studies": _studies,
     "card-fields": _card_fields,
+    "alert-rule": lambda: _fields(rules.Rule),
+    "alert-channels": _channel_fields,
     "default-bundle": _default_bundle,
     **{f"reads-{product}": _reads(product) for product in _WRITERS},
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import importlib
 import importlib.util
 import re
@@ -287,3 +288,22 @@ def test_what_the_simulator_is_said_not_to_draw():
     )
     assert len(names) > 5
     assert not [name for name in names if re.search(rf"\b{name}\(|{name}[\"']", source)]
+
+
+def test_example_rules_of_alerts_are_valid(inside):
+    from fringewatch.alerts import Rules
+
+    rules = Rules.from_yaml(inside / "rules.yaml")
+    assert {channel.type for channel in rules.channels.values()} == {"file", "email", "webhook"}
+
+
+def test_content_of_alerts_is_described():
+    from fringewatch.alerts import Event, Pair, Rule, Site
+    from fringewatch.alerts.message import alert_content
+
+    day = dt.date(2020, 1, 1)
+    event = Event("r", Site(1, "s", "", "volcano"), (Pair(day, day, 0.9, 1.0, "n", "f"),), (), day)
+    described = [
+        name for row in table_rows(section("alerts.md", "What is sent")) for name in re.findall(r"`(\w+)`", row[0])
+    ]
+    assert described == list(alert_content(event, Rule(name="r")))

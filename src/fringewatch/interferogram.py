@@ -127,9 +127,17 @@ def make_interferogram(
         dataset = xr.Dataset(data, {**coords, **grid.coords}, attrs)
         for variable in data:
             dataset.variables[variable].encoding.update(grid.variables["any"].encoding)
-    if latitude is not None and longitude is not None:
-        # No index: a scene in radar geometry is no grid in degrees.
-        dataset = dataset.assign_coords(lat=(("y", "x"), latitude), lon=(("y", "x"), longitude))
+    tables = {"lat": latitude, "lon": longitude}
+    for key, values in tables.items():
+        if values is None and any(table is not None for table in tables.values()):
+            message = f"{source}: {key} is missing, expected both lat and lon or neither"
+            raise ProductError(message)
+        if values is not None and np.shape(values) != (height, width):
+            message = f"{source}: {key} has shape {np.shape(values)}, expected that of the phase, {(height, width)}"
+            raise ProductError(message)
+        if values is not None:
+            # No index: a scene in radar geometry is no grid in degrees.
+            dataset = dataset.assign_coords({key: (("y", "x"), values)})
     return validate(dataset)
 
 
@@ -238,6 +246,8 @@ def pixel_size_m(dataset: xr.Dataset) -> tuple[float, float] | None:
 def _looked_up_size_m(dataset: xr.Dataset) -> tuple[float, float] | None:
     middle = {name: slice(max(size // 2 - 8, 0), size // 2 + 8) for name, size in dataset["phase"].sizes.items()}
     latitude, longitude = (np.asarray(dataset[name].isel(middle).values, float) for name in ("lat", "lon"))
+    if not np.isfinite(latitude).any():
+        return None
     sizes = []
     for axis in (0, 1):
         east = (np.diff(longitude, axis=axis) + 180) % 360 - 180

@@ -57,9 +57,8 @@ def georeference(polygons: list[Any], interferogram: xr.Dataset) -> Located:
     # The ellipsoid for every CRS: planar areas are wrong in Web Mercator and in degrees.
     ellipsoid = Geod(ellps="WGS84")
     if crs is None and "lat" in interferogram.coords:
-        places = [_look_up(polygon, interferogram) for polygon in polygons]
-        area = [_area_m2(outline, ellipsoid) / 1e6 for outline, _ in places]
-        return Located(polygons, None, area, [spot.x for _, spot in places], [spot.y for _, spot in places])
+        places = [_look_up(polygon, interferogram, ellipsoid) for polygon in polygons]
+        return Located(polygons, None, *([place[column] for place in places] for column in range(3)))
     nan = [float("nan")] * len(polygons)
     if crs is None:
         return Located(polygons, None, nan, nan, nan)
@@ -81,8 +80,8 @@ def georeference(polygons: list[Any], interferogram: xr.Dataset) -> Located:
     return Located(mapped, crs, area, [point.x for point in centres], [point.y for point in centres])
 
 
-def _look_up(polygon: Any, interferogram: xr.Dataset) -> tuple[Any, shapely.Point]:
-    """Return a polygon of pixels in degrees, and its centroid; NaN where the lookup table has a gap."""
+def _look_up(polygon: Any, interferogram: xr.Dataset, ellipsoid: Any) -> tuple[float, float, float]:
+    """Return area (km2), longitude and latitude of a polygon of pixels; NaN where the lookup table has a gap."""
     import shapely
 
     left, top, right, bottom = polygon.bounds
@@ -99,9 +98,11 @@ def _look_up(polygon: Any, interferogram: xr.Dataset) -> tuple[Any, shapely.Poin
         x, y = (ndimage.map_coordinates(table, at, order=1, mode="nearest") for table in (east, latitude))
         return np.column_stack([x, y])
 
-    outline = shapely.transform(polygon, to_degrees)
-    centroid = shapely.transform(polygon.centroid, to_degrees)
-    return outline, shapely.Point((origin + centroid.x + 180) % 360 - 180, centroid.y)
+    # GEOS takes no ring with gaps.
+    whole = np.isfinite(to_degrees(shapely.get_coordinates(polygon))).all()
+    area_m2 = _area_m2(shapely.transform(polygon, to_degrees), ellipsoid) if whole else float("nan")
+    x, y = to_degrees(shapely.get_coordinates(polygon.centroid))[0]
+    return area_m2 / 1e6, float((origin + x + 180) % 360 - 180), float(y)
 
 
 def _area_m2(shape: Any, ellipsoid: Any) -> float:

@@ -103,15 +103,9 @@ class Ledger:
         CatalogError
             If another one is at work.
         """
-        name = self._database.name
-        message = f"{name}: another `fringewatch alerts` is at work on it; stop that one or wait for it to end"
+        message = f"{self._database.name}: another `fringewatch alerts` is at work on it; stop that one or wait"
         if self._database.is_file:
-            # A lock of SQLite on an empty file of its own: the system drops it with the process, on every platform.
-            with contextlib.closing(sqlite3.connect(f"{name}-alerts.lock", timeout=0, isolation_level=None)) as lock:
-                try:
-                    lock.execute("BEGIN EXCLUSIVE")
-                except sqlite3.OperationalError as error:
-                    raise CatalogError(message) from error
+            with contextlib.closing(_lock_file(f"{self._database.name}-alerts.lock", message)):
                 yield
             return
         with self._database.engine.connect() as connection:
@@ -234,6 +228,23 @@ class Ledger:
         extent = geopackage.extent_of([outline]) if self._database.is_file else None
         if extent is not None:
             connection.exec_driver_sql(geopackage.GROW_EXTENT, (*extent, ALERTS.name))
+
+
+def _lock_file(path: str, taken: str) -> sqlite3.Connection:
+    """Return a connection that holds SQLite's lock on an empty file: the system drops it with the process."""
+    try:
+        lock = sqlite3.connect(path, timeout=0, isolation_level=None)
+        try:
+            lock.execute("BEGIN EXCLUSIVE")
+        except BaseException:
+            lock.close()
+            raise
+    except sqlite3.OperationalError as error:
+        message = (
+            taken if "locked" in str(error) else f"{path}: cannot be made ({error}); check the folder's permissions"
+        )
+        raise CatalogError(message) from error
+    return lock
 
 
 def _sift(connection: sa.Connection, events: Sequence[Event], rules: Rules) -> _Sifted:

@@ -516,3 +516,76 @@ def test_a_torn_journal_costs_its_last_scene(scenes, tmp_path):
     again = prepare(scenes, out=tmp_path / "out")
     assert again.kept == 4
     assert again.exit_code == 0
+
+
+def test_crops_have_the_size_of_what_they_show(tmp_path):
+    small, large = bowl(40, 40, radius_px=14.0, fringes=2.0), bowl(110, 105, radius_px=34.0, fringes=3.0)
+    path, mask = write(tmp_path / "frames", 1, [small, large], noise=0.3)
+    beside(path, mask)
+    result = prepare(path, out=tmp_path / "out", size_px=None, crops=True, balance=False, pictures=1)
+    (row,) = result.rows
+    assert (row.deformation, row.missed, row.partial) == (2, 0, 0)
+    patches = sorted(read_patch_set_of(tmp_path / "out"), key=lambda patch: int(patch.columns["window_row0"]))
+    sizes = [read_phase(patch.path).shape for patch in patches]
+    for patch, (signal, where), size in zip(patches, (small, large), sizes, strict=True):
+        row0, col0 = int(patch.columns["window_row0"]), int(patch.columns["window_col0"])
+        part = np.s_[row0 : row0 + size[0], col0 : col0 + size[1]]
+        assert where[part].sum() == where.sum()
+        assert where.sum() > 0.1 * size[0] * size[1]
+        assert 0.5 <= float(patch.columns["score"]) <= 1
+        # What is written is what was cut out.
+        cut = wrap(open_interferogram(path)["phase"].values[part])
+        assert np.nanmax(np.abs(wrap(read_phase(patch.path) - cut))) < 0.013
+        assert signal[part].max() == signal.max()
+    assert sizes[1][0] > 1.5 * sizes[0][0]
+    with Image.open(next((tmp_path / "out/pictures").glob("*.png"))) as picture:
+        assert picture.width > 2 * picture.height
+
+
+def read_patch_set_of(folder):
+    return [patch for patch in open_patches(folder) if not patch.columns.get("augmented_from")]
+
+
+def test_deformation_without_a_crop_is_counted_as_missed(tmp_path):
+    faint = 0.4 * np.ones((SIZE, SIZE)), np.pad(np.ones((40, 40), bool), ((20, 100), (90, 30)))
+    path, mask = write(tmp_path / "frames", 1, [bowl(110, 50), faint], noise=0.3)
+    beside(path, mask)
+    (row,) = prepare(path, out=tmp_path / "out", size_px=None, crops=True).rows
+    assert (row.deformation, row.missed) == (1, 1)
+    assert row.windows == 2 + row.background
+
+
+def test_crops_of_background_hold_nothing_found_and_nothing_labelled(tmp_path):
+    path, mask = write(tmp_path / "frames", 1, [bowl(80, 60)], noise=0.3)
+    beside(path, mask)
+    result = prepare(path, out=tmp_path / "out", size_px=None, crops=True, keep_background=True, balance=False)
+    (row,) = result.rows
+    assert row.without_edges >= 1
+    quiet = [patch for patch in open_patches(tmp_path / "out") if patch.columns["stage"] == "without_edges"]
+    assert len(quiet) == row.without_edges
+    for patch in quiet:
+        row0, col0 = int(patch.columns["window_row0"]), int(patch.columns["window_col0"])
+        height, width = read_phase(patch.path).shape
+        assert not mask[row0 : row0 + height, col0 : col0 + width].any()
+        assert min(height, width) >= 32
+    again = prepare(path, out=tmp_path / "again", size_px=None, crops=True, keep_background=True, balance=False)
+    assert [patch.path.name for patch in open_patches(again.out)] == [p.path.name for p in open_patches(result.out)]
+
+
+def test_an_empty_mask_makes_every_crop_background(tmp_path):
+    path, mask = write(tmp_path / "frames", 1, [bowl(80, 60)], noise=0.3)
+    beside(path, np.zeros_like(mask))
+    (row,) = prepare(path, out=tmp_path / "out", size_px=None, crops=True).rows
+    assert (row.deformation, row.missed) == (0, 0)
+    assert row.background == 1
+
+
+@pytest.mark.parametrize("setting", [{"size_px": 64}, {"network": "vgg16", "size_px": None}, {"step_px": 8}])
+def test_crops_have_no_fixed_size(tmp_path, setting):
+    with pytest.raises(ConfigError, match="crops have the size of what they show"):
+        prepare(tmp_path, out=tmp_path / "out", **{"size_px": None, "crops": True, **setting})
+
+
+def test_crops_are_not_cut_from_class_folders(tmp_path):
+    with pytest.raises(ConfigError, match="--crops and --class-folders"):
+        prepare(tmp_path, out=tmp_path / "out", size_px=None, crops=True, class_folders=True)

@@ -43,6 +43,7 @@ _WEIGHTS = Shape(
 """Of a logistic regression on simulated scenes, fitted by ``benchmarks/crops.py fit``."""
 
 _MOST_OVERLAP = 0.3
+_SURROUNDED = 0.8
 _LEAST_MARGIN_PX = 4
 
 
@@ -126,7 +127,7 @@ def score_shape(shape: Shape) -> float:
 
 
 def _without_overlap(crops: Sequence[Crop], scene: tuple[int, ...]) -> list[Crop]:
-    """Keep each crop of which, and of any better crop in it, no more than a part is in the other."""
+    """Keep each crop that neither shares more than a part of its region with a better one nor surrounds one."""
     owner = np.zeros(scene, np.int32)
     kept: list[Crop] = []
     sizes = [0]
@@ -137,7 +138,17 @@ def _without_overlap(crops: Sequence[Crop], scene: tuple[int, ...]) -> list[Crop
         area = int(region.sum())
         if np.any(shared[1:] > _MOST_OVERLAP * np.minimum(sizes[1:], area)):
             continue
+        if any(_share_inside(better.candidate.box, crop.candidate.box) > _SURROUNDED for better in kept):
+            continue
         kept.append(crop)
         sizes.append(area)
         place[region & (place == 0)] = len(kept)
     return kept
+
+
+def _share_inside(box: tuple[slice, slice], other: tuple[slice, slice]) -> float:
+    """Return how much of a box lies in another, 0 to 1."""
+    share = 1.0
+    for side, along in zip(box, other, strict=True):
+        share *= max(min(side.stop, along.stop) - max(side.start, along.start), 0) / (side.stop - side.start)
+    return share

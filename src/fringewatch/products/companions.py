@@ -6,7 +6,9 @@ that says so ends up in ``attrs["assumptions"]``.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     """Raw values, their no-data value and the largest of the scene to float32, NaN = no data."""
 
 __all__ = ["Companions", "decode_coherence", "decode_nonzero", "decode_values"]
+
+
+_KEPT_PIXELS = 1_000_000
 
 
 @dataclasses.dataclass(slots=True)
@@ -107,15 +112,7 @@ class Companions:
             holds = ", ".join(info.dtypes)
             message = f"{info.path}: holds {holds}, expected real numbers in band {band}"
             raise ProductError(message)
-        nodata = info.nodata[band - 1]
-        raw = raster.read(info, bands=(band,), chunks=self.chunks)
-        extent = value_range(raster.sample(info, raw, band=band), nodata, zero_is_nodata=True)
-        largest = extent[1] if extent else 0.0
-
-        def function(bands: np.ndarray) -> np.ndarray:
-            return decode(bands[0], nodata, largest)
-
-        values = raster.convert(raw, function)
+        values = _decoded(info, band, decode, self.chunks)
         aligned = align(values, info, self.onto)
         if aligned is None:
             self.notes.append(
@@ -130,6 +127,46 @@ class Companions:
         """Return what was left out or not found."""
         absent = [f"not found beside the interferogram: {', '.join(self.missing)}"] if self.missing else []
         return [*self.notes, *absent]
+
+
+def _decoded(info: RasterInfo, band: int, decode: Decode, chunks: Chunks) -> Array:
+    """Return a band as (H, W) float32; small local ones are kept, for the pairs of a frame share heights and look."""
+    if chunks is None and info.pixels <= _KEPT_PIXELS and not is_remote(info.path):
+        with contextlib.suppress(OSError):
+            status = Path(info.path).stat()
+            kept = _kept_layer(_Layer(info.path, status.st_size, status.st_mtime_ns, band, decode, info))
+            return kept.copy()
+    return _decode_band(info, band, decode, chunks)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Layer:
+    """A band of a file in a certain state, and what it takes to read it."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    band: int
+    decode: Decode
+    info: RasterInfo = dataclasses.field(compare=False)
+
+
+@functools.lru_cache(maxsize=16)
+def _kept_layer(layer: _Layer) -> np.ndarray:
+    values: np.ndarray = _decode_band(layer.info, layer.band, layer.decode, None)
+    return values
+
+
+def _decode_band(info: RasterInfo, band: int, decode: Decode, chunks: Chunks) -> Array:
+    nodata = info.nodata[band - 1]
+    raw = raster.read(info, bands=(band,), chunks=chunks)
+    extent = value_range(raster.sample(info, raw, band=band), nodata, zero_is_nodata=True)
+    largest = extent[1] if extent else 0.0
+
+    def function(bands: np.ndarray) -> np.ndarray:
+        return decode(bands[0], nodata, largest)
+
+    return raster.convert(raw, function)
 
 
 def decode_coherence(raw: np.ndarray, nodata: float | None, largest: float) -> np.ndarray:

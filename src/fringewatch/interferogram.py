@@ -228,12 +228,16 @@ def _check_values(phase: np.ndarray, source: str) -> None:
 def pixel_size_m(dataset: xr.Dataset) -> tuple[float, float] | None:
     """Return the pixel size (along y, along x) in metres, or None where the grid has no CRS and no lookup table.
 
+    Where it has neither, ``attrs["pixel_size_m"]`` counts, which a user who knows it has given; it is never guessed.
+
     Degrees are converted at the scene's middle latitude on a sphere; the error is below 0.7 %. In radar geometry with
     ``lat`` and ``lon`` it is the distance of neighbouring pixels around the scene's middle.
     """
     crs, transform = _grid_of(dataset)
     if crs is None:
-        return _looked_up_size_m(dataset) if "lat" in dataset.coords else None
+        given = dataset.attrs.get("pixel_size_m")
+        told = None if given is None else (float(given), float(given))
+        return _looked_up_size_m(dataset) if "lat" in dataset.coords else told
     size_y = float(np.hypot(transform.b, transform.e))
     size_x = float(np.hypot(transform.a, transform.d))
     if crs.is_geographic:

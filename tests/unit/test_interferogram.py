@@ -54,3 +54,14 @@ def test_what_is_no_interferogram_is_refused_by_name(phase, message):
 def test_wavelength_in_centimetres_is_refused():
     with pytest.raises(ProductError, match=r"wavelength_m = 5\.55, expected metres"):
         make_interferogram(PHASE, wavelength_m=5.55)
+
+
+def test_a_pixel_size_that_was_given_counts_where_there_are_no_coordinates():
+    phase = np.random.default_rng(0).uniform(-3, 3, (20, 30))
+    bare = make_interferogram(phase, wavelength_m=0.0555)
+    assert pixel_size_m(bare) is None
+    bare.attrs["pixel_size_m"] = 12.5
+    assert pixel_size_m(bare) == (12.5, 12.5)
+    placed = make_interferogram(phase, wavelength_m=0.0555, transform=Affine(30, 0, 5e5, 0, -40, 6e6), crs="EPSG:32633")
+    placed.attrs["pixel_size_m"] = 12.5
+    assert pixel_size_m(placed) == (40.0, 30.0)

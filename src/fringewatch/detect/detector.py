@@ -279,8 +279,14 @@ def _terrain_like(regions: gpd.GeoDataFrame) -> list[str]:
 
 def _outside_training(interferogram: xr.Dataset, card: Card) -> list[str]:
     trained, actual = card.encoding.pixel_size_m, pixel_size_m(interferogram)
-    if trained is None or actual is None:
+    if trained is None:
         return []
+    if actual is None:
+        note = (
+            f"the pixel size is not known: the model was trained on {trained[0]:g} to {trained[1]:g} m; give "
+            "--pixel-size-m (pixel_size_m in Python) for a check of it and for lengths in metres"
+        )
+        return [note]
     coarse, fine = max(actual), min(actual)
     # A tenth of tolerance: degrees make pixels of 90 m 89.7 m at the next latitude.
     if fine >= 0.9 * trained[0] and coarse <= 1.1 * trained[1]:

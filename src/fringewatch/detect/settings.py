@@ -45,6 +45,9 @@ class DetectConfig(Config):
         None, gt=0.005, lt=2, description="Radar wavelength in metres, for files that do not say (else Sentinel-1's)."
     )
     phase_sign: Sign | None = Field(None, description="What phase grows with, for files that do not say.")
+    pixel_size_m: float | None = Field(
+        None, gt=0.1, le=10_000, description="Side of a pixel on the ground (m), for files without coordinates."
+    )
     band: int | None = Field(None, ge=1, description="Band that holds the phase, for files with several.")
     nodata: float | None = Field(None, description="Value that means no data, for files that do not say.")
     interval_days: float | None = Field(

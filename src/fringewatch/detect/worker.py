@@ -176,6 +176,7 @@ class SceneWorker:
             band=config.band,
             nodata=config.nodata,
             interval_days=config.interval_days,
+            pixel_size_m=config.pixel_size_m,
             companions=companions,
         )
 
@@ -313,7 +314,7 @@ def scene_state(reference: Reference) -> str:
 
 def settings_digest(config: DetectConfig, detector: Detector) -> str:
     """Return a digest of all that decides about a scene's outputs, but for the scene itself."""
-    said = {"kind", "wavelength_m", "phase_sign", "band", "nodata", "interval_days"}
+    said = {"kind", "wavelength_m", "phase_sign", "band", "nodata", "interval_days", "pixel_size_m"}
     used = config.model_dump(mode="json", include={*said, "windows"})
     used["precision"] = detector.bundle.precision
     used |= {"threshold": detector.threshold, "card": detector.card.model_dump(mode="json"), "version": __version__}

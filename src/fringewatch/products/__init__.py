@@ -111,6 +111,7 @@ def open_interferogram(
     band: int | None = None,
     nodata: float | None = None,
     interval_days: float | None = None,
+    pixel_size_m: float | None = None,
     companions: bool = True,
 ) -> xr.Dataset:
     """Read one interferogram.
@@ -138,6 +139,8 @@ def open_interferogram(
         Value that means no data, where the file does not declare it.
     interval_days
         For velocities: the time over which they become displacement, and so phase.
+    pixel_size_m
+        Side of a pixel on the ground, for files without coordinates, such as pictures; coordinates of a file count more.
     companions
         False leaves unread what lies beside the phase and nothing depends on, where the reader can (coherence, height
         and line of sight of LiCSAR and HyP3); nothing is then said of it either.
@@ -155,6 +158,9 @@ def open_interferogram(
     """
     options = ReadOptions(chunks, wavelength_m, phase_sign, kind, band, nodata, interval_days, companions)
     options.check()
+    if pixel_size_m is not None and not 0 < pixel_size_m < float("inf"):
+        message = f"pixel_size_m = {pixel_size_m!r}: expected a positive number of metres, such as 20"
+        raise ProductError(message)
     if reference is None:
         reference = _example()
     if not isinstance(reference, Reference):
@@ -163,7 +169,10 @@ def open_interferogram(
     if reference.member and not reader.members:
         message = f"{reference.address}: {reference.path} holds one interferogram; leave out #{reference.member}"
         raise ProductError(message)
-    return reader.read(reference, options)
+    interferogram = reader.read(reference, options)
+    if pixel_size_m is not None:
+        interferogram.attrs["pixel_size_m"] = float(pixel_size_m)
+    return interferogram
 
 
 def companions_of(reference: Reference) -> list[str]:

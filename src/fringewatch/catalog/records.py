@@ -74,24 +74,29 @@ def scene_values(key: str, record: SceneRecord, run_id: int, settings: str) -> d
 
 def detection_values(detections: gpd.GeoDataFrame) -> list[dict[str, Any]]:
     """Return detections as rows of their table; outlines in pixels become None."""
-    import pandas as pd
-
-    if detections.crs is None:
-        outlines = [None] * len(detections)
-    else:
+    if not len(detections):
+        return []
+    outlines: Any = [None] * len(detections)
+    if detections.crs is not None:
         outlines = [as_multipolygon(shape) for shape in detections.geometry.to_crs("EPSG:4326")]
-    plain = pd.DataFrame(detections.drop(columns=detections.geometry.name))
-    rows: list[Any] = plain.astype(object).where(plain.notna(), None).to_dict("records")
+    names = [name for name in detections.columns if name != detections.geometry.name]
+    # Column by column: pandas takes a millisecond for each row that it hands out.
+    columns = [[_known(value) for value in detections[name].tolist()] for name in names]
+    rows = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
     for row, outline in zip(rows, outlines, strict=True):
+        row |= {name: as_date(row[name]) for name in ("reference_date", "secondary_date")}
         row["geom"] = outline
-        for column in ("reference_date", "secondary_date"):
-            row[column] = as_date(row[column])
     return rows
 
 
 def as_date(text: str | None) -> dt.date | None:
     """Return an ISO date; None for the empty text that stands for unknown."""
     return dt.date.fromisoformat(text) if text else None
+
+
+def _known(value: Any) -> Any:
+    """Return a value, or None for any kind of NaN."""
+    return None if value is None or value != value else value  # noqa: PLR0124
 
 
 def _number(value: float | None) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
@@ -35,6 +36,12 @@ RunStatus = Literal["running", "done", "interrupted", "failed", "killed"]
 # SQLite takes a limited number of values in one statement.
 _CHUNK = 500
 _RETIE_CHUNK = 20_000
+_OTHER = SCENES.alias()
+_FIRST_OF_CONTENT = (
+    sa.select(sa.func.min(_OTHER.c.scene_id))
+    .where(_OTHER.c.content_hash == SCENES.c.content_hash, _OTHER.c.status == "ok", _OTHER.c.content_hash != "")
+    .scalar_subquery()
+)
 
 
 class _KnownSites(NamedTuple):
@@ -189,7 +196,7 @@ class Catalog:
             _tie_rows(rows, known)
             old = _select_by(connection, [SCENES.c.file, SCENES.c.scene_id, SCENES.c.content_hash], list(records))
             self._clear(connection, [row.scene_id for row in old])
-            connection.execute(self._upsert(SCENES, ["file"], {"duplicate_of": None}), values)
+            connection.execute(_upsert(SCENES, "file", sqlite_file=self._database.is_file), values)
             ids = dict(_select_by(connection, [SCENES.c.file, SCENES.c.scene_id], list(records)))
             if rows:
                 connection.execute(
@@ -298,7 +305,7 @@ class Catalog:
             known = dict(zip(zip(had["kind"], had["name"], had["number"], strict=True), had.geometry, strict=True))
             new = [row for row in wanted if known.get((row["kind"], row["name"], row["number"])) != row["geom"]]
             if new:
-                connection.execute(self._upsert(SITES, ["kind", "name", "number"]), new)
+                connection.execute(_upsert(SITES, "kind", "name", "number", sqlite_file=self._database.is_file), new)
                 self._grow(connection, SITES, new)
                 self._known = None
                 self._tie_again(connection)
@@ -370,12 +377,6 @@ class Catalog:
             self._known = _KnownSites(*reading.fetch_sites(connection))
         return self._known
 
-    def _upsert(self, table: sa.Table, key: Sequence[str], others: Mapping[str, Any] | None = None) -> Any:
-        insert = (sqlite if self._database.is_file else postgresql).insert(table)
-        kept = {column.name for column in table.primary_key} | set(key)
-        changed = {column.name: insert.excluded[column.name] for column in table.c if column.name not in kept}
-        return insert.on_conflict_do_update(index_elements=list(key), set_=changed | dict(others or {}))
-
     def _clear(self, connection: sa.Connection, scene_ids: Sequence[int]) -> None:
         """Remove what belongs to the last result of scenes."""
         for chunk in _chunks(scene_ids):
@@ -411,6 +412,15 @@ class Catalog:
                         connection.execute(sa.insert(SCENE_SITES), links)
 
 
+@functools.cache
+def _upsert(table: sa.Table, *key: str, sqlite_file: bool) -> Any:
+    """Return the statement that inserts rows and replaces those whose key is there."""
+    insert = (sqlite if sqlite_file else postgresql).insert(table)
+    kept = {column.name for column in table.primary_key} | set(key)
+    changed = {column.name: insert.excluded[column.name] for column in table.c if column.name not in kept}
+    return insert.on_conflict_do_update(index_elements=list(key), set_=changed)
+
+
 def _tie_rows(rows: Sequence[dict[str, Any]], known: _KnownSites) -> list[tuple[int, dict[str, Any]]]:
     """Give rows the columns of their nearest site; return (row, link) for all sites that are near."""
     for row in rows:
@@ -436,15 +446,11 @@ def _tie_rows(rows: Sequence[dict[str, Any]], known: _KnownSites) -> list[tuple[
 
 def _mark_duplicates(connection: sa.Connection, hashes: Iterable[str]) -> None:
     """Tie every scene of some contents to the first that was scanned."""
-    other = SCENES.alias()
-    first = sa.select(sa.func.min(other.c.scene_id)).where(
-        other.c.content_hash == SCENES.c.content_hash, other.c.status == "ok", other.c.content_hash != ""
-    )
     for chunk in _chunks(sorted(hashes)):
         connection.execute(
             sa.update(SCENES)
             .where(SCENES.c.content_hash.in_(chunk), SCENES.c.content_hash != "")
-            .values(duplicate_of=sa.func.nullif(first.scalar_subquery(), SCENES.c.scene_id))
+            .values(duplicate_of=sa.func.nullif(_FIRST_OF_CONTENT, SCENES.c.scene_id))
         )
 
 

@@ -30,7 +30,8 @@ _KIND = ("kind",)
 _TABLES = (".csv", ".tsv", ".txt")
 
 
-@dataclasses.dataclass(frozen=True)
+# Compared and hashed by identity: what is derived from a list is kept for as long as the list itself.
+@dataclasses.dataclass(frozen=True, eq=False)
 class Sites:
     """A list of sites.
 

@@ -6,15 +6,18 @@ nearest points are found in that local frame, and the distance between them is m
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from pyproj import Geod
 
 if TYPE_CHECKING:
     from typing import Any
 
     import geopandas as gpd
     from numpy.typing import NDArray
+    from scipy.spatial import cKDTree
 
     from fringewatch.sites.listing import Sites
 
@@ -29,6 +32,9 @@ SITE_COLUMNS = ("site", "site_number", "site_kind", "site_distance_km")
 # The local frame is exact at its middle only; candidates are taken from a little farther than bounds ask for.
 _SLACK = 1.01
 _SLACK_KM = 1.0
+
+
+_ELLIPSOID = Geod(ellps="WGS84")
 
 
 class Ties(NamedTuple):
@@ -78,7 +84,7 @@ def tie(outlines: Any, sites: Sites, *, near_km: float = NEAR_KM) -> Ties:
     # An archive has few footprints and many scenes of each.
     inverse, _ = pd.factorize(shapely.to_wkb(outlines[usable]))
     _, kept = np.unique(inverse, return_index=True)
-    pairs = _tie_unique(outlines[usable][kept], np.asarray(sites.table.geometry), near_km)
+    pairs = _tie_unique(outlines[usable][kept], _index(sites), near_km)
     # Give every outline the pairs of the one that it equals.
     counts = np.bincount(pairs.outline, minlength=len(kept))[inverse]
     starts = np.searchsorted(pairs.outline, inverse)
@@ -116,32 +122,45 @@ def tie_to_sites(table: gpd.GeoDataFrame, sites: Sites) -> gpd.GeoDataFrame:
     return table.assign(**texts, site_distance_km=made["site_distance_km"])
 
 
-def _tie_unique(outlines: NDArray[Any], sites: NDArray[Any], near_km: float) -> Ties:
-    import shapely
-    from pyproj import Geod
+class _Index(NamedTuple):
+    """Sites as the search wants them: outlines, middles as lon, lat (N, 2), extents in km, a tree of the middles."""
+
+    shapes: NDArray[Any]
+    centre: NDArray[np.float64]
+    radius_km: NDArray[np.float64]
+    tree: cKDTree
+
+
+@functools.lru_cache(maxsize=4)
+def _index(sites: Sites) -> _Index:
     from scipy.spatial import cKDTree
 
-    ellipsoid = Geod(ellps="WGS84")
-    local, centre, radius_km = _localise(outlines, ellipsoid)
-    _, site_centre, site_radius_km = _localise(sites, ellipsoid)
-    tree = cKDTree(_cartesian_km(site_centre))
+    shapes = np.asarray(sites.table.geometry)
+    _, centre, radius_km = _localise(shapes)
+    return _Index(shapes, centre, radius_km, cKDTree(_cartesian_km(centre)))
+
+
+def _tie_unique(outlines: NDArray[Any], sites: _Index, near_km: float) -> Ties:
+    import shapely
+
+    local, centre, radius_km = _localise(outlines)
     middle = _cartesian_km(centre)
     # The nearest site cannot be farther from the middle than the nearest by middles is, plus both extents. Chords
     # through the Earth are shorter than distances on it, so a ball of that radius misses none.
-    _, nearest = tree.query(middle)
-    bound = _distance_km(centre, site_centre[nearest], ellipsoid) + site_radius_km[nearest]
-    reach = np.maximum(bound, near_km) + radius_km + site_radius_km.max()
-    found = tree.query_ball_point(middle, reach * _SLACK + _SLACK_KM)
+    _, nearest = sites.tree.query(middle)
+    bound = _distance_km(centre, sites.centre[nearest]) + sites.radius_km[nearest]
+    reach = np.maximum(bound, near_km) + radius_km + sites.radius_km.max()
+    found = sites.tree.query_ball_point(middle, reach * _SLACK + _SLACK_KM)
     outline = np.repeat(np.arange(len(outlines)), [len(each) for each in found])
     site = np.concatenate([np.asarray(each, np.intp) for each in found])
     # Both in the frame of the outline, shrunk along the parallels so that nearest there is nearest on the ground.
     shrink = np.column_stack([np.cos(np.radians(centre[:, 1])), np.ones(len(centre))])
     lines = shapely.shortest_line(
-        _scale(local, shrink)[outline], _scale(_shift(sites[site], centre[outline]), shrink[outline])
+        _scale(local, shrink)[outline], _scale(_shift(sites.shapes[site], centre[outline]), shrink[outline])
     )
     ends = shapely.get_coordinates(lines).reshape(-1, 2, 2) / shrink[outline, None] + centre[outline, None]
-    distance = _distance_km(ends[:, 0], ends[:, 1], ellipsoid)
-    from_middle = _distance_km(centre[outline], site_centre[site], ellipsoid)
+    distance = _distance_km(ends[:, 0], ends[:, 1])
+    from_middle = _distance_km(centre[outline], sites.centre[site])
     order = np.lexsort((site, from_middle, distance, outline))
     outline, site, distance = outline[order], site[order], distance[order]
     first = np.diff(outline, prepend=-1) > 0
@@ -149,7 +168,7 @@ def _tie_unique(outlines: NDArray[Any], sites: NDArray[Any], near_km: float) -> 
     return Ties(outline[keep], site[keep], distance[keep], first[keep])
 
 
-def _localise(shapes: NDArray[Any], ellipsoid: Any) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.float64]]:
+def _localise(shapes: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.float64]]:
     """Return shapes in degrees from their own middles, the middles (N, 2) as lon, lat, and their extents in km."""
     import shapely
 
@@ -159,7 +178,7 @@ def _localise(shapes: NDArray[Any], ellipsoid: Any) -> tuple[NDArray[Any], NDArr
     offset = shapely.get_coordinates(shapely.centroid(shifted))
     centre = anchor + offset
     centre[:, 0] = _wrap_degrees(centre[:, 0])
-    from_centre = _distance_km(centre[owner], points, ellipsoid)
+    from_centre = _distance_km(centre[owner], points)
     radius = np.zeros(len(shapes))
     np.maximum.at(radius, owner, from_centre)
     return _shift(shapes, centre), centre, radius
@@ -186,15 +205,16 @@ def _wrap_degrees(longitude: NDArray[np.float64]) -> NDArray[np.float64]:
     return (longitude + 180) % 360 - 180
 
 
-def _distance_km(start: NDArray[np.float64], end: NDArray[np.float64], ellipsoid: Any) -> NDArray[np.float64]:
-    _, _, metres = ellipsoid.inv(start[:, 0], start[:, 1], end[:, 0], end[:, 1])
+def _distance_km(start: NDArray[np.float64], end: NDArray[np.float64]) -> NDArray[np.float64]:
+    _, _, metres = _ELLIPSOID.inv(start[:, 0], start[:, 1], end[:, 0], end[:, 1])
     return np.asarray(metres, float) / 1000
 
 
 def _cartesian_km(places: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return points on the WGS 84 ellipsoid as x, y, z in km."""
-    from pyproj import Transformer
-
-    geocentric = Transformer.from_crs("EPSG:4979", "EPSG:4978", always_xy=True)
-    east, north, up = geocentric.transform(places[:, 0], places[:, 1], np.zeros(len(places)))
-    return np.column_stack([east, north, up]) / 1000
+    """Return points (N, 2) on the WGS 84 ellipsoid as geocentric x, y, z in km."""
+    longitude, latitude = np.radians(places).T
+    # Radius of curvature in the prime vertical.
+    radius = _ELLIPSOID.a / 1000 / np.sqrt(1 - _ELLIPSOID.es * np.sin(latitude) ** 2)
+    across = radius * np.cos(latitude)
+    up = radius * (1 - _ELLIPSOID.es) * np.sin(latitude)
+    return np.column_stack([across * np.cos(longitude), across * np.sin(longitude), up])

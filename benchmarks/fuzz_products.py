@@ -35,7 +35,7 @@ LIMIT_S = 10
 LIMIT_BYTES = 2 * 1024**3
 _WALL_S = 120
 """A process that waits rather than works uses no processor time; on a busy machine ten seconds of work take longer."""
-_CASES_PER_PROCESS = 1000
+_CASES_PER_PROCESS = 5000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

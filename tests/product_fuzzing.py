@@ -196,7 +196,9 @@ def _damage(path: Path, files: list[Path], rng: np.random.Generator) -> str:
         with contextlib.suppress(OSError, RuntimeError):  # damaged before
             return _damage_hdf5(path, rng)
     if path.suffix == ".zip" and rng.random() < 0.5:
-        with contextlib.suppress(zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError):  # damaged before
+        with contextlib.suppress(
+            zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError
+        ):  # damaged before
             return _damage_zip(path, rng)
     textual = len(content) > 0 and sum(32 <= byte < 127 or byte in b"\t\r\n" for byte in content[:2000]) > 0.95 * min(
         len(content), 2000

@@ -34,6 +34,7 @@ __all__ = [
     "axes_transform",
     "bounds",
     "check_root",
+    "difference",
     "find",
     "is_hdf5",
     "iso_dates",
@@ -140,6 +141,17 @@ def _dataset(file: Any, name: str) -> Any:
     return found
 
 
+def _check_scales(data: Any, name: str, path: str) -> None:
+    """Refuse links to the axes that are none: libnetcdf takes them for addresses, and ends the process."""
+    h5py = require("h5py", extra="formats")
+    if "DIMENSION_LIST" not in data.attrs:
+        return
+    kind = h5py.check_vlen_dtype(data.attrs.get_id("DIMENSION_LIST").dtype)
+    if kind is None or h5py.check_ref_dtype(kind) is None:
+        message = f"{path}: {name} names its axes in no way of netCDF, expected references; fetch it again"
+        raise ProductError(message)
+
+
 def check_root(path: str) -> None:
     """Check the datasets at the root of a file, where another library is to read them: see :func:`layer`.
 
@@ -158,6 +170,7 @@ def check_root(path: str) -> None:
                 data = _dataset(file, name)
                 if data.ndim >= 2:
                     _block(data, name, path)
+                _check_scales(data, name, path)
 
 
 def layer(
@@ -263,6 +276,23 @@ def masked(info: RasterInfo, mask: RasterInfo, is_valid: Callable[[np.ndarray], 
         return np.where(is_valid(mask_of(window)), values_of(window), np.dtype(info.dtypes[0]).type(np.nan))
 
     return dataclasses.replace(info, source=source)
+
+
+def difference(later: RasterInfo, earlier: RasterInfo) -> RasterInfo:
+    """Return one layer less another of the same file, as float64: displacement between two dates of a time series."""
+    assert later.source is not None
+    assert earlier.source is not None
+    sources = later.source, earlier.source
+
+    def source(window: Window | None) -> np.ndarray:
+        # In double: the decimals of a few millimetres between metres of motion.
+        second, first = (read(window).astype(np.float64) for read in sources)
+        nodata = later.nodata[0]
+        if nodata is not None:
+            second[(second == nodata) | (first == nodata)] = np.nan
+        return second - first
+
+    return dataclasses.replace(later, dtypes=("float64",), nodata=(None,), source=source)
 
 
 def _block(data: Any, name: str, path: str) -> tuple[int, int]:

@@ -326,6 +326,8 @@ def _damage_zip(path: Path, rng: np.random.Generator) -> str:
     """Damage a file inside a zip, so that the zip itself stays in order."""
     with zipfile.ZipFile(path) as archive:
         members = {info.filename: archive.read(info) for info in archive.infolist() if not info.is_dir()}
+    if not members:
+        return "already empty"
     name = list(members)[int(rng.integers(len(members)))]
     damage = _BYTES[int(rng.integers(len(_BYTES)))]
     members[name] = damage(members[name], rng)
@@ -346,6 +348,8 @@ def _damage_hdf5(path: Path, rng: np.random.Generator) -> str:
     with h5py.File(path, "r+") as file:
         names: list[str] = []
         file.visit(names.append)
+        if not names:
+            return "HDF5 already empty"
         name = names[int(rng.integers(len(names)))]
         thing = file[name]
         kind = str(rng.choice(["delete", "replace", "attribute", "attribute", "root attribute", "values"]))

@@ -1,7 +1,8 @@
 """Draw the pictures of the documentation from the example scenes.
 
 docs/images/examples.png: what the default model says of them, and the truth. docs/images/prepare.png: the edges and
-windows that `fringewatch prepare` finds. docs/images/simulate.png: what `fringewatch simulate --preview` draws.
+windows that `fringewatch prepare` finds. docs/images/crops.png: the crops of `fringewatch prepare --crops` and the maps
+that they come from. docs/images/simulate.png: what `fringewatch simulate --preview` draws.
 
 python docs/make_images.py
 """
@@ -65,6 +66,19 @@ def draw_windows(target: Path) -> None:
         shutil.copy(next(Path(folder, "pictures").iterdir()), target)
 
 
+def draw_crops(target: Path) -> None:
+    """Draw crops of a simulated mine."""
+    with tempfile.TemporaryDirectory() as folder:
+        scenes, out = Path(folder, "scenes"), Path(folder, "out")
+        simulate(SimulateConfig(out=scenes, preset="mining", form="licsar", count=6, seed=66, balanced=True, workers=1))
+        run(PrepareConfig(inputs=(str(scenes),), out=out, crops=True))
+        most = max(
+            (out / "pictures").iterdir(), key=lambda path: (len(list(out.glob(f"deformation/{path.stem}*"))), path)
+        )
+        with Image.open(most) as image:
+            image.convert("RGB").quantize(200).save(target, optimize=True)
+
+
 def draw_samples(target: Path) -> None:
     """Draw simulated scenes."""
     with tempfile.TemporaryDirectory() as folder:
@@ -80,6 +94,7 @@ def main() -> None:
     folder.mkdir(exist_ok=True)
     draw_examples(folder / "examples.png")
     draw_windows(folder / "prepare.png")
+    draw_crops(folder / "crops.png")
     draw_samples(folder / "simulate.png")
 
 

@@ -170,7 +170,11 @@ def test_pixels_outside_the_training_are_noted(tiny_bundle_folder, tmp_path):
     detector = Detector(save_bundle(tmp_path, card.model_copy(update={"encoding": encoding})))
     (note,) = detector.examine(rings(**GRID)).notes
     assert note.startswith("pixels of 80 x 80 m lie outside the 20 to 60 m")
-    assert detector.examine(rings()).notes == []
+    unplaced = rings()
+    (note,) = detector.examine(unplaced).notes
+    assert note.startswith("the pixel size is not known: the model was trained on 20 to 60 m; give --pixel-size-m")
+    unplaced.attrs["pixel_size_m"] = 30.0
+    assert detector.examine(unplaced).notes == []
 
 
 def test_the_first_lines_a_scientist_types(write_scene, tiny_bundle_folder):

@@ -140,7 +140,7 @@ def open_interferogram(
     interval_days
         For velocities: the time over which they become displacement, and so phase.
     pixel_size_m
-        Side of a pixel on the ground, for files without coordinates, such as pictures; coordinates of a file count more.
+        Side of a pixel on the ground, for files without coordinates, such as pictures; coordinates count more.
     companions
         False leaves unread what lies beside the phase and nothing depends on, where the reader can (coherence, height
         and line of sight of LiCSAR and HyP3); nothing is then said of it either.

@@ -34,7 +34,7 @@ NOT_RUN = re.compile(r"https://|s3://|float32|mosaic|taal|quiet/ --default|--exc
 WRITERS = product_writers.WRITERS | hdf5_writers.WRITERS
 WRITTEN = (
     *("isce, geocoded", "dolphin", "snap, real and imaginary", "gamma, radar", "licsbas", "roipac, radar"),
-    *("gmtsar", "opera, unwrapped", "nisar", "mintpy, stack"),
+    *("gmtsar", "opera, unwrapped", "nisar", "mintpy, stack", "mintpy, time series, unwrapped"),
 )
 
 
@@ -106,6 +106,7 @@ def material(tmp_path_factory, tiny_bundle_folder):
         write_patch(folder / f"quiet/site{number}__0.png", rng.normal(0, 0.3, (96, 96)).astype(np.float32))
     for name in WRITTEN:
         WRITERS[name](folder, product_writers.Scene((96, 96)))
+    hdf5_writers.write_mintpy_velocity(folder / "mintpy", product_writers.Scene((96, 96)), days=365)
     for page in PAGES:
         for text in fenced(page, "yaml"):
             (folder / text.split()[1]).write_text(text, encoding="utf-8")

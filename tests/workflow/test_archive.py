@@ -121,6 +121,10 @@ def test_few_scenes_can_do_without_some_files(detect, some, tmp_path):
     assert result.totals is None
     assert {"a.detections.geojson", "detections.gpkg", "report.html"} < set(files(tmp_path / "results"))
     assert not {"a.png", "a.probability.tif"} & set(files(tmp_path / "results"))
+    page = (tmp_path / "results" / "report.html").read_text()
+    assert 'href="a.detections.geojson"' in page
+    assert "a.png" not in page
+    assert "a.probability.tif" not in page
 
 
 def test_a_second_run_does_what_is_new_or_changed(detect, some, write_scene, tmp_path):

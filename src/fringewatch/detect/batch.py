@@ -106,7 +106,7 @@ class _Batch:
         self.references = references
         self.journal = Journal(folder)
         self.settings = settings_digest(config, detector)
-        self.keep = tuple(kind for kind in config.kept_files or get_args(Kept) if config.png or kind != "pictures")
+        self.keep = tuple(kind for kind in get_args(Kept) if config.keeps(kind))
         self.kept = 0
         self.interrupted = False
 

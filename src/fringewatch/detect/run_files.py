@@ -61,7 +61,8 @@ def write_run(config: DetectConfig, result: DetectResult, detector: Detector, *,
         seconds=result.seconds,
         kept=result.kept,
         interrupted=result.interrupted,
-        has_pictures=config.png,
+        has_pictures=config.keeps("pictures"),
+        has_maps=config.keeps("maps"),
     )
     pictures = dict(_pictures(config, result, damaged, workers))
     write_text(result.report, render_report(result.rows, detector.card, facts, pictures))
@@ -109,7 +110,7 @@ def _detections(result: DetectResult, damaged: dict[str, str]) -> Iterator[dict[
 def _pictures(
     config: DetectConfig, result: DetectResult, damaged: dict[str, str], workers: int
 ) -> Iterator[tuple[str, str]]:
-    if not config.png:
+    if not config.keeps("pictures"):
         return
     best = [row for row in report_order(result.rows) if row.status == "ok"][: config.report_pictures]
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:

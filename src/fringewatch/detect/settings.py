@@ -106,6 +106,10 @@ class DetectConfig(Config):
             return None
         return tuple(kind for kind in get_args(Kept) if kind in self.keep.split(","))
 
+    def keeps(self, kind: Kept) -> bool:
+        """Tell whether a run over few scenes writes a kind of file of every scene."""
+        return kind in (self.kept_files or get_args(Kept)) and (self.png or kind != "pictures")
+
     @property
     def is_archive(self) -> bool:
         """Whether the run is that of an archive, however few the scenes."""

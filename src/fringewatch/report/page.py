@@ -42,6 +42,7 @@ class RunFacts:
     """Scenes taken over from an earlier run because nothing about them changed."""
     interrupted: bool
     has_pictures: bool
+    has_maps: bool = True
 
 
 def report_order(rows: Sequence[SceneRow]) -> list[SceneRow]:
@@ -217,9 +218,8 @@ def _table_row(row: SceneRow, facts: RunFacts, *, linked: bool) -> str:
     state = "failed" if row.status != "ok" else "flagged" if row.flagged else "quiet"
     links = ""
     if row.status == "ok":
-        kinds = [(".detections.geojson", "GeoJSON"), (".probability.tif", "GeoTIFF")]
-        if facts.has_pictures:
-            kinds.insert(0, (".png", "PNG"))
+        kinds = [(".png", "PNG")] * facts.has_pictures + [(".detections.geojson", "GeoJSON")]
+        kinds += [(".probability.tif", "GeoTIFF")] * facts.has_maps
         links = " ".join(f'<a href="{_link(row.name, suffix)}">{label}</a>' for suffix, label in kinds)
     message = html.escape(_without_path(row))
     details = f"<details><summary>notes</summary>{message}</details>" if message else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import rasterio
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
@@ -69,7 +70,9 @@ def parse_crs(text: str, path: str) -> CRS:
     """
     try:
         code = text.upper().removeprefix("EPSG:")
-        return CRS.from_epsg(int(code)) if code != text.upper() else CRS.from_wkt(text)
+        # Without it GDAL prints its own word on wrong ones to stderr.
+        with rasterio.Env():
+            return CRS.from_epsg(int(code)) if code != text.upper() else CRS.from_wkt(text)
     except (CRSError, ValueError, OverflowError) as error:
         message = (
             f"{path}: names the coordinate system {text[:60]!r}, expected an EPSG code or WKT; assign it with GDAL"

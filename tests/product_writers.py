@@ -11,6 +11,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 import rasterio
 from affine import Affine
 from rasterio.errors import NotGeoreferencedWarning
@@ -28,6 +29,7 @@ UTM = Affine(80, 0, 500_000, 0, -80, 4_560_000)
 L_BAND_M = 0.2424525
 HYP3 = "S1AA_20180601T135156_20180613T135157_VVP012_INT80_G_ueF_F8BF"
 BURST = "S1_136231_IW2_20180601_20180613_VV_INT80_663F"
+BURSTS = "S1_064_000000s1n00-136231s2n02-000000s3n00_IW_20180601_20180613_VV_INT80_77F1"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -465,6 +467,27 @@ def write_licsbas(folder: Path, scene: Scene, *, old: bool = False, order: str =
     return Written(path, "licsbas", DEGREES, 4326, coherence_step=step, unwrapped=True, says=says)
 
 
+def write_licsbas_series(folder: Path, scene: Scene) -> Written:
+    """Write cum.h5 of three dates: the scene's motion lies between the last two, in mm towards the satellite."""
+    h5py = pytest.importorskip("h5py")
+    write_licsbas(folder, scene)
+    path = folder / "TS_GEOCml1" / "cum.h5"
+    path.parent.mkdir()
+    before_mm = np.full(scene.shape, 7.5, np.float32)
+    motion_mm = -scene.unwrapped.astype(float) * scene.wavelength_m / (4 * np.pi) * 1000
+    with h5py.File(path, "w") as file:
+        file["imdates"] = np.array([20180520, *map(int, DAYS)], np.int32)
+        file["cum"] = np.stack([0 * before_mm, before_mm, before_mm + motion_mm]).astype(np.float32)
+        file["vel"] = before_mm
+        file["corner_lat"], file["post_lat"] = DEGREES.f + DEGREES.e / 2, DEGREES.e
+        file["corner_lon"], file["post_lon"] = DEGREES.c + DEGREES.a / 2, DEGREES.a
+        file["hgt"] = scene.height
+        for letter, values in zip("ENU", scene.los, strict=True):
+            file[f"{letter}.geo"] = values.astype(np.float32)
+    shutil.rmtree(folder / "GEOCml1" / PAIR)
+    return Written(path.with_name(f"cum.h5#{PAIR}"), "licsbas", DEGREES, 4326, coherence_step=None, unwrapped=True)
+
+
 # --- ROI_PAC ----------------------------------------------------------------------------------------------------------
 
 
@@ -605,6 +628,7 @@ WRITERS: dict[str, Callable[[Path, Scene], Written]] = {
     "hyp3, unwrapped": lambda folder, scene: write_hyp3(folder, scene, wrapped=False),
     "hyp3, zip": lambda folder, scene: write_hyp3(folder, scene, zipped=True),
     "hyp3, ISCE burst": lambda folder, scene: write_hyp3(folder, scene, base=BURST),
+    "hyp3, ISCE bursts, zip": lambda folder, scene: write_hyp3(folder, scene, base=BURSTS, zipped=True),
     "geotiff, wrapped": write_geotiff,
     "geotiff, unwrapped": lambda folder, scene: write_geotiff(folder, scene, form="unwrapped"),
     "geotiff, complex": lambda folder, scene: write_geotiff(folder, scene, form="complex"),
@@ -628,6 +652,7 @@ WRITERS: dict[str, Callable[[Path, Scene], Written]] = {
     "licsbas": write_licsbas,
     "licsbas, coherence of floats": lambda folder, scene: write_licsbas(folder, scene, old=True),
     "licsbas, big-endian": lambda folder, scene: write_licsbas(folder, scene, order=">"),
+    "licsbas, time series, unwrapped": write_licsbas_series,
     "roipac, radar": write_roipac,
     "roipac, radar, unwrapped": lambda folder, scene: write_roipac(folder, scene, form="unw"),
     "roipac, geocoded": lambda folder, scene: write_roipac(folder, scene, geocoded=True),

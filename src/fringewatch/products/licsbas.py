@@ -7,6 +7,9 @@ Raw files without headers, little-endian unlike GAMMA's::
     GEOCml1/20180601_20180613/20180601_20180613.unw     float32, radians
     GEOCml1/20180601_20180613/20180601_20180613.cc      uint8, 255ths; float32 in old versions
 
+The time series it makes of them, ``TS_GEOCml1/cum.h5`` and ``cum_filt.h5``, are read by
+:mod:`fringewatch.products.licsbas_series`.
+
 EPSG:4326; the corner in ``EQA.dem_par`` is the centre of a pixel. NaN and exactly 0 are no data.
 
 Sign: LiCSBAS turns unwrapped phase into displacement towards the satellite by the factor ``-wavelength / (4 pi)``; so
@@ -27,7 +30,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fringewatch.errors import ProductError
-from fringewatch.products import look
+from fringewatch.products import licsbas_series, look
 from fringewatch.products.assemble import assemble
 from fringewatch.products.companions import Companions, decode_coherence, decode_nonzero
 from fringewatch.products.names import dates
@@ -52,6 +55,8 @@ _GEOMETRY = {"los_east": "E", "los_north": "N", "los_up": "U", "height": "hgt"}
 
 
 def _claims(path: str) -> bool:
+    if licsbas_series.is_series(path):
+        return True
     match = _FILE.search(file_name(path))
     if match is None or is_remote(path) or file_name(parent(path)) != match["pair"]:
         return False
@@ -61,11 +66,14 @@ def _claims(path: str) -> bool:
 
 
 def _collect(paths: Sequence[str]) -> list[Reference]:
-    return [Reference(path, READER.name, file_name(path)) for path in paths if path.endswith(".unw")]
+    pairs = [Reference(path, READER.name, file_name(path)) for path in paths if path.endswith(".unw")]
+    return pairs + licsbas_series.collect([path for path in paths if licsbas_series.is_series(path)], READER.name)
 
 
 def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
     path = reference.path
+    if licsbas_series.is_series(path):
+        return licsbas_series.read(reference, options, READER.name)
     match = _FILE.search(file_name(path))
     if match is None or match["kind"] != "unw":
         message = f"{path}: is by its name no interferogram of LiCSBAS, expected <pair>/<pair>.unw; name that one"
@@ -114,10 +122,12 @@ def _geometry_paths(path: str, variable: str) -> list[str]:
 
 
 def _beside(reference: Reference) -> list[str]:
+    if licsbas_series.is_series(reference.path):
+        return []
     above = parent(parent(reference.path))
     headers = [path for name in (_GRID, _IMAGE) for path in first_file([join(above, name)])]
     geometry = [path for variable in _GEOMETRY for path in first_file(_geometry_paths(reference.path, variable))]
     return [*headers, *first_file(_coherence_paths(reference.path)), *geometry]
 
 
-READER = Reader("licsbas", _claims, _collect, _read, _beside)
+READER = Reader("licsbas", _claims, _collect, _read, _beside, members=True)

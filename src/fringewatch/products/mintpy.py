@@ -65,7 +65,6 @@ if TYPE_CHECKING:
 
     import xarray as xr
     from rasterio.crs import CRS
-    from rasterio.windows import Window
 
     from fringewatch.products.raster import RasterInfo
     from fringewatch.products.reference import Kind, ReadOptions
@@ -190,7 +189,7 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
                 coherence = make("coherence", index=index)
         elif file.kind == "timeseries":
             first, second = (file.dates.index(day) for day in reference.member.split("_"))
-            info = _difference(make("timeseries", index=second), make("timeseries", index=first))
+            info = hdf5.difference(make("timeseries", index=second), make("timeseries", index=first))
             scale = _metres(file.attributes, reference.path, "m") * -4 * np.pi / scale_wavelength_m
         else:
             years = _years(reference, options)
@@ -242,23 +241,6 @@ def _choose_phase(opened: Any, options: ReadOptions) -> Kind:
     if options.kind in there:
         return options.kind
     return there[0] if there else "unwrapped"
-
-
-def _difference(later: RasterInfo, earlier: RasterInfo) -> RasterInfo:
-    """Return the displacement between two dates; 0 where both are, which is how MintPy leaves out a pixel."""
-    assert later.source is not None
-    assert earlier.source is not None
-    sources = later.source, earlier.source
-
-    def source(window: Window | None) -> np.ndarray:
-        # In double: the decimals of a few millimetres between metres of motion.
-        second, first = (read(window).astype(np.float64) for read in sources)
-        nodata = later.nodata[0]
-        if nodata is not None:
-            second[(second == nodata) | (first == nodata)] = np.nan
-        return second - first
-
-    return dataclasses.replace(later, dtypes=("float64",), nodata=(None,), source=source)
 
 
 def _metres(attributes: Mapping[str, str], path: str, usual: str) -> float:

@@ -15,7 +15,7 @@ pytest.importorskip("lightning")
 
 from fringewatch.errors import ConfigError
 from fringewatch.networks.registry import STUDY, build, count_parameters
-from fringewatch.study.charts import chart_accuracies, chart_history
+from fringewatch.study.charts import chart_accuracies, chart_curves, chart_history
 from fringewatch.study.page import read_history, render_page
 from fringewatch.study.plan import make_plan
 from fringewatch.study.records import Outcome, Record, read_record, setting_changes
@@ -303,6 +303,31 @@ def test_charts_put_better_higher_and_to_the_right():
     (_, before), (_, after) = (pair.split(",") for pair in points.split())
     assert float(after) < float(before)
     assert '<circle class="val"' in history
+
+
+def test_curves_go_up_with_accuracy_and_right_by_factors():
+    points = {10: Figure(0.6, 0.5, 0.7), 100: Figure(0.8), 1000: Figure(0.9)}
+    drawn = chart_curves({"from nothing": points, "a <b>": {10: Figure(0.7), 100: Figure(math.nan)}})
+    lines = re.findall(r'<polyline points="([^"]*)"', drawn)
+    assert len(lines) == 2
+    (x0, y0), (x1, y1), (x2, y2) = (tuple(map(float, point.split(","))) for point in lines[0].split())
+    assert x1 - x0 == pytest.approx(x2 - x1, abs=0.2)
+    assert (y0 - y1) == pytest.approx(2 * (y1 - y2), abs=0.2)
+    # What failed is left out; an interval is drawn where there is one.
+    assert len(lines[1].split()) == 1
+    assert len(re.findall(r'<line x1="[^"]*" x2="[^"]*" y1', drawn)) == 1
+    assert "a &lt;b&gt;" in drawn
+    assert chart_curves({"one": {10: Figure(0.6)}}) == chart_curves({}) == ""
+
+
+def test_rows_of_one_name_and_many_numbers_of_examples_are_a_curve(tmp_path):
+    plan = plan_of(rows={"VGG16": {"network": "vgg16", "examples": [10, 30]}, "ResNet50": {"network": "resnet50"}})
+    rows = summaries(plan, [record(row.name, settings=row.settings) for row in plan.rows])
+    rows = tuple(row._replace(histories=()) for row in rows)
+    page = render_page(plan, rows, unfinished=0)
+    assert page.count("<polyline points") == 1
+    assert "VGG16</span>" in page
+    assert ">30</text>" in page
 
 
 def test_a_chart_without_scores_is_empty():

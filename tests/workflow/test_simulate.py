@@ -49,6 +49,23 @@ def contents(folder):
     return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*.png"))}
 
 
+def test_crops_have_many_sizes_that_tell_no_class_and_do_not_depend_on_the_run(command, tmp_path):
+    wanted = ["--preset", "mining", "--balanced", "--crop-px", 16, 56, "--seed", 4]
+    assert command(*wanted, "--count", 6, "--out", "whole")[0] == 0
+    found = manifest(tmp_path / "whole")
+    sizes = [read_phase(tmp_path / "whole" / row["file"]).shape for row in found]
+    assert len(set(sizes)) > 1
+    assert all(16 <= side <= 56 for size in sizes for side in size)
+    for deforming, quiet in zip(found[::2], found[1::2], strict=True):
+        assert (deforming["label"], quiet["label"]) == ("deformation", "none")
+        assert int(deforming["row1"]) > int(deforming["row0"])
+    assert sizes[::2] == sizes[1::2]
+    # A quiet patch whose neighbour was made by an earlier run is cut like it all the same.
+    assert command(*wanted, "--count", 3, "--out", "parts")[0] == 0
+    assert command(*wanted, "--count", 6, "--out", "parts")[0] == 0
+    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+
+
 def write_dem(path, shape=(120, 140), **profile):
     rows, cols = np.mgrid[: shape[0], : shape[1]]
     height = (1500 * np.exp(-((rows - 60) ** 2 + (cols - 70) ** 2) / 600) + 80 + rows % 5).astype(np.float32)

@@ -314,6 +314,39 @@ def test_tops_of_one_size_take_no_patches_of_many(data, tmp_path):
         settings(data, tmp_path, fit="none", network="alexnet")
 
 
+def test_examples_are_nested_balanced_and_leave_validation_alone(data):
+    def files(part):
+        return {patch.path.name for patch in part.patches}
+
+    whole, held_out = read_arrays(data, size_px=SIZE, seed=3)
+    few, same = read_arrays(data, size_px=SIZE, examples=7, seed=3)
+    more, _ = read_arrays(data, size_px=SIZE, examples=20, seed=3)
+    assert np.bincount(few.label).tolist() == [3, 4]
+    assert np.bincount(more.label).tolist() == [10, 10]
+    assert files(few) < files(more) < files(whole)
+    assert files(same) == files(held_out)
+    others, _ = read_arrays(data, size_px=SIZE, examples=7, seed=4)
+    assert files(others) != files(few)
+    with pytest.raises(TrainingError, match=r"takes 50 training patches of 'none', and there are \d+; ask for \d+"):
+        read_arrays(data, size_px=SIZE, examples=100)
+
+
+def test_small_sets_are_passed_over_until_the_steps_are_made(data, tmp_path):
+    config = settings(data, tmp_path / "run", examples=20, least_steps=7, epochs=1)
+    run(config)
+    train, validation = read_arrays(data, size_px=SIZE, examples=20)
+    batchers = [Batcher(part, Encoding(), augment=True) for part in (train, validation)]
+    module = ClassifierModule(
+        create("resnet50"), config, *batchers, weights=None, classes=2, validation_patches=validation.patches
+    )
+    # 16 and 4 patches are a pass.
+    assert len(module.train_batches) == 8
+    assert module.patches_per_epoch == 80
+    orders = [tuple(batch.indices) for batch, _ in module._order(0)]
+    assert len(set(orders)) == 8
+    assert {number for _, number in module._order(1)} == {4, 5, 6, 7}
+
+
 def test_sizes_beyond_the_limits_are_told(tmp_path, capsys):
     patches = write_varied_set(tmp_path, count=8)
     write_patch(patches[0].path, np.zeros((1, 1), np.float32))

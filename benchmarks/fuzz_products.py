@@ -152,7 +152,7 @@ class _Worker:
                 self._done += 1
                 self._next()
                 return number, kind, detail, seconds, peak
-        except EOFError:
+        except (EOFError, ConnectionResetError):
             self._process.join()
             code = self._process.exitcode or 0
             hung = code == -signal.SIGXCPU

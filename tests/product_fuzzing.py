@@ -193,7 +193,7 @@ def make_case(seeds: list[Seed], number: int, folder: Path, *, root: int = 0) ->
 def _damage(path: Path, files: list[Path], rng: np.random.Generator) -> str:
     content = path.read_bytes()
     if content[:8] == b"\x89HDF\r\n\x1a\n" and rng.random() < 0.7:
-        with contextlib.suppress(OSError, RuntimeError):  # damaged before
+        with contextlib.suppress(OSError, RuntimeError, ValueError, KeyError):  # damaged before
             return _damage_hdf5(path, rng)
     if path.suffix == ".zip" and rng.random() < 0.5:
         with contextlib.suppress(

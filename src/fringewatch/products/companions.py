@@ -114,6 +114,9 @@ class Companions:
             raise ProductError(message)
         values = _decoded(info, band, decode, self.chunks)
         aligned = align(values, info, self.onto)
+        if aligned is not None and aligned.shape != self.onto.shape:
+            # A damaged file holds another size than its header tells.
+            aligned = None
         if aligned is None:
             self.notes.append(
                 f"{variable} was left out: {info.path} ({info.shape[0]} x {info.shape[1]}) is not on the grid of the "

@@ -37,6 +37,8 @@ def align(array: Array, info: RasterInfo, onto: RasterInfo) -> Array | None:
     # Pixel (0, 0) of the phase, in pixels of the companion, and the drift over the whole scene.
     column, row = _apply(~info.transform, *_apply(onto.transform, 0, 0))
     last_column, last_row = _apply(~info.transform, *_apply(onto.transform, onto.shape[1], onto.shape[0]))
+    if not np.isfinite([row, column, last_row, last_column]).all():
+        return None
     top, left = round(row), round(column)
     drift = max(
         abs(row - top),

@@ -144,11 +144,22 @@ def _dataset(file: Any, name: str) -> Any:
 def _check_scales(data: Any, name: str, path: str) -> None:
     """Refuse links to the axes that are none: libnetcdf takes them for addresses, and ends the process."""
     h5py = require("h5py", extra="formats")
-    if "DIMENSION_LIST" not in data.attrs:
-        return
-    kind = h5py.check_vlen_dtype(data.attrs.get_id("DIMENSION_LIST").dtype)
-    if kind is None or h5py.check_ref_dtype(kind) is None:
-        message = f"{path}: {name} names its axes in no way of netCDF, expected references; fetch it again"
+    wrong = any(key in data.attrs and data.attrs.get_id(key).dtype.kind not in "SO" for key in ("CLASS", "NAME"))
+    if "DIMENSION_LIST" in data.attrs:
+        listed = data.attrs.get_id("DIMENSION_LIST")
+        kind = h5py.check_vlen_dtype(listed.dtype)
+        wrong |= kind is None or h5py.check_ref_dtype(kind) is None or listed.shape != (data.ndim,)
+        try:
+            axes = [] if wrong else [data.file[reference] for (reference,) in data.attrs["DIMENSION_LIST"]]
+            wrong |= any(
+                axis.name is None or axis.shape != (size,) or "CLASS" not in axis.attrs
+                for axis, size in zip(axes, data.shape, strict=False)
+            )
+        except (ValueError, TypeError, AttributeError, RuntimeError, OSError, KeyError):
+            # References that lead nowhere.
+            wrong = True
+    if wrong:
+        message = f"{path}: {name} names its axes in no way of netCDF, expected references to them; fetch it again"
         raise ProductError(message)
 
 
@@ -286,7 +297,8 @@ def difference(later: RasterInfo, earlier: RasterInfo) -> RasterInfo:
 
     def source(window: Window | None) -> np.ndarray:
         # In double: the decimals of a few millimetres between metres of motion.
-        second, first = (read(window).astype(np.float64) for read in sources)
+        with np.errstate(invalid="ignore"):
+            second, first = (read(window).astype(np.float64) for read in sources)
         nodata = later.nodata[0]
         if nodata is not None:
             second[(second == nodata) | (first == nodata)] = np.nan
@@ -367,7 +379,9 @@ def attributes(node: Any) -> dict[str, str]:
 
 def text(file: Any, name: str) -> str:
     """Return a dataset of one text; ``""`` where there is none."""
-    return "" if find(file, name) is None else str(texts(file, name).reshape(-1)[0])
+    if find(file, name) is None:
+        return ""
+    return next((str(found) for found in texts(file, name).reshape(-1)), "")
 
 
 def iso_dates(file: Any, reference: str, secondary: str) -> tuple[str, str]:

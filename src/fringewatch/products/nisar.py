@@ -42,6 +42,7 @@ from fringewatch.products import hdf5
 from fringewatch.products.assemble import assemble
 from fringewatch.products.companions import Companions, decode_coherence, decode_values
 from fringewatch.products.grid import parse_crs
+from fringewatch.products.look import unit_vectors
 from fringewatch.products.radians import read_radians
 from fringewatch.products.reference import Reader, Reference, file_name, named_members, stem
 
@@ -156,6 +157,7 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
     east, north = found["los_east"], found["los_north"]
     if east is not None and north is not None:
         found["los_up"] = np.sqrt(np.clip(1 - east**2 - north**2, 0, 1))
+        found |= unit_vectors(found)
     return assemble(
         info,
         options,

@@ -65,6 +65,8 @@ Block = tuple[np.ndarray, tuple[bool, bool, bool, bool]]
 _CHUNK_PIXELS = 4_194_304
 _MAX_BLOCK_BYTES = 512 * 1024**2
 _SAMPLE_SIDE = 256
+_FINEST = 1e-12
+"""Smallest pixel, as a share of its coordinate, that double precision can place."""
 _MOST_TURNED = 64
 """How many times its pixels a slanted strip may fill once it is brought north-up."""
 
@@ -270,7 +272,15 @@ def inspect(path: str, *, opens_as: str = "", driver: str = "") -> RasterInfo:
             message = f"{path}: is {inside}, expected a raster with at least one band; name one of its layers"
             raise ProductError(message)
         transform, crs, warp = source.transform, source.crs, ""
-        if not np.isfinite(transform.to_gdal()).all() or transform.a * transform.e == transform.b * transform.d:
+        if (
+            not np.isfinite(transform.to_gdal()).all()
+            or transform.a * transform.e == transform.b * transform.d
+            or (
+                # Pixels too small to tell one from the next.
+                abs(transform.a) + abs(transform.b) < _FINEST * abs(transform.c)
+                or abs(transform.d) + abs(transform.e) < _FINEST * abs(transform.f)
+            )
+        ):
             message = f"{path}: has a grid of {transform.to_gdal()}, expected pixels of some size; mend its header"
             raise ProductError(message)
         gcps, gcp_crs = source.gcps

@@ -55,7 +55,8 @@ def unit_vectors(found: Mapping[str, Array | None]) -> dict[str, Array]:
     if len(known) < len(parts):
         return {}
     # Clipped, since a damaged number may be beyond all bounds when it is squared.
-    possible = abs(sum(np.clip(part, -2, 2) ** 2 for part in known.values()) - 1) < _LENGTH_TOLERANCE
+    with np.errstate(invalid="ignore"):
+        possible = abs(sum(np.clip(part, -2, 2) ** 2 for part in known.values()) - 1) < _LENGTH_TOLERANCE
     return {name: np.where(possible, part, _NAN) for name, part in known.items()}
 
 

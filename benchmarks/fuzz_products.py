@@ -11,6 +11,7 @@ fringewatch, or gives a wrong result without a word is printed with its number; 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import multiprocessing
 import resource
@@ -131,33 +132,42 @@ class _Worker:
 
     def _next(self) -> None:
         self.number = next(self._numbers, None)
+        if self.number is None or self._done >= _CASES_PER_PROCESS:
+            self._end()
         if self.number is None:
-            self._pipe.send(None)
-            self._process.join()
             return
         if self._done >= _CASES_PER_PROCESS:
-            self._pipe.send(None)
-            self._process.join()
             self._start()
-        self._pipe.send(self.number)
+        try:
+            self._pipe.send(self.number)
+        except OSError:
+            # It died after its last case, of what that case had spoilt.
+            self._start()
+            self._pipe.send(self.number)
         self._since = time.perf_counter()
+
+    def _end(self) -> None:
+        with contextlib.suppress(OSError):
+            self._pipe.send(None)
+        self._process.join()
 
     def poll(self, wait_s: float) -> tuple[int, str, str, float, int] | None:
         """Return the case that has ended, if one has: number, kind, detail, processor seconds, bytes."""
         number = self.number
         assert number is not None
         try:
-            if self._pipe.poll(wait_s):
-                kind, detail, seconds, peak = self._pipe.recv()
-                self._done += 1
-                self._next()
-                return number, kind, detail, seconds, peak
-        except (EOFError, ConnectionResetError):
+            found = self._pipe.recv() if self._pipe.poll(wait_s) else None
+        except (EOFError, OSError):
             self._process.join()
             code = self._process.exitcode or 0
             hung = code == -signal.SIGXCPU
             kind = f"hung for {LIMIT_S} s" if hung else f"crashed ({signal.Signals(-code).name if code < 0 else code})"
             return self._replaced(number, kind)
+        if found is not None:
+            kind, detail, seconds, peak = found
+            self._done += 1
+            self._next()
+            return number, kind, detail, seconds, peak
         # The first case has to wait for the imports.
         if time.perf_counter() - self._since > _WALL_S * (1 if self._done else 3):
             self._process.kill()

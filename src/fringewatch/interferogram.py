@@ -120,10 +120,18 @@ def make_interferogram(
         dataset = xr.Dataset(data, {"y": np.arange(height, dtype=float), "x": np.arange(width, dtype=float)}, attrs)
     else:
         grid = _grid(crs if isinstance(crs, Hashable) else str(crs), transform)
-        coords = {
-            "y": transform.f + transform.e * (np.arange(height) + 0.5),
-            "x": transform.c + transform.a * (np.arange(width) + 0.5),
-        }
+        with np.errstate(over="ignore", invalid="ignore"):
+            coords = {
+                "y": transform.f + transform.e * (np.arange(height) + 0.5),
+                "x": transform.c + transform.a * (np.arange(width) + 0.5),
+            }
+        for axis, values in coords.items():
+            if not np.isfinite(values).all() or np.unique(values).size < values.size:
+                message = (
+                    f"{source}: corner and steps of the grid ({tuple(transform)[:6]}) give no coordinates {axis}, "
+                    "expected numbers in the range of its coordinate system; write the file again"
+                )
+                raise ProductError(message)
         dataset = xr.Dataset(data, {**coords, **grid.coords}, attrs)
         for variable in data:
             dataset.variables[variable].encoding.update(grid.variables["any"].encoding)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fringewatch.interferogram import make_interferogram
 from fringewatch.products.describe import date_assumptions, grid_assumptions, wavelength
+from fringewatch.products.look import unit_vectors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from fringewatch.products.reference import ReadOptions
 
 __all__ = ["assemble"]
+
+_FIRST_YEAR, _LAST_YEAR = "1978", "2099"
 
 
 def assemble(
@@ -58,14 +61,17 @@ def assemble(
     if options.wavelength_m is not None or wavelength_m is None:
         wavelength_m, assumptions = wavelength(info, options)
     known: dict[str, Any] = {variable: values for variable, values in found.items() if values is not None}
+    known |= unit_vectors(known)
+    # A header may be damaged where it is still a date: no radar was in orbit before, and none is yet after.
+    reference, secondary = (day if _FIRST_YEAR <= day[:4] <= _LAST_YEAR else "" for day in dates)
     return make_interferogram(
         radians.phase,
         wavelength_m=wavelength_m,
         source=info.path,
         product=product,
         name=name,
-        reference_date=dates[0],
-        secondary_date=dates[1],
+        reference_date=reference,
+        secondary_date=secondary,
         unwrapped_range_rad=radians.unwrapped_range_rad,
         transform=info.transform,
         crs=info.crs,
@@ -73,7 +79,7 @@ def assemble(
             *radians.assumptions,
             *notes,
             *assumptions,
-            *date_assumptions(*dates),
+            *date_assumptions(reference, secondary),
             *grid_assumptions(info),
             *companions.sentences(),
         ],

@@ -101,7 +101,8 @@ def is_nodata(raw: np.ndarray, nodata: float | None) -> np.ndarray:
     missing: np.ndarray = ~np.isfinite(raw)
     if nodata is not None and not np.isnan(nodata):
         # The declared value is a double; the band stores it rounded to its own type.
-        value = np.float32(nodata) if raw.dtype in (np.float32, np.complex64) else nodata
+        with np.errstate(over="ignore"):
+            value = np.float32(nodata) if raw.dtype in (np.float32, np.complex64) else nodata
         missing |= raw == value
     return missing
 

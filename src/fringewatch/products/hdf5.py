@@ -302,7 +302,8 @@ def difference(later: RasterInfo, earlier: RasterInfo) -> RasterInfo:
         nodata = later.nodata[0]
         if nodata is not None:
             second[(second == nodata) | (first == nodata)] = np.nan
-        return second - first
+        with np.errstate(over="ignore", invalid="ignore"):
+            return second - first
 
     return dataclasses.replace(later, dtypes=("float64",), nodata=(None,), source=source)
 
@@ -449,8 +450,10 @@ def axes_transform(file: Any, x_name: str, y_name: str, shape: tuple[int, int]) 
 
 def _axis(file: Any, name: str, size: int) -> tuple[float, float]:
     centres = values(file, name, shape=(size,)).astype(np.float64)
-    step = (centres[-1] - centres[0]) / max(size - 1, 1)
-    if not np.isfinite(centres).all() or step == 0 or np.abs(np.diff(centres) - step).max() > 0.01 * abs(step):
+    with np.errstate(over="ignore", invalid="ignore"):
+        step = (centres[-1] - centres[0]) / max(size - 1, 1)
+        even = np.abs(np.diff(centres) - step).max(initial=0) <= 0.01 * abs(step)
+    if not np.isfinite(centres).all() or step == 0 or not even:
         message = f"{file.filename}: the coordinates {name} are not evenly spaced, expected a regular grid; resample it"
         raise ProductError(message)
     return float(centres[0]), float(step)

@@ -230,7 +230,10 @@ def _with_member(reference: Reference, file: _File) -> Reference:
     if not known:
         what = "any two of its dates" if file.dates else "one of its pairs"
         message = f"{reference.address}: there is no such member, expected {what}: {reference.path} holds "
-        message += named_members(reference.path, file.listed) if file.listed[0] else "one interferogram; leave it out"
+        if file.listed == ("",):
+            message += "one interferogram; leave it out"
+        else:
+            message += named_members(reference.path, file.listed) if file.listed else "none"
         raise ProductError(message)
     return dataclasses.replace(reference, member=member)
 

@@ -156,7 +156,8 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
         found[variable] = companions.take(variable, look.get(variable), decode_values)
     east, north = found["los_east"], found["los_north"]
     if east is not None and north is not None:
-        found["los_up"] = np.sqrt(np.clip(1 - east**2 - north**2, 0, 1))
+        # Clipped, since a damaged number may be beyond all bounds when it is squared.
+        found["los_up"] = np.sqrt(np.clip(1 - np.clip(east, -2, 2) ** 2 - np.clip(north, -2, 2) ** 2, 0, 1))
         found |= unit_vectors(found)
     return assemble(
         info,
@@ -253,8 +254,9 @@ def _interpolate(
     northing = transform.f + transform.e * (top + 0.5 + np.arange(height))
     easting = transform.c + transform.a * (left + 0.5 + np.arange(width))
     rows = _between(coarse, *_neighbours(y, northing))
-    values = _between(rows.T, *_neighbours(x, easting)).T.astype(np.float32)
-    return values[None]
+    values = _between(rows.T, *_neighbours(x, easting)).T
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)[None]
 
 
 def _neighbours(axis: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -268,7 +270,8 @@ def _neighbours(axis: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.nd
 def _between(values: np.ndarray, before: np.ndarray, distance: np.ndarray) -> np.ndarray:
     """Interpolate along the first axis."""
     weight = distance.reshape(-1, *(1,) * (values.ndim - 1))
-    between: np.ndarray = values[before] * (1 - weight) + values[before + 1] * weight
+    with np.errstate(over="ignore", invalid="ignore"):
+        between: np.ndarray = values[before] * (1 - weight) + values[before + 1] * weight
     return between
 
 

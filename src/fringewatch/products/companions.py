@@ -134,7 +134,9 @@ class Companions:
 
 def _decoded(info: RasterInfo, band: int, decode: Decode, chunks: Chunks) -> Array:
     """Return a band as (H, W) float32; small local ones are kept, for the pairs of a frame share heights and look."""
-    if chunks is None and info.pixels <= _KEPT_PIXELS and not is_remote(info.path):
+    # Of a container, such as HDF5, the path does not say which layer it is.
+    of_its_own = info.source is None and not is_remote(info.path)
+    if chunks is None and info.pixels <= _KEPT_PIXELS and of_its_own:
         with contextlib.suppress(OSError):
             status = Path(info.path).stat()
             kept = _kept_layer(_Layer(info.path, status.st_size, status.st_mtime_ns, band, decode, info))

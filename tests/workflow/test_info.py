@@ -132,14 +132,16 @@ def test_a_lazy_scene_is_described_like_one_in_memory(licsar):
 
     whole, lazy = (describe_interferogram(fw.open_interferogram(licsar, chunks=chunks)) for chunks in (None, 16))
     assert lazy.local_coherence is None
-    left_out = {"local_coherence"}
-    assert lazy.model_dump(exclude=left_out) == pytest.approx(whole.model_dump(exclude=left_out))
+    facts = lazy.model_dump(exclude={"local_coherence"})
+    for name, value in whole.model_dump(exclude={"local_coherence"}).items():
+        numbers = isinstance(value, float) or (isinstance(value, tuple) and {type(part) for part in value} == {float})
+        assert facts[name] == (pytest.approx(value) if numbers else value), name
 
 
 def test_a_projection_far_from_its_area_has_no_centre(tmp_path):
     path = tmp_path / "20200101_20200113.tif"
     phase = np.linspace(-3, 3, 400, dtype=np.float32).reshape(20, 20)
-    grid = {"crs": "EPSG:32633", "transform": rasterio.Affine(80, 0, 1e15, 0, -80, 1e15)}
+    grid = {"crs": "EPSG:32633", "transform": rasterio.Affine(80, 0, 1e8, 0, -80, 1e8)}
     with rasterio.open(path, "w", driver="GTiff", height=20, width=20, count=1, dtype="float32", **grid) as sink:
         sink.write(phase, 1)
     (facts,) = run(InfoConfig(inputs=(str(path),))).facts

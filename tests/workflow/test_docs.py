@@ -30,7 +30,8 @@ FENCED = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 # Commands that are run; the others (large, remote, or of training) are parsed and their settings checked.
 RUN = {"detect", "info", "simulate", "prepare", "evaluate", "models"}
 NOT_RUN = re.compile(
-    r"https://|s3://|postgresql://|--watch|slurm|data/128D|frame\.zip|items/|float32|mosaic|taal|quiet/ --default|--exclude|sinking|28430|--labels"
+    r"https://|s3://|postgresql://|--watch|slurm|data/128D|frame\.zip|items/|float32|mosaic|taal|quiet/ --default"
+    r"|--exclude|sinking|28430|--labels"
 )
 # Products that the pages name, in the folders that their programs make.
 WRITERS = product_writers.WRITERS | hdf5_writers.WRITERS

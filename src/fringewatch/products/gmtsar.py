@@ -11,7 +11,7 @@ The folder of a pair holds (also read: with a prefix such as the dates)::
 
 Of the phases in one folder geocoded ones come first, then the filtered, the wrapped and the unwrapped, and those
 without a mask. NaN is no data, and so is exactly 0. In pixel and in gridline registration alike the coordinates of the
-grid are the centres of its pixels. GDAL reads it; netCDF-4 is first looked through for links by h5py.
+grid are the centres of its pixels. GDAL reads classic netCDF, h5py netCDF-4.
 
 Sign: GMTSAR turns unwrapped phase into displacement by ``-79.58 wavelength``, which is ``-1000 wavelength / (4 pi)``,
 "negative to make LOS = -1 * range change" (``geocode.csh``). So the phase grows with range, and is not turned round.
@@ -139,10 +139,11 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
 def _inspect(path: str) -> RasterInfo:
     """Open a grid; one in radar geometry gets no coordinates, a geocoded one WGS 84."""
     if not is_remote(path) and hdf5.is_hdf5(path):
-        hdf5.check_root(path)
-    elif not is_remote(path):
-        _check_classic(path)
-    info = raster.inspect(path, driver="netCDF")
+        info = _inspect_netcdf4(path)
+    else:
+        if not is_remote(path):
+            _check_classic(path)
+        info = raster.inspect(path, driver="netCDF")
     name = stem(path)
     if not (name.endswith("_ll") or name in _LOOK.values()) or info.transform is None:
         return dataclasses.replace(info, transform=None, crs=None)
@@ -150,6 +151,18 @@ def _inspect(path: str) -> RasterInfo:
     if transform.c >= 180:
         transform = Affine(transform.a, 0, transform.c - 360, 0, transform.e, transform.f)
     return dataclasses.replace(info, transform=transform, crs=info.crs or parse_crs("EPSG:4326", path))
+
+
+def _inspect_netcdf4(path: str) -> RasterInfo:
+    """Describe the grid of a netCDF-4 file; through h5py, since the netCDF library crashes on damaged ones."""
+    hdf5.check_root(path)
+    with hdf5.opened(path) as file:
+        across, down = ("lon", "lat") if hdf5.find(file, "lon") is not None else ("x", "y")
+        transform = hdf5.axes_transform(file, across, down, hdf5.layer(file, "z", path=path).shape)
+        info = hdf5.layer(file, "z", path=path, transform=transform)
+        packing = hdf5.attributes(file["z"])
+    scale, offset = (hdf5.as_number(packing.get(name)) for name in ("scale_factor", "add_offset"))
+    return dataclasses.replace(info, scales=(1.0 if scale is None else scale,), offsets=(offset or 0.0,))
 
 
 def _check_classic(path: str) -> None:

@@ -26,7 +26,7 @@ $(VENV)/.light: $(BIN)/python $(SOURCES)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.light
-	$(PIP) -e '.[train,cluster,dev]'
+	$(PIP) -e '.[train,cluster,fetch,stac,dev]'
 	# Its validator of GeoPackages, without the bindings of GDAL, which pip would have to compile.
 	$(PIP) --no-deps gdal-utils
 	@touch $@

@@ -93,7 +93,7 @@ def test_config_gives_defaults_and_flags_override(verb, tmp_path):
         (["count", "--label", "broken"], 1, "fringewatch: broken.tif: is broken"),
         (["count", "--label", "stop"], 130, "fringewatch: stopped"),
         (["coutn"], 2, "fringewatch: unknown command 'coutn'; did you mean 'count'?"),
-        (["frobnicate"], 2, "fringewatch: unknown command 'frobnicate'; expected one of: detect, simulate"),
+        (["frobnicate"], 2, "fringewatch: unknown command 'frobnicate'; expected one of: detect, info,"),
     ],
 )
 def test_mistakes_are_one_line_and_an_exit_code(verb, capsys, arguments, code, expected):

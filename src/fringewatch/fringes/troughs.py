@@ -34,7 +34,7 @@ _STEEPEST_RAD = 2.0
 _EDGE_LEVEL = 0.1
 """A trough ends where this share of its depth is left."""
 _LEAST_PX = 16
-_MOST_PX = 40_000
+_MOST_PX = 10_000
 _MOST_REACH_PX = 400
 _NOISE_DIP_RAD = 0.8
 _KNOWN_WEIGHT = 0.05

@@ -59,7 +59,10 @@ def write_archive(write_scene):
 
 def command(config):
     """Return the command line of a run."""
-    program = [sys.executable, "-c", "import sys; from fringewatch.cli import main; sys.exit(main(sys.argv[1:]))"]
+    # Where the tests themselves run in the background, Ctrl-C is ignored, which processes hand down.
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    start = "import sys; from fringewatch.cli import main; sys.exit(main(sys.argv[1:]))"
+    program = [sys.executable, "-c", f"{heard}; {start}"]
     flags = ["--model", config.model, "--out", str(config.out), "--catalog", config.catalog, "--workers", "2"]
     return [*program, "detect", *config.inputs, *flags]
 

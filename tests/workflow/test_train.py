@@ -18,8 +18,9 @@ from fringewatch.errors import BundleError, ConfigError, TrainingError
 from fringewatch.models import load_bundle
 from fringewatch.scan import scan, scene_logit
 from fringewatch.simulate import preset, simulate
-from fringewatch.training.cache import build_cache, decode_phase, encode_phase
-from fringewatch.training.data import SampleData, loader
+from fringewatch.training.cache import build_cache
+from fringewatch.training.codes import decode_codes, encode_codes
+from fringewatch.training.data import SampleBatches
 from fringewatch.training.folder import check_resume, clear
 from fringewatch.training.module import MapModule, peak_logit
 from fringewatch.training.run import TrainConfig, run
@@ -27,6 +28,10 @@ from fringewatch.training.run import TrainConfig, run
 pytestmark = pytest.mark.train
 
 SMALL = {"height_px": 64, "width_px": 64, "pixel_size_m": [200, 250]}
+
+
+def _small_spec():
+    return preset("mixed").model_copy(update={"height_px": 64, "width_px": 64, "pixel_size_m": (200.0, 250.0)})
 
 
 @pytest.fixture(scope="module")
@@ -128,10 +133,10 @@ def test_interrupted_and_resumed_run_ends_like_an_uninterrupted_one(trained, tmp
     halved = config.model_copy(update={"out": tmp_path / "halved"})
     steps = MapModule.training_step
 
-    def stop_in_the_second_epoch(module, batch, index):
-        if module.current_epoch == 1 and index == 2:
+    def stop_in_the_second_epoch(module, number):
+        if module.current_epoch == 1 and number == 2:
             raise KeyboardInterrupt
-        return steps(module, batch, index)
+        return steps(module, number)
 
     monkeypatch.setattr(MapModule, "training_step", stop_in_the_second_epoch)
     with pytest.raises(KeyboardInterrupt):
@@ -191,9 +196,10 @@ def test_resume_without_a_checkpoint(tmp_path):
 def test_phase_survives_the_cache_to_a_seventieth_of_a_radian():
     phase = np.random.default_rng(0).uniform(-np.pi, np.pi, (50, 50)).astype(np.float32)
     phase[3, 4] = np.nan
-    back = decode_phase()[encode_phase(phase)]
+    back = decode_codes()[encode_codes(phase)]
     assert np.isnan(back[3, 4])
-    assert np.nanmax(np.abs(back - phase)) < 1 / 70
+    # -pi is pi.
+    assert np.nanmax(np.abs(np.angle(np.exp(1j * (back - phase))))) < 1 / 70
 
 
 def test_cache_is_taken_up_again_and_grows(tmp_path):
@@ -210,16 +216,52 @@ def test_cache_is_taken_up_again_and_grows(tmp_path):
 def test_augmented_batches_are_phase_like_and_reproducible(tmp_path):
     spec = preset("volcano").model_copy(update={"height_px": 64, "width_px": 64, "pixel_size_m": (200.0, 250.0)})
     samples = build_cache(tmp_path, spec, count=16, seed=0, stride=4)
-    data = SampleData(samples, Encoding(), augment=True, seed=1)
-    phase, coverage, valid, label = next(iter(loader(data, batch_size=16, shuffle=False)))
-    again = next(iter(loader(data, batch_size=16, shuffle=False)))[0]
-    assert (phase == again).all()
+    data = SampleBatches(samples, Encoding(), batch_size=16, augment=True, seed=1)
+    phase, coverage, valid, label = data.batch(0)
+    assert (phase == data.batch(0)[0]).all()
     modulus = (phase[:, 0] ** 2 + phase[:, 1] ** 2).numpy()
     np.testing.assert_allclose(modulus, phase[:, 2].numpy(), atol=1e-5)
     assert coverage.shape == valid.shape == (16, 16, 16)
     np.testing.assert_array_equal((coverage.amax(dim=(1, 2)) > 0).long().numpy(), label.numpy())
-    data.epoch = 1
-    assert not (phase == next(iter(loader(data, batch_size=16, shuffle=False)))[0]).all()
+    assert not (phase == data.batch(0, epoch=1)[0]).all()
+
+
+def test_batches_without_augmentation_are_the_samples_in_order(tmp_path):
+    samples = build_cache(tmp_path, _small_spec(), count=5, seed=0, stride=4)
+    data = SampleBatches(samples, Encoding(), batch_size=2, augment=False)
+    batches = [data.batch(number) for number in range(len(data))]
+    assert [len(batch.label) for batch in batches] == [2, 2, 1]
+    expected = Encoding()(decode_codes()[samples.phase])
+    np.testing.assert_array_equal(np.concatenate([batch.phase.numpy() for batch in batches]), expected)
+    valid = (samples.phase > 0).reshape(5, 16, 4, 16, 4).any(axis=(2, 4))
+    np.testing.assert_array_equal(np.concatenate([batch.valid.numpy() for batch in batches]), valid)
+
+
+def test_augmentation_is_what_it_says(tmp_path):
+    samples = build_cache(tmp_path, _small_spec(), count=40, seed=0, stride=4)
+    data = SampleBatches(samples, Encoding(), batch_size=8, augment=True, seed=3)
+    plain = Encoding()(decode_codes()[samples.phase])
+    planes = 0
+    for number in range(len(data)):
+        phase, coverage, valid, _ = (part.numpy() for part in data.batch(number, epoch=2))
+        for row, index in enumerate(data._draws(2).order[8 * number : 8 * number + 8]):
+            # One of eight ways to lay the square brings validity and coverage to what came out.
+            ways = [(turns, mirrored) for turns in range(4) for mirrored in (False, True)]
+            before = plain[index, 0] + 1j * plain[index, 1]
+            after = phase[row, 0] + 1j * phase[row, 1]
+            best = 0.0
+            for turns, mirrored in ways:
+                laid = np.rot90(before[:, ::-1] if mirrored else before, turns)
+                cover = np.rot90(samples.coverage[index][:, ::-1] if mirrored else samples.coverage[index], turns)
+                if not np.allclose(cover / 255, coverage[row], atol=1e-6):
+                    continue
+                for signed in (laid, laid.conj()):
+                    # What is left is an offset and a plane: one peak of the spectrum holds all of it.
+                    left = np.fft.fft2(after * signed.conj(), (512, 512))
+                    best = max(best, np.abs(left).max() / np.count_nonzero(after))
+            assert best > 0.98
+            planes += np.abs(data._draws(2).plane[index]).max() > 0
+    assert 4 < planes < 25
 
 
 def test_training_scores_a_scene_as_detection_does():

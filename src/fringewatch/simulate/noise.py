@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fringewatch.conventions import wrap
 from fringewatch.errors import ProductError
 from fringewatch.patches import read_phase
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["RealNoise"]
+
+_TWICE_SHARE = 0.2
 
 
 class RealNoise:
@@ -50,10 +53,38 @@ class RealNoise:
     def __len__(self) -> int:
         return len(self.phases)
 
-    def draw(self, rng: np.random.Generator, shape: tuple[int, int]) -> tuple[NDArray[np.float32], str]:
-        """Return a random crop (mirrored where the patch is smaller), randomly turned, and the patch's name."""
+    def draw(
+        self, rng: np.random.Generator, shape: tuple[int, int], *, superposed_share: float = 0.0
+    ) -> tuple[NDArray[np.float32], str]:
+        """Draw a background and the name of the patch that it comes from.
+
+        Parameters
+        ----------
+        rng
+            Source of randomness.
+        shape
+            Rows and columns; a smaller patch is mirrored at its edges.
+        superposed_share
+            Share of backgrounds that are the sum of two patches, or twice one: as wrapped phases add up, so the phase of
+            a pair is the sum of those of two shorter ones. Many more backgrounds come from a few patches in this way.
+
+        Returns
+        -------
+        phase, name
+            (H, W) float32, wrapped radians, NaN where either patch has no data; a random crop, randomly turned and of
+            random sign.
+        """
         index = int(rng.integers(len(self.phases)))
-        phase = self.phases[index]
+        phase = self._lay(rng, self.phases[index], shape)
+        if rng.random() < superposed_share:
+            # Twice the same is what a steep cone looks like on a worse day; noise is doubled with it, so seldom.
+            twice = rng.random() < _TWICE_SHARE
+            other = phase if twice else self._lay(rng, self.phases[int(rng.integers(len(self.phases)))], shape)
+            phase = wrap(phase + other)
+        return phase, self.names[index]
+
+    @staticmethod
+    def _lay(rng: np.random.Generator, phase: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
         pads = [max(0, want - have) for want, have in zip(shape, phase.shape, strict=True)]
         if any(pads):
             phase = np.pad(phase, [(pad // 2, pad - pad // 2) for pad in pads], mode="symmetric")
@@ -67,7 +98,7 @@ class RealNoise:
         # The sign of real noise carries no information on deformation: it is half of an augmentation for free.
         if rng.random() < 0.5:
             crop = -crop
-        return np.ascontiguousarray(crop), self.names[index]
+        return np.ascontiguousarray(crop)
 
 
 def _sites(folder: Path) -> dict[str, str]:

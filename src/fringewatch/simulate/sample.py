@@ -20,7 +20,8 @@ from fringewatch.simulate.background import draw_background
 from fringewatch.simulate.deformation import draw_deformation
 from fringewatch.simulate.difficulty import signal_to_noise, snr_stratum
 from fringewatch.simulate.distributions import log_uniform
-from fringewatch.simulate.styles import Processing, draw_missing, draw_processing, observe
+from fringewatch.simulate.sea import LAND_PX, draw_sea
+from fringewatch.simulate.styles import Processing, draw_missing, draw_processing, draw_seam, observe
 from fringewatch.simulate.visibility import MIN_VISIBLE_PX, least_coherence, visibility, visible_mask, visible_share
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ _MIN_VISIBLE_SHARE = 0.35
 # Looks of the noise that steep deformation adds to real phase, and the share of coherence below which it is added.
 _REAL_LOOKS = 8.0
 _STEEP = 0.97
+_SEA_COHERENCE = np.float32(0.02)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,8 +114,9 @@ def simulate(
         if float(motion.parameters["visibility"]) < spec.min_visibility:
             continue
         sample = _observe(rng, spec, kind, ground, motion)
-        share = visible_share(motion.phase_rad, sample.phase, sample.mask)
-        if sample.mask.sum() >= MIN_VISIBLE_PX and (share >= _MIN_VISIBLE_SHARE or not spec.min_visibility):
+        share = visible_share(motion.phase_rad, sample.phase, sample.mask, sea=ground.sea)
+        least_px = MIN_VISIBLE_PX if ground.sea is None else LAND_PX
+        if sample.mask.sum() >= least_px and (share >= _MIN_VISIBLE_SHARE or not spec.min_visibility):
             return sample
     # Drawn as such; or a population whose backgrounds drown every source, which is the caller's choice (or one very
     # noisy folder): such a scene is honest only as a quiet one.
@@ -133,6 +136,8 @@ class _Ground(NamedTuple):
     """Of the simulated background, or local coherence of real phase."""
     processing: Processing | None
     """Of the simulated background; None on real phase, which was processed."""
+    sea: NDArray[np.bool_] | None
+    """Where the sea is; None inland."""
     parameters: dict[str, float | int | str]
 
     @property
@@ -185,7 +190,7 @@ def _draw_ground(
     processing = None
     height = None if plot is None else plot.height_m
     if noise is not None and rng.random() < spec.real_noise_share:
-        background_rad, parameters["noise"] = noise.draw(rng, shape)
+        background_rad, parameters["noise"] = noise.draw(rng, shape, superposed_share=spec.superposed_noise_share)
         coherence = local_coherence(background_rad)
     else:
         processing = draw_processing(rng, spec, fine=small)
@@ -193,7 +198,19 @@ def _draw_ground(
         background_rad, coherence, height = background.phase_rad, background.coherence, background.height_m
         parameters |= background.parameters
 
-    return _Ground(pixel_m, look, height, background_rad, coherence, processing, parameters)
+    if rng.random() < spec.seam_share:
+        background_rad = background_rad + draw_seam(rng, shape)
+        parameters["seam"] = 1
+    sea = None
+    if site is None and rng.random() < spec.sea_share:
+        sea = draw_sea(rng, shape, pixel_m, height)
+        parameters["sea_share"] = float(sea.mean())
+        coherence = np.where(sea, _SEA_COHERENCE, coherence)
+        if processing is None:
+            noise_rad = rng.uniform(-np.pi, np.pi, np.count_nonzero(sea)).astype(np.float32)
+            # No data stays so.
+            background_rad[sea] = noise_rad + 0 * background_rad[sea]
+    return _Ground(pixel_m, look, height, background_rad, coherence, processing, sea, parameters)
 
 
 def _draw_motion(rng: np.random.Generator, spec: SceneSpec, kind: Kind, ground: _Ground) -> _Motion:
@@ -209,7 +226,9 @@ def _draw_motion(rng: np.random.Generator, spec: SceneSpec, kind: Kind, ground: 
     snr = signal_to_noise(
         los_m, ground.background_rad, wavelength_m=spec.wavelength_m, wrapped=ground.processing is None
     )
-    seen = visibility(phase, ground.background_rad, ground.coherence * kept, least=ground.least_coherence)
+    seen = visibility(
+        phase, ground.background_rad, ground.coherence * kept, least=ground.least_coherence, sea=ground.sea
+    )
     parameters = parameters | {"visibility": seen, "snr": snr, "snr_stratum": snr_stratum(snr)}
     return _Motion(los_m, phase, pixel_phase, kept, parameters)
 

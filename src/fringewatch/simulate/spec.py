@@ -79,7 +79,7 @@ class SceneSpec(Config):
     relief_m: Range = Field((50.0, 3500.0), description="Highest minus lowest terrain, log-uniform (m).")
     cones: tuple[int, int] = Field((0, 3), description="Fewest and most volcanic cones on the terrain.")
     eroded_share: float = Field(
-        0.8, ge=0, le=1, description="Share of cones with lobes and gullies; the others are round."
+        0.95, ge=0, le=1, description="Share of cones with lobes and gullies; the others are round."
     )
     caldera_share: float = Field(0.1, ge=0, le=1, description="Share of scenes with a caldera.")
     valley_share: float = Field(0.08, ge=0, le=1, description="Share of scenes with a straight valley.")
@@ -113,7 +113,7 @@ class SceneSpec(Config):
         "deformation; rare in archives, and what detectors raise false alarms for.",
     )
     strong_stratified_fringes: PositiveRange = Field(
-        (0.7, 6.0),
+        (0.7, 4.0),
         description="Fringes of such a delay between the highest and the lowest point, log-uniform; less where that "
         "would take more than 0.08 m of delay per km of height.",
     )
@@ -147,6 +147,19 @@ class SceneSpec(Config):
     coherence: Range = Field((0.15, 0.98), description="Mean coherence of the scene; style raw.")
     looks: Range = Field((4.0, 60.0), description="Effective number of looks, log-uniform; style raw.")
     water_share: float = Field(0.2, ge=0, le=1, description="Share of scenes with water.")
+    sea_share: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="Share of scenes on a coast or an island, also of those on real quiet phase: the sea covers 15 to 80 % "
+        "of them and is decorrelated. Not where a user's elevation model is given.",
+    )
+    seam_share: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="Share of scenes with a seam of bursts or frames: a straight line where the phase jumps.",
+    )
     goldstein_share: float = Field(0.6, ge=0, le=1, description="Share of scenes with a Goldstein filter; style raw.")
     goldstein_alpha: Range = Field((0.3, 0.65), description="Exponent of the Goldstein filter; style raw.")
     nodata_share: float = Field(
@@ -154,6 +167,9 @@ class SceneSpec(Config):
     )
     real_noise_share: float = Field(
         0.5, ge=0, le=1, description="Share of scenes on real quiet phase, where a folder of it is given."
+    )
+    superposed_noise_share: float = Field(
+        0.25, ge=0, le=1, description="Share of those whose background is the sum of two such patches, or twice one."
     )
     min_visibility: float = Field(
         1.0,

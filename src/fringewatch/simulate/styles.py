@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _Value = TypeVar("_Value", np.float32, np.complex64)
 
-__all__ = ["Processing", "draw_missing", "draw_processing", "observe", "process_like_licsar"]
+__all__ = ["Processing", "draw_missing", "draw_processing", "draw_seam", "observe", "process_like_licsar"]
 
 _MOST_MISSING = 0.66
 # LiCSAR's volcano patches are cut well inside the frames.
@@ -264,6 +264,13 @@ def draw_missing(
     if how > 0.8 and coherence is not None and style != "licsar":
         missing |= coherence < rng.uniform(0.05, 0.25)
     return missing if missing.mean() < _MOST_MISSING else np.zeros(shape, bool)
+
+
+def draw_seam(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Draw the phase (H, W), rad, that is left where bursts or frames were joined: a step along a straight line."""
+    _, across = _tilted(rng, shape, quarters=2)
+    beyond = across > rng.uniform(-0.4, 0.4) * max(shape)
+    return np.asarray(beyond * np.float32(rng.uniform(-np.pi, np.pi)))
 
 
 def _tilted(

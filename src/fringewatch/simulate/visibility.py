@@ -51,6 +51,7 @@ def visibility(
     coherence: NDArray[np.float32],
     *,
     least: float = 0.25,
+    sea: NDArray[np.bool_] | None = None,
 ) -> float:
     """Compute how steep the deformation is against the background: a signal-to-noise ratio without unit.
 
@@ -67,6 +68,8 @@ def visibility(
         (H, W) in [0, 1], less what the slope of the deformation inside a pixel takes of it.
     least
         Coherence that shows fringes, see :func:`least_coherence`.
+    sea
+        (H, W) where nothing can be expected to show; None: nowhere.
 
     Returns
     -------
@@ -79,6 +82,8 @@ def visibility(
     # Every other pixel is as good a sample of the area as all of them.
     part = np.s_[1:rows:2, 1:columns:2]
     moved = np.abs(deformation_rad[part]) > _level(deformation_rad)
+    if sea is not None:
+        moved &= ~sea[part]
     area = moved & (coherence[part] > least)
     count = np.count_nonzero(area)
     if 4 * count < MIN_VISIBLE_PX or count < _LEAST_COHERENT_SHARE * np.count_nonzero(moved):
@@ -133,14 +138,20 @@ def visible_mask(deformation_rad: NDArray[np.float32], phase_rad: NDArray[np.flo
 
 
 def visible_share(
-    deformation_rad: NDArray[np.float32], phase_rad: NDArray[np.float32], mask: NDArray[np.bool_]
+    deformation_rad: NDArray[np.float32],
+    phase_rad: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    *,
+    sea: NDArray[np.bool_] | None = None,
 ) -> float:
-    """Return how much of the large deformation that has data is visible, 0 to 1; see :func:`visible_mask`.
+    """Return how much of the large deformation that has data and is not at sea is visible, 0 to 1.
 
     Where noise leaves islands of a pattern, the mask outlines the islands, though an analyst sees the pattern or does
-    not: a scene of that kind has no honest label.
+    not: a scene of that kind has no honest label. See :func:`visible_mask`.
     """
     with_data = (np.abs(deformation_rad) > _level(deformation_rad)) & np.isfinite(phase_rad)
+    if sea is not None:
+        with_data &= ~sea
     return float(mask.sum() / max(int(with_data.sum()), 1))
 
 

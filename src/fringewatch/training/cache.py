@@ -1,7 +1,7 @@
 """Simulated samples on disk: made once by several processes, taken from there afterwards, resumed after a kill.
 
-A cache is a folder of fixed-size chunks. Phase is kept in 8 bits (0 = no data, 1 ... 255 = -pi ... pi, a step of
-0.025 rad, far below the noise of any interferogram), the truth mask as coverage of each map pixel in 8 bits.
+A cache is a folder of fixed-size chunks. Phase is kept in 8 bits (:mod:`fringewatch.training.codes`: a step of 0.025 rad,
+far below the noise of any interferogram), the truth mask as coverage of each map pixel in 8 bits.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from fringewatch.files import atomic_path, ensure_folder, write_text
 from fringewatch.parallel import process_pool
 from fringewatch.simulate import RealNoise, SceneSpec, simulate
+from fringewatch.training.codes import encode_codes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,19 +26,18 @@ if TYPE_CHECKING:
 
     from fringewatch.simulate import Sample
 
-__all__ = ["CHUNK", "Samples", "build_cache", "decode_phase", "encode_phase"]
+__all__ = ["CHUNK", "Samples", "build_cache"]
 
 CHUNK = 256
-FORMAT = 7
+FORMAT = 9
 """Raised whenever the simulator or the coding changes, so that stale samples are not taken for new ones."""
-_STEPS = 254
 
 
 class Samples(NamedTuple):
     """Cached samples, in memory: 50 kB each at 224 x 224."""
 
     phase: NDArray[np.uint8]
-    """(N, H, W) coded phase; see :func:`encode_phase`."""
+    """(N, H, W) coded phase; see :func:`~fringewatch.training.codes.encode_codes`."""
     coverage: NDArray[np.uint8]
     """(N, H / stride, W / stride) share of each map pixel that deforms visibly, 0 ... 255."""
     label: NDArray[np.uint8]
@@ -51,19 +51,6 @@ class Samples(NamedTuple):
     def real(self) -> NDArray[np.bool_]:
         """(N,) True where the background is real quiet phase."""
         return np.asarray(self.site != "")
-
-
-def encode_phase(phase_rad: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Code wrapped phase in 8 bits; NaN becomes 0."""
-    steps = np.rint((phase_rad + np.float32(np.pi)) * np.float32(_STEPS / (2 * np.pi)))
-    return np.where(np.isfinite(phase_rad), np.nan_to_num(steps) + 1, 0).astype(np.uint8)
-
-
-def decode_phase() -> NDArray[np.float32]:
-    """Return the 256 phases that the codes stand for; code 0 is NaN."""
-    table = (np.arange(256, dtype=np.float32) - 1) * np.float32(2 * np.pi / _STEPS) - np.float32(np.pi)
-    table[0] = np.nan
-    return table
 
 
 def build_cache(
@@ -159,7 +146,7 @@ def _make_chunk(job: tuple[Path, SceneSpec, int, int, int, int, str | Path | Non
         height, width = sample.mask.shape
         blocks = sample.mask.reshape(height // stride, stride, width // stride, stride)
         coverage = np.rint(blocks.mean(axis=(1, 3), dtype=np.float32) * 255).astype(np.uint8)
-        rows.append((encode_phase(sample.phase), coverage, sample.is_deformation, sample.kind, _site(sample, noise)))
+        rows.append((encode_codes(sample.phase), coverage, sample.is_deformation, sample.kind, _site(sample, noise)))
     phase, coverage_all, label, kind, site = zip(*rows, strict=True)
     with atomic_path(target) as temporary, temporary.open("wb") as handle:
         np.savez(

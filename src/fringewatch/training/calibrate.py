@@ -13,7 +13,8 @@ from fringewatch.metrics import auroc, fit_platt, threshold_for_false_alarm_rate
 from fringewatch.models import Calibration, Thresholds
 from fringewatch.progress import say
 from fringewatch.scan import scan, scene_logit
-from fringewatch.training.cache import Samples, decode_phase
+from fringewatch.training.cache import Samples
+from fringewatch.training.codes import decode_codes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,7 +48,7 @@ def score_samples(
 ) -> Scored:
     """Run a bundle over samples through the same `scan` as detection."""
     rng = np.random.default_rng(seed)
-    table = decode_phase()
+    table = decode_codes()
     scene, logits, truth = [], [], []
     for codes, coverage in zip(samples.phase, samples.coverage, strict=True):
         result = scan(xr.DataArray(table[codes], dims=("y", "x")), bundle)

@@ -1,104 +1,187 @@
-"""Training batches from cached samples, with the augmentation that phase allows.
+"""Training batches of cached samples, encoded and augmented on the device where the network computes.
 
-Allowed: a constant phase offset, the sign, mirror images, quarter turns: none changes what is deformation. Never: photo
-augmentation (brightness, contrast, blur, elastic warps), which would interpolate wrapped phase or change its unit.
+A sample of 224 x 224 pixels takes 50 kB as codes (:mod:`fringewatch.training.codes`), so 400,000 of them fit on a GPU;
+a batch is made there by moving codes about and looking up 256 encoded phases.
+
+Allowed augmentation: a constant phase offset, the sign, mirror images, quarter turns, a plane: none changes what is
+deformation. Never: photo augmentation (brightness, contrast, blur, elastic warps), which would interpolate wrapped
+phase or change its unit. On codes offset and sign are exact, being whole numbers of steps; a plane is rounded to a step
+of 0.025 rad.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset
+from torch import Tensor
 
-from fringewatch.conventions import wrap
-from fringewatch.training.cache import decode_phase
+from fringewatch.training.codes import LEVELS, decode_codes
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from fringewatch.encoding import Encoding
     from fringewatch.training.cache import Samples
 
-__all__ = ["Batch", "SampleData", "loader"]
+__all__ = ["Batch", "SampleBatches", "on_device"]
 
-Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
-"""Encoded phase (N, C, H, W); coverage (N, h, w) in [0, 1]; validity (N, h, w), 0 or 1; label (N,)."""
-
-# Encoded phase (H, W, C), coverage, validity, label.
-Row = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], int]
-
-_TABLE = decode_phase()
+_SHARE_OF_MEMORY = 0.4
+"""Samples lie on the GPU if they take no more than this of what is free; otherwise each batch is sent there."""
+_PLANE_SHARE = 0.3
+_PLANE_FRINGES = 1.5
+"""Share of samples that get a plane, and the most fringes of it along each side."""
 
 
-class SampleData(Dataset[Row]):
-    """Encoded and, for training, augmented samples.
+class Batch(NamedTuple):
+    """What a step of training sees."""
+
+    phase: Tensor
+    """(N, C, H, W) encoded phase, channels last in memory."""
+    coverage: Tensor
+    """(N, h, w) share of each map pixel that deforms visibly, in [0, 1]."""
+    valid: Tensor
+    """(N, h, w) 1 where a map pixel has data, else 0."""
+    label: Tensor
+    """(N,) 1 = deformation."""
+
+
+class _Draws(NamedTuple):
+    """What is drawn for an epoch, one row a sample."""
+
+    order: NDArray[np.int64]
+    offset: NDArray[np.int64]
+    turns: NDArray[np.bool_]
+    """(N, 4) of opposite sign, mirrored left-right and up-down, transposed."""
+    plane: NDArray[np.float32]
+    """(N, 2) fringes along the rows and along the columns."""
+
+
+class SampleBatches:
+    """Batches of cached samples.
 
     Parameters
     ----------
     samples
-        From :func:`~fringewatch.training.cache.build_cache`.
+        From :func:`~fringewatch.training.cache.build_cache`; square if they are augmented.
     encoding
         The network's encoding; the same object goes into its card.
+    batch_size
+        Samples of a batch.
     augment
-        Draw offset, sign, mirror image and quarter turn anew at each access.
+        Draw order, offset, sign, mirror image, quarter turn and plane anew in each epoch, and leave the samples out that
+        do not fill a batch. What is drawn for a sample depends on seed and epoch alone.
     seed
-        Seed of the augmentation.
+        Of what is drawn.
     """
 
-    def __init__(self, samples: Samples, encoding: Encoding, *, augment: bool, seed: int = 0) -> None:
-        self.samples = samples
-        self.encoding = encoding
+    def __init__(
+        self, samples: Samples, encoding: Encoding, *, batch_size: int, augment: bool, seed: int = 0
+    ) -> None:
+        self._codes = torch.from_numpy(samples.phase)
+        self._coverage = torch.from_numpy(samples.coverage)
+        self._label = torch.from_numpy(samples.label.astype(np.int64))
+        self._stride = samples.phase.shape[1] // samples.coverage.shape[1]
+        # The encoding is applied to the 256 phases a code can stand for, then looked up: the same numbers, far faster.
+        self._table = torch.from_numpy(np.ascontiguousarray(encoding(decode_codes()[None, :])[:, 0, :].T))
+        self.batch_size = batch_size
         self.augment = augment
-        self.seed = seed
-        self.epoch = 0
+        self._seed = seed
+        self._drawn: tuple[int, _Draws] | None = None
+        self.device = torch.device("cpu")
 
     def __len__(self) -> int:
-        return len(self.samples.label)
+        """Return the number of batches of an epoch."""
+        count, size = len(self._label), self.batch_size
+        return count // size if self.augment else -(-count // size)
 
-    def __getitem__(self, index: int) -> Row:
-        codes, coverage = self.samples.phase[index], self.samples.coverage[index]
-        phases = _TABLE
-        if self.augment:
-            rng = np.random.default_rng([self.seed, self.epoch, index])
-            phases = phases + np.float32(rng.uniform(-np.pi, np.pi))
-            if rng.random() < 0.5:
-                phases = -phases
-            turns = int(rng.integers(4))
-            codes, coverage = np.rot90(codes, turns), np.rot90(coverage, turns)
-            if rng.random() < 0.5:
-                codes, coverage = codes[:, ::-1], coverage[:, ::-1]
-        # The encoding is applied to the 256 phases a code can stand for, then looked up: the same numbers, far faster.
-        # Channels last, as the network computes, so that nothing is copied again.
-        table = np.ascontiguousarray(self.encoding(wrap(phases)[None, :])[:, 0, :].T)
-        (height, width), stride = codes.shape, codes.shape[0] // coverage.shape[0]
-        valid = (codes > 0).reshape(height // stride, stride, width // stride, stride).any(axis=(1, 3))
-        return (
-            np.take(table, codes, axis=0),
-            coverage.astype(np.float32) * np.float32(1 / 255),
-            valid.astype(np.float32),
-            int(self.samples.label[index]),
+    def to(self, device: torch.device) -> None:
+        """Make batches on a device from now on; the samples go there too if they fit."""
+        self.device = device
+        self._table, self._label = self._table.to(device), self._label.to(device)
+        self._codes, self._coverage = on_device((self._codes, self._coverage), device, _SHARE_OF_MEMORY)
+
+    def batch(self, number: int, *, epoch: int = 0) -> Batch:
+        """Return a batch of an epoch."""
+        rows = slice(number * self.batch_size, (number + 1) * self.batch_size)
+        if not self.augment:
+            where = slice(rows.start, min(rows.stop, len(self._label)))
+            codes, coverage = (part[where].to(self.device) for part in (self._codes, self._coverage))
+            return self._encode(codes, coverage, self._label[where])
+        draws = self._draws(epoch)
+        indices = draws.order[rows]
+        chosen = torch.from_numpy(indices).to(self._codes.device)
+        codes, coverage = (
+            part[chosen].to(self.device, non_blocking=True) for part in (self._codes, self._coverage)
         )
+        negative, *turns = self._send(draws.turns[indices]).T
+        codes, coverage = _turn(codes, *turns), _turn(coverage, *turns)
+        codes = _shift(codes, negative, self._send(draws.offset[indices]), self._send(draws.plane[indices]))
+        return self._encode(codes, coverage, self._label[chosen.to(self.device)])
+
+    def _send(self, array: NDArray[np.generic]) -> Tensor:
+        return torch.from_numpy(array).to(self.device, non_blocking=True)
+
+    def _encode(self, codes: Tensor, coverage: Tensor, label: Tensor) -> Batch:
+        phase = torch.nn.functional.embedding(codes.to(torch.int32), self._table).permute(0, 3, 1, 2)
+        stride = self._stride
+        valid = (codes > 0).unflatten(2, (-1, stride)).any(dim=3).unflatten(1, (-1, stride)).any(dim=2)
+        return Batch(phase, coverage.float() / 255, valid.float(), label)
+
+    def _draws(self, epoch: int) -> _Draws:
+        if self._drawn is None or self._drawn[0] != epoch:
+            rng = np.random.default_rng([self._seed, epoch])
+            count = len(self._label)
+            plane = rng.uniform(-_PLANE_FRINGES, _PLANE_FRINGES, (count, 2)) * (rng.random((count, 1)) < _PLANE_SHARE)
+            self._drawn = epoch, _Draws(
+                rng.permutation(count),
+                rng.integers(LEVELS, size=count),
+                rng.random((count, 4)) < 0.5,
+                plane.astype(np.float32),
+            )
+        return self._drawn[1]
 
 
-def _collate(rows: list[Row]) -> Batch:
-    phase, coverage, valid, label = zip(*rows, strict=True)
-    return (
-        torch.from_numpy(np.stack(phase)).permute(0, 3, 1, 2),
-        torch.from_numpy(np.stack(coverage)),
-        torch.from_numpy(np.stack(valid)),
-        torch.tensor(label, dtype=torch.long),
+def on_device(arrays: tuple[Tensor, ...], device: torch.device, share: float) -> tuple[Tensor, ...]:
+    """Return arrays on a device, or in memory that is quickly sent there where they would fill it.
+
+    Parameters
+    ----------
+    arrays
+        On the CPU.
+    device
+        Where they are needed.
+    share
+        Of the free memory of a GPU that they may take.
+    """
+    if device.type != "cuda":
+        return tuple(array.to(device) for array in arrays)
+    free, _ = torch.cuda.mem_get_info(device)
+    fits = sum(array.nbytes for array in arrays) <= share * free
+    return tuple(array.to(device) if fits else array.pin_memory() for array in arrays)
+
+
+def _turn(images: Tensor, mirrored: Tensor, flipped: Tensor, transposed: Tensor) -> Tensor:
+    """Lay each of the square images (N, H, W) in one of the eight ways."""
+    for chosen, turned in (
+        (mirrored, lambda: images.flip(2)),
+        (flipped, lambda: images.flip(1)),
+        (transposed, lambda: images.transpose(1, 2)),
+    ):
+        images = torch.where(chosen[:, None, None], turned(), images)
+    return images
+
+
+def _shift(codes: Tensor, negative: Tensor, offset: Tensor, plane: Tensor) -> Tensor:
+    """Return the codes (N, H, W) under a sign, an offset in steps and a plane in fringes; no data stays so."""
+    # Code c is the phase 2 pi c / 255 - pi, so that of opposite sign is 255 - c. 16 bits hold all that is added.
+    signed = codes.to(torch.int16)
+    signed = torch.where(negative[:, None, None], LEVELS - signed, signed)
+    rows, columns = (
+        (torch.linspace(0, LEVELS, size, device=codes.device) * plane[:, axis, None]).round().to(torch.int16)
+        for axis, size in ((0, codes.shape[1]), (1, codes.shape[2]))
     )
-
-
-def loader(data: SampleData, *, batch_size: int, shuffle: bool, seed: int = 0) -> DataLoader[Batch]:
-    """Return a loader; its order depends on the seed alone."""
-    generator = torch.Generator().manual_seed(seed)
-    return DataLoader(
-        data,  # type: ignore[arg-type]  # the collate function turns rows into a Batch
-        batch_size=batch_size,
-        shuffle=shuffle,
-        generator=generator,
-        collate_fn=_collate,
-        drop_last=shuffle,
-    )
+    rows = rows + (offset[:, None] - 1).to(torch.int16)
+    moved = (signed + rows[:, :, None] + columns[:, None, :]) % LEVELS + 1
+    return torch.where(codes == 0, 0, moved)

@@ -7,26 +7,23 @@ from typing import TYPE_CHECKING, Any
 import torch
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging
 
-from fringewatch.errors import TrainingError
 from fringewatch.figures import plot_history
 from fringewatch.files import atomic_path
 from fringewatch.progress import say, track
-from fringewatch.training.data import SampleData, loader
+from fringewatch.training.data import SampleBatches
 from fringewatch.training.folder import WEIGHTS, extend_history
 from fringewatch.training.module import MapModule
-from fringewatch.training.trainer import train
+from fringewatch.training.trainer import device_of, train
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     import lightning
-    from torch.utils.data import DataLoader
 
     from fringewatch.encoding import Encoding
     from fringewatch.networks.fringenet import FringeNet
+    from fringewatch.progress import Advance
     from fringewatch.training.cache import Samples
-    from fringewatch.training.data import Batch
     from fringewatch.training.settings import TrainConfig
 
 __all__ = ["fit"]
@@ -60,34 +57,35 @@ def fit(
         If the user stopped it.
     """
     finished = out / WEIGHTS
+    on_gpu = device_of(config.accelerator).type == "cuda"
     if config.resume and finished.is_file():
         network.load_state_dict(torch.load(finished, weights_only=True))
         say(f"{finished}: training had finished; exporting and calibrating again")
         return
+    train_samples, held_out_samples = samples
     module = MapModule(
         network.to(memory_format=torch.channels_last),  # type: ignore[call-overload]  # torch's stub lacks the keyword alone
+        SampleBatches(train_samples, encoding, batch_size=config.batch_size, augment=True, seed=config.seed),
+        SampleBatches(held_out_samples, encoding, batch_size=2 * config.batch_size, augment=False),
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
         positive_weight=config.positive_weight,
     )
-    data = SampleData(samples[0], encoding, augment=True, seed=config.seed)
-    train_loader = loader(data, batch_size=config.batch_size, shuffle=True, seed=config.seed)
-    held_out = SampleData(samples[1], encoding, augment=False)
-    held_out_loader = loader(held_out, batch_size=2 * config.batch_size, shuffle=False)
-    steps = config.epochs * len(train_loader)
-    with track("training (steps)", total=steps) as advance:
+    with track("training (steps)", total=config.epochs * len(module.train_batches)) as advance:
         train(
             module,
-            train_loader,
-            held_out_loader,
+            module.train_batches,
+            module.held_out_batches,
             out=out,
-            callbacks=[EMAWeightAveraging(decay=_EMA_DECAY), _Epochs(out, data, train_loader, advance)],
+            callbacks=[EMAWeightAveraging(decay=_EMA_DECAY), _Epochs(out, advance)],
             resume=config.resume,
             accelerator=config.accelerator,
             precision=config.precision,
             max_epochs=config.epochs,
             gradient_clip_val=1.0,
-            deterministic="warn",
+            # On a GPU the fastest convolutions add in any order; on a CPU runs are repeatable to the bit.
+            deterministic=None if on_gpu else "warn",
+            benchmark=on_gpu,
             log_every_n_steps=50,
         )
     with atomic_path(finished) as temporary:
@@ -95,41 +93,25 @@ def fit(
 
 
 class _Epochs(Callback):
-    """What happens between epochs: new augmentation, a line and a row of history; and a stop where the loss is NaN.
+    """What happens between epochs: a line and a row of history."""
 
-    The state of the generator that shuffles goes into the checkpoint, so that a resumed run sees the order that the
-    uninterrupted one would have seen.
-    """
-
-    def __init__(
-        self, out: Path, data: SampleData, train_loader: DataLoader[Batch], advance: Callable[[int], None]
-    ) -> None:
+    def __init__(self, out: Path, advance: Advance) -> None:
         self.out = out
-        self.data = data
-        self.generator = train_loader.generator
         self.advance = advance
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"generator": self.generator.get_state()}
+    def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        assert isinstance(module, MapModule)
+        self.advance(trainer.current_epoch * len(module.train_batches))
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.generator.set_state(state_dict["generator"])
-
-    def on_train_epoch_start(self, trainer: lightning.Trainer, _module: lightning.LightningModule) -> None:
-        self.data.epoch = trainer.current_epoch
-
-    def on_train_batch_end(self, _trainer: Any, _module: Any, outputs: Any, *_rest: Any) -> None:
-        if not torch.isfinite(outputs["loss"]):
-            message = "the loss became NaN; lower --learning-rate, or train with --precision 32-true"
-            raise TrainingError(message)
+    def on_train_batch_end(self, *_: Any) -> None:
         self.advance(1)
 
-    def on_train_epoch_end(self, trainer: lightning.Trainer, _module: lightning.LightningModule) -> None:
-        values = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
-        row = {"epoch": float(trainer.current_epoch), **values}
+    def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        assert isinstance(module, MapModule)
+        row = {"epoch": float(trainer.current_epoch), **dict(sorted(module.summary.items()))}
         rows = extend_history(self.out / "history.csv", row)
         plot_history(self.out / "history.png", {name: [line[name] for line in rows] for name in row})
         say(
-            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: train loss {values['train_loss']:.3f}, "
-            f"held-out AUROC {values['val_auroc']:.4f}, accuracy {values['val_accuracy']:.4f}"
+            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: train loss {row['train_loss']:.3f}, "
+            f"held-out AUROC {row['val_auroc']:.4f}, accuracy {row['val_accuracy']:.4f}"
         )

@@ -19,8 +19,9 @@ from fringewatch.networks.fringenet import FringeNet, receptive_radius_px
 from fringewatch.networks.weights import load_map_weights, save_weights
 from fringewatch.progress import track
 from fringewatch.simulate import RealNoise, SceneSpec
-from fringewatch.training.cache import Samples, build_cache, decode_phase
+from fringewatch.training.cache import Samples, build_cache
 from fringewatch.training.calibrate import calibrate, score_samples
+from fringewatch.training.codes import decode_codes
 from fringewatch.training.export import export_onnx, quantise
 from fringewatch.training.fit import fit
 from fringewatch.training.folder import SETTINGS, WEIGHTS, check_resume, clear
@@ -104,7 +105,7 @@ def _write_bundle(
     folder = ensure_folder(out / config.name)
     export_onnx(network, folder / "model.onnx", multiple=network.multiple)
     save_weights(network, folder / WEIGHTS)
-    table = decode_phase()
+    table = decode_codes()
     rng = np.random.default_rng(config.seed)
     chosen = rng.choice(len(train_samples.label), size=min(256, len(train_samples.label)), replace=False)
     phases = table[train_samples.phase[np.sort(chosen)]]

@@ -8,6 +8,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import lightning
+import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
 
     from lightning.pytorch.callbacks import Callback
 
-__all__ = ["Sparingly", "train"]
+__all__ = ["Sparingly", "device_of", "train"]
+
+
+def device_of(accelerator: str) -> torch.device:
+    """Return where Lightning will train, as far as it makes a difference here: on a CUDA GPU or elsewhere."""
+    return torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def train(
@@ -68,6 +74,7 @@ def train(
             callbacks=[*callbacks, _Newest(out)],
             enable_progress_bar=False,
             enable_model_summary=False,
+            num_sanity_val_steps=0,
             **options,
         )
         try:

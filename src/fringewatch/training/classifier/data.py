@@ -1,6 +1,6 @@
 """Labelled patches for training: decoded once into 8 bits, encoded and augmented in batches where the network computes.
 
-28,430 patches of 224 x 224 pixels take 1.4 GB as codes (:mod:`fringewatch.training.classifier.codes`); they fit on a
+28,430 patches of 224 x 224 pixels take 1.4 GB as codes (:mod:`fringewatch.training.codes`); they fit on a
 GPU, and a batch of them is made there by looking up 256 encoded phases. Patches may differ in size
 (:mod:`fringewatch.training.classifier.batches`).
 
@@ -22,7 +22,7 @@ from torch import Tensor
 from fringewatch.errors import ProductError, TrainingError
 from fringewatch.patches import fit_patch, limit_sides, read_patch_set, read_phase, split_by_site
 from fringewatch.progress import say, track
-from fringewatch.training.classifier.codes import LEVELS, decode_codes, encode_codes
+from fringewatch.training.codes import LEVELS, decode_codes, encode_codes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from fringewatch.patches import Fit, Patch
     from fringewatch.patches.classes import Size
     from fringewatch.training.classifier.batches import Batch
-    from fringewatch.training.classifier.codes import Codes
+    from fringewatch.training.codes import Codes
 
 __all__ = ["Batcher", "PatchArrays", "read_arrays"]
 

@@ -15,10 +15,10 @@ from fringewatch.figures import plot_history
 from fringewatch.files import atomic_path
 from fringewatch.networks.weights import save_weights
 from fringewatch.progress import say, track
-from fringewatch.training.classifier.memory import device_of, peak_memory_bytes, reset_peak_memory
+from fringewatch.training.classifier.memory import peak_memory_bytes, reset_peak_memory
 from fringewatch.training.classifier.module import ClassifierModule
 from fringewatch.training.folder import WEIGHTS, extend_history, read_history
-from fringewatch.training.trainer import Sparingly, train
+from fringewatch.training.trainer import Sparingly, device_of, train
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,7 +66,7 @@ def fit(config: ClassifierConfig, out: Path, network: Classifier, module: Classi
         say(f"{finished}: training had finished")
         return
     steps = config.epochs * len(module.train_batches)
-    on_gpu = device_of(config).type == "cuda"
+    on_gpu = device_of(config.accelerator).type == "cuda"
     with track(f"training {config.network}", total=steps) as advance:
         train(
             module,
@@ -81,7 +81,6 @@ def fit(config: ClassifierConfig, out: Path, network: Classifier, module: Classi
             # On a GPU the fastest convolutions add in any order; on a CPU runs are repeatable to the bit.
             deterministic=None if on_gpu else "warn",
             benchmark=on_gpu,
-            num_sanity_val_steps=0,
             log_every_n_steps=1,
         )
     best = out / "checkpoints" / _BEST

@@ -17,15 +17,10 @@ if TYPE_CHECKING:
 
     from fringewatch.training.classifier.settings import ClassifierConfig
 
-__all__ = ["advise_on_memory", "device_of", "peak_memory_bytes", "release_memory", "reset_peak_memory"]
+__all__ = ["advise_on_memory", "peak_memory_bytes", "release_memory", "reset_peak_memory"]
 
 _STATUS = Path("/proc/self/status")
 _RESET = Path("/proc/self/clear_refs")
-
-
-def device_of(config: ClassifierConfig) -> torch.device:
-    """Return where Lightning will train, as far as it makes a difference here: on a CUDA GPU or elsewhere."""
-    return torch.device("cuda" if config.accelerator != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def reset_peak_memory(device: torch.device) -> None:

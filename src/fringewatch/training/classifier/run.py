@@ -21,13 +21,14 @@ from fringewatch.files import ensure_folder, write_text
 from fringewatch.networks.registry import Counts, build, count_parameters, smallest_input_px
 from fringewatch.progress import say
 from fringewatch.training.classifier.batches import trimmed_share
-from fringewatch.training.classifier.codes import Phases
+from fringewatch.training.codes import Phases
 from fringewatch.training.classifier.data import Batcher, Sides, read_arrays
 from fringewatch.training.classifier.fit import fit
-from fringewatch.training.classifier.memory import advise_on_memory, device_of
+from fringewatch.training.classifier.memory import advise_on_memory
 from fringewatch.training.classifier.module import ClassifierModule, class_weights
 from fringewatch.training.classifier.settings import HARMLESS, ClassifierConfig
 from fringewatch.training.folder import SETTINGS, WEIGHTS, check_resume, clear, read_history
+from fringewatch.training.trainer import device_of
 
 if TYPE_CHECKING:
     from fringewatch.encoding import EncodingKind
@@ -213,7 +214,7 @@ def _export(
     from fringewatch.training.export import Validation, export_classifier
 
     return export_classifier(
-        network.to(device_of(config)),
+        network.to(device_of(config.accelerator)),
         out / config.bundle_name,
         network=config.network_config(len(train.classes)),
         name=config.bundle_name,

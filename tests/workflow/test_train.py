@@ -162,6 +162,36 @@ def test_finished_run_can_be_calibrated_anew_without_changing_the_network(traine
     assert after["thresholds"]["false_alarm_rate"] == 0.2
 
 
+@pytest.mark.slow
+def test_a_bundle_can_be_written_later_elsewhere(trained, tmp_path):
+    config, result = trained
+    away = config.model_copy(update={"out": tmp_path / "away", "export": False})
+    assert run(away).bundle is None
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in ("train.yaml", "samples.json", "weights.pt"):
+        shutil.copy(tmp_path / "away" / name, home)
+    later = run(config.model_copy(update={"out": home, "cache": tmp_path / "cache", "resume": True}))
+    before, after = (json.loads((bundle / "card.json").read_text()) for bundle in (result.bundle, later.bundle))
+    # Not bit for bit on every processor, but of the same weights: the same scores.
+    assert after["training"]["samples_by_kind"] == before["training"]["samples_by_kind"]
+    for precision, scores in after["scores"]["holdout"].items():
+        assert scores == pytest.approx(before["scores"]["holdout"][precision], nan_ok=True)
+
+
+def test_arguments_that_the_network_lacks_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"not arguments of fringenet .*wdths"):
+        run(TrainConfig(out=tmp_path / "none", network={"wdths": [1]}))
+
+
+def test_history_is_finite(trained):
+    with trained[1].history.open() as handle:
+        rows = list(csv.DictReader(handle))
+    assert len(rows) == 1
+    assert all(np.isfinite(float(value)) for value in rows[0].values())
+    assert 0 <= float(rows[0]["val_accuracy"]) <= 1
+
+
 def test_fresh_run_never_takes_an_old_checkpoint(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "last.ckpt").write_bytes(b"of another run")

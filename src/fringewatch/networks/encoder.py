@@ -13,16 +13,16 @@ _EPS = 1e-5
 
 
 class FringeEncoder(LayerGraph):
-    """Features of :class:`~fringewatch.networks.fringenet.FringeNet` before its decoder: 112 channels at stride 32."""
+    """Features of :class:`~fringewatch.networks.fringenet.FringeNet` before its decoder: 128 channels at stride 32."""
 
     title = "fringenet's encoder"
-    channels = 112
+    channels = 128
 
     def __init__(self) -> None:
         super().__init__()
-        x = self._convolution("stem", INPUT, 3, 16, kernel=5, stride=2)
-        channels = 16
-        for stage, (width, blocks) in enumerate([(24, 1), (48, 2), (80, 2), (112, 2)], 1):
+        x = self._convolution("stem", INPUT, 3, 48, kernel=7, stride=4)
+        channels = 48
+        for stage, (width, blocks) in enumerate([(64, 1), (96, 1), (128, 1)], 1):
             x = self._convolution(f"stage{stage}_down", x, channels, width, stride=2)
             for number in range(1, blocks + 1):
                 x = self._residual(f"stage{stage}_block{number}", x, width)

@@ -246,5 +246,7 @@ def _fit(logits: NDArray[np.float64], truth: NDArray[np.bool_], fitted_on: str) 
     slope, offset = fit_platt(logits, truth)
     if slope <= 0:
         say("the network does no better than chance on held-out samples: train longer, or on more samples")
-    # A probability must not fall where the logit rises, whatever the fit to noise says.
-    return Calibration(slope=max(slope, 1e-3), offset=offset, fitted_on=fitted_on)
+        # A probability must not fall where the logit rises, whatever the fit to noise says: nearly flat, at the base rate.
+        share = float(np.mean(truth))
+        slope, offset = 1e-3, float(np.log(share / (1 - share)) - 1e-3 * np.mean(logits))
+    return Calibration(slope=slope, offset=offset, fitted_on=fitted_on)

@@ -61,9 +61,6 @@ class MapModule(lightning.LightningModule):
         Weight of deforming map pixels.
     """
 
-    train_sums: Tensor
-    held_out_sums: Tensor
-
     def __init__(
         self,
         network: nn.Module,
@@ -84,9 +81,8 @@ class MapModule(lightning.LightningModule):
         """Losses of the newest epoch, and AUROC and accuracy on held-out samples."""
         self._train, self._held_out = train, held_out
         # Sums over samples of the three losses, of right answers and of samples: read once an epoch, since each look at a
-        # number on a GPU waits for it.
-        self.register_buffer("train_sums", torch.zeros(5), persistent=False)
-        self.register_buffer("held_out_sums", torch.zeros(5), persistent=False)
+        # number on a GPU waits for it. No buffers: those are exchanged for averaged ones during validation.
+        self.train_sums, self.held_out_sums = torch.zeros(5), torch.zeros(5)
 
     @property
     def train_batches(self) -> range:
@@ -102,6 +98,7 @@ class MapModule(lightning.LightningModule):
         """Move the samples to where the network is."""
         for batches in (self._train, self._held_out):
             batches.to(self.device)
+        self.train_sums, self.held_out_sums = self.train_sums.to(self.device), self.held_out_sums.to(self.device)
 
     def forward(self, phase: Tensor) -> tuple[Tensor, Tensor]:
         """Return (N, 1, h, w) and (N, K) logits of encoded phase."""

@@ -13,13 +13,14 @@ import torch
 
 from fringewatch._version import __version__
 from fringewatch.encoding import Encoding
+from fringewatch.errors import ConfigError
 from fringewatch.files import ensure_folder, write_text
 from fringewatch.models import Card, load_bundle, save_bundle
 from fringewatch.networks.fringenet import FringeNet, receptive_radius_px
 from fringewatch.networks.weights import load_map_weights, save_weights
 from fringewatch.progress import track
 from fringewatch.simulate import RealNoise, SceneSpec
-from fringewatch.training.cache import Samples, build_cache
+from fringewatch.training.cache import CHUNK, Samples, build_cache
 from fringewatch.training.calibrate import calibrate, score_samples
 from fringewatch.training.codes import decode_codes
 from fringewatch.training.export import export_onnx, quantise
@@ -30,16 +31,24 @@ from fringewatch.training.settings import HARMLESS, TrainConfig
 __all__ = ["TrainConfig", "TrainResult", "run"]
 
 
+_FOR_RANGES = 256
+"""Training samples from which int8 learns the ranges of activations."""
+_POPULATION = "samples.json"
+
+
 class TrainResult(NamedTuple):
     """What a training run leaves behind."""
 
-    bundle: Path
+    bundle: Path | None
+    """None where the network was not exported."""
     history: Path
     scores: dict[str, float]
     """Of the int8 network on held-out samples, by background."""
 
     def describe(self) -> str:
         """Return the outcome in a few lines for a terminal."""
+        if self.bundle is None:
+            return f"history: {self.history}\nno bundle yet: the same command with --resume, without --no-export, writes it"
         lines = [f"  {name.replace('_', ' '):40} {value:.3f}" for name, value in self.scores.items()]
         return "\n".join([f"bundle: {self.bundle}", f"history: {self.history}", "held-out samples (int8):", *lines])
 
@@ -57,7 +66,7 @@ def run(config: TrainConfig) -> TrainResult:
         If the user stopped it.
     """
     spec = config.spec()
-    network = FringeNet()
+    network = _build(config)
     if config.weights:
         # Before hours of simulation: a bundle that does not fit is an error at once.
         load_map_weights(network, config.weights)
@@ -68,19 +77,33 @@ def run(config: TrainConfig) -> TrainResult:
         clear(out)
     write_text(out / SETTINGS, config.to_yaml())
     lightning.seed_everything(config.seed, workers=True, verbose=False)
-    samples = _samples(config, spec)
+    finished = config.resume and (out / WEIGHTS).is_file() and (out / _POPULATION).is_file()
+    # The bundle of a finished training needs a few of its samples only.
+    samples = _samples(config, spec, min(config.samples, CHUNK) if finished else config.samples)
+    if not finished:
+        write_text(out / _POPULATION, json.dumps(_count(samples[0]), indent=1) + "\n")
     sizes = (*spec.pixel_size_m, *spec.mining_pixel_size_m)
     encoding = Encoding(pixel_size_m=(min(sizes), max(sizes)))
     if not config.weights:
         # By the seed, whatever was drawn before.
-        network = FringeNet()
+        network = _build(config)
     fit(config, out, network, encoding, samples)
+    if not config.export:
+        return TrainResult(None, out / "history.csv", {})
     return _write_bundle(config, out, network, encoding, samples)
 
 
-def _samples(config: TrainConfig, spec: SceneSpec) -> tuple[Samples, Samples]:
+def _build(config: TrainConfig) -> FringeNet:
+    try:
+        return FringeNet(**config.network)
+    except (TypeError, ValueError, KeyError) as error:
+        message = f"network = {config.network}: not arguments of fringenet ({error}); see fringewatch.networks.fringenet"
+        raise ConfigError(message) from error
+
+
+def _samples(config: TrainConfig, spec: SceneSpec, train_count: int) -> tuple[Samples, Samples]:
     parts = []
-    for fold, count, seed in (("train", config.samples, config.seed), ("holdout", config.holdout, config.seed + 1)):
+    for fold, count, seed in (("train", train_count, config.seed), ("holdout", config.holdout, config.seed + 1)):
         with track(f"simulating ({fold})", total=count) as advance:
             parts.append(
                 build_cache(
@@ -106,9 +129,8 @@ def _write_bundle(
     export_onnx(network, folder / "model.onnx", multiple=network.multiple)
     save_weights(network, folder / WEIGHTS)
     table = decode_codes()
-    rng = np.random.default_rng(config.seed)
-    chosen = rng.choice(len(train_samples.label), size=min(256, len(train_samples.label)), replace=False)
-    phases = table[train_samples.phase[np.sort(chosen)]]
+    # Of the first samples alone, which a later export simulates again.
+    phases = table[train_samples.phase[:_FOR_RANGES]]
     quantise(
         folder / "model.onnx",
         folder / "model.int8.onnx",
@@ -129,7 +151,7 @@ def _write_bundle(
         files={"float32": "model.onnx", "int8": "model.int8.onnx"},
         weights=WEIGHTS,
         sha256={},
-        training=_describe_training(config, train_samples),
+        training=_describe_training(config, json.loads((out / _POPULATION).read_text(encoding="utf-8"))),
     )
     save_bundle(folder, card)
     real_quiet = ""
@@ -158,16 +180,21 @@ def _write_bundle(
     return TrainResult(folder, out / "history.csv", scores["int8"])
 
 
-def _describe_training(config: TrainConfig, samples: Samples) -> dict[str, Any]:
+def _count(samples: Samples) -> dict[str, Any]:
     return {
-        "settings": config.model_dump(
-            mode="json", exclude={"out", "cache", "noise_from", "weights", "workers", "resume", "description"}
-        ),
-        "started_from": Path(config.weights).name or "nothing",
-        "population": config.spec().model_dump(mode="json"),
         "samples": len(samples.label),
         "samples_by_kind": {str(k): int(n) for k, n in zip(*np.unique(samples.kind, return_counts=True), strict=True)},
         "samples_on_real_noise": int(samples.real.sum()),
+    }
+
+
+def _describe_training(config: TrainConfig, counts: dict[str, Any]) -> dict[str, Any]:
+    elsewhere = {"out", "cache", "noise_from", "weights", "workers", "resume", "description", "export"}
+    return {
+        "settings": config.model_dump(mode="json", exclude=elsewhere),
+        "started_from": Path(config.weights).name or "nothing",
+        "population": config.spec().model_dump(mode="json"),
+        **counts,
         "real_noise": "quiet patches without labels of deformation; sites disjoint from the held-out ones"
         if config.noise_from
         else "none",

@@ -13,7 +13,7 @@ from fringewatch.simulate import SceneSpec, preset
 
 __all__ = ["HARMLESS", "TrainConfig"]
 
-HARMLESS = {"resume", "workers", "cache", "out", "description", "false_alarm_rate"}
+HARMLESS = {"resume", "workers", "cache", "out", "description", "false_alarm_rate", "export"}
 """Settings that do not change the weights: a run can be resumed with others."""
 
 
@@ -32,6 +32,11 @@ class TrainConfig(Config):
     preset: Literal["mixed", "volcano", "mining", "earthquake"] = Field("mixed", description="Simulated population.")
     simulation: dict[str, Any] = Field(
         default_factory=dict, description="Fields of SceneSpec that differ from the preset (in a --config file)."
+    )
+    network: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Arguments of FringeNet that differ from its defaults (in a --config file), such as "
+        "{stem: [16, 24], finest: 4}.",
     )
     samples: int = Field(40_000, ge=64, description="Simulated training samples.")
     holdout: int = Field(4_000, ge=64, description="Samples held out: other seed, other real-noise sites.")
@@ -53,6 +58,11 @@ class TrainConfig(Config):
     accelerator: Literal["auto", "cpu", "gpu"] = Field("auto", description="Where to train.")
     workers: int = Field(2, ge=0, description="Processes that simulate samples.")
     false_alarm_rate: float = Field(0.1, gt=0, lt=1, description="Share of quiet scenes that may be flagged.")
+    export: bool = Field(
+        True,
+        description="Write the bundle after training. If not, the same command with --resume does it later, on another "
+        "machine if `train.yaml`, `samples.json` and `weights.pt` of --out are taken there.",
+    )
     seed: int = Field(0, ge=0, description="Seed of samples, initial weights, order and augmentation.")
     resume: bool = Field(False, description="Go on from the last checkpoint in --out.")
 

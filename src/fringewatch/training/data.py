@@ -91,6 +91,10 @@ class SampleBatches:
         self._drawn: tuple[int, _Draws] | None = None
         self.device = torch.device("cpu")
 
+    def __deepcopy__(self, _memo: object) -> SampleBatches:
+        """Averaging of weights copies the module that trains; gigabytes of samples need not be there twice."""
+        return self
+
     def __len__(self) -> int:
         """Return the number of batches of an epoch."""
         count, size = len(self._label), self.batch_size

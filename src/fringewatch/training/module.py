@@ -12,7 +12,11 @@ from torchmetrics.classification import BinaryAUROC
 
 from fringewatch.errors import TrainingError
 
+from fringewatch.training.cuda_graphs import recorded
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fringewatch.training.data import Batch, SampleBatches
 
 __all__ = ["MapModule", "peak_logit"]
@@ -77,6 +81,7 @@ class MapModule(lightning.LightningModule):
         self.weight_decay = weight_decay
         self.positive_weight = positive_weight
         self.auroc = BinaryAUROC()
+        self._recorded: Callable[[Tensor], Any] | None = None
         self.summary: dict[str, float] = {}
         """Losses of the newest epoch, and AUROC and accuracy on held-out samples."""
         self._train, self._held_out = train, held_out
@@ -99,10 +104,13 @@ class MapModule(lightning.LightningModule):
         for batches in (self._train, self._held_out):
             batches.to(self.device)
         self.train_sums, self.held_out_sums = self.train_sums.to(self.device), self.held_out_sums.to(self.device)
+        if self.device.type == "cuda":
+            dtype = torch.bfloat16 if self.trainer.precision == "bf16-mixed" else None
+            self._recorded = recorded(self.network.train(), self._train.batch(0).phase, dtype=dtype)
 
     def forward(self, phase: Tensor) -> tuple[Tensor, Tensor]:
         """Return (N, 1, h, w) and (N, K) logits of encoded phase."""
-        return self.network(phase)  # type: ignore[no-any-return]
+        return (self._recorded or self.network)(phase)  # type: ignore[no-any-return]
 
     def _losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the losses of map, peak and scene head (3,), and the peak logits (N,)."""

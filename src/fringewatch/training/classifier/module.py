@@ -15,9 +15,10 @@ from fringewatch.errors import TrainingError
 from fringewatch.metrics import auroc, confusion
 from fringewatch.training.classifier.batches import epoch_batches, exact_batches, make_buckets
 from fringewatch.training.classifier.optimizers import make_optimizer, time_decay
+from fringewatch.training.cuda_graphs import recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -134,6 +135,7 @@ class ClassifierModule(lightning.LightningModule):
         self.summary: dict[str, float] = {}
         """Losses and scores; like the scores of the newest epoch."""
         self._train, self._validation = train, validation
+        self._recorded: Callable[[Tensor], Tensor] | None = None
         turn = train.augment
         self.buckets = make_buckets(train.sizes_px, least=config.batch_size // 2, turn=turn)
         first = epoch_batches(self.buckets, config.batch_size, seed=config.seed, epoch=0, turn=turn)
@@ -176,6 +178,12 @@ class ClassifierModule(lightning.LightningModule):
         """Move the patches to where the network is."""
         for batcher in (self._train, self._validation):
             batcher.to(self.device)
+        # Checkpointing runs layers again in the backward pass, which a recording has no place for.
+        if self.device.type == "cuda" and not self.config.gradient_checkpointing and len(self.buckets) == 1:
+            batch, passed = self._order(0)[0]
+            patches, _ = self._train.batch(batch, epoch=passed)
+            dtype = torch.bfloat16 if self.config.precision == "bf16-mixed" else None
+            self._recorded = recorded(self.network.train().backbone, patches, dtype=dtype)
 
     def on_train_epoch_start(self) -> None:
         """Forget the last epoch, and seed dropout by the epoch: a resumed run then draws what the whole one would."""
@@ -185,7 +193,7 @@ class ClassifierModule(lightning.LightningModule):
 
     def forward(self, patches: Tensor) -> Tensor:
         """Return logits (N, outputs) of encoded patches (N, 3, H, W)."""
-        features = self.network.backbone(patches)
+        features = (self._recorded or self.network.backbone)(patches)
         # The study's tops pass a softmax of 200 classes on: in 8 bits of mantissa its differences would be lost.
         with torch.autocast(self.device.type, enabled=False):
             logits: Tensor = self.network.top(features.float())

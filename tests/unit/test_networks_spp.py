@@ -125,7 +125,9 @@ def tiny(kind, levels=(1, 2, 4), side_px=96, hidden=(4,)):
     """An encoder and a pyramid, with statistics, biases and scales that show when they are lost."""
     generator = torch.Generator().manual_seed(0)
     network = Classifier(
-        FringeEncoder(), PyramidTop(FringeEncoder.channels, levels=levels, bins=kind, hidden=hidden), input_size_px=side_px
+        FringeEncoder(),
+        PyramidTop(FringeEncoder.channels, levels=levels, bins=kind, hidden=hidden),
+        input_size_px=side_px,
     )
     with torch.no_grad():
         for key, values in network.state_dict().items():

@@ -13,8 +13,8 @@ from fringewatch.simulate.settings import SimulateConfig
 
 try:
     from fringewatch.training.classifier.batches import epoch_batches, exact_batches, make_buckets, trimmed_share
-    from fringewatch.training.codes import decode_codes
     from fringewatch.training.classifier.data import Batcher, PatchArrays
+    from fringewatch.training.codes import decode_codes
 except ImportError:  # without the extra [train]
     make_buckets = None
 

@@ -273,7 +273,7 @@ def test_augmentation_is_what_it_says(tmp_path):
     plain = Encoding()(decode_codes()[samples.phase])
     planes = 0
     for number in range(len(data)):
-        phase, coverage, valid, _ = (part.numpy() for part in data.batch(number, epoch=2))
+        phase, coverage, _, _ = (part.numpy() for part in data.batch(number, epoch=2))
         for row, index in enumerate(data._draws(2).order[8 * number : 8 * number + 8]):
             # One of eight ways to lay the square brings validity and coverage to what came out.
             ways = [(turns, mirrored) for turns in range(4) for mirrored in (False, True)]

@@ -27,10 +27,10 @@ from fringewatch.training.classifier import ClassifierConfig, run
 from fringewatch.training.classifier import data as data_module
 from fringewatch.training.classifier import fit as fit_module
 from fringewatch.training.classifier.batches import Batch, epoch_batches, make_buckets
-from fringewatch.training.codes import Phases, decode_codes, encode_codes
 from fringewatch.training.classifier.data import Batcher, PatchArrays, Sides, read_arrays
 from fringewatch.training.classifier.module import ClassifierModule, class_weights
 from fringewatch.training.classifier.run import encoding_kind
+from fringewatch.training.codes import Phases, decode_codes, encode_codes
 
 pytestmark = pytest.mark.train
 

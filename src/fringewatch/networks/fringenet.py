@@ -2,8 +2,8 @@
 
 One wide convolution down to stride 4, which is where most of the time of small networks is lost; a residual encoder (He
 et al. 2016, 10.1109/CVPR.2016.90) from there to stride 32; and a light top-down decoder (feature pyramid, Lin et al.
-2017, 10.1109/CVPR.2017.106) that returns to stride 8, whose last layer says four logits for each of its cells, the map at
-stride 4 (sub-pixel convolution, Shi et al. 2016, 10.1109/CVPR.2016.207). Only convolutions, batch norms and
+2017, 10.1109/CVPR.2017.106) that returns to stride 8, whose last layer says four logits for each of its cells: the map
+at stride 4 (sub-pixel convolution, Shi et al. 2016, 10.1109/CVPR.2016.207). Only convolutions, batch norms and
 nearest-neighbour upsampling are used: each output depends on a bounded neighbourhood, so a scene cut into overlapping
 tiles gives the same map as the scene at once, and batch norms fold into the convolutions on export.
 """
@@ -157,7 +157,8 @@ def receptive_radius_px(network: FringeNet) -> int:
             if isinstance(layer, _Residual):
                 radius += 2 * stride
             else:
-                convolution = layer[0]
+                convolution = layer.get_submodule("0")
+                assert isinstance(convolution, nn.Conv2d)
                 radius += convolution.kernel_size[0] // 2 * stride
                 stride *= convolution.stride[0]
     while stride > network.finest:

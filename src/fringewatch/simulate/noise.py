@@ -65,8 +65,8 @@ class RealNoise:
         shape
             Rows and columns; a smaller patch is mirrored at its edges.
         superposed_share
-            Share of backgrounds that are the sum of two patches, or twice one: as wrapped phases add up, so the phase of
-            a pair is the sum of those of two shorter ones. Many more backgrounds come from a few patches in this way.
+            Share of backgrounds that are the sum of two patches, or twice one: the phase of a pair is the sum of those
+            of two shorter ones. Many more backgrounds come from a few patches in this way.
 
         Returns
         -------

@@ -151,8 +151,8 @@ class SceneSpec(Config):
         0.1,
         ge=0,
         le=1,
-        description="Share of scenes on a coast or an island, also of those on real quiet phase: the sea covers 15 to 80 % "
-        "of them and is decorrelated. Not where a user's elevation model is given.",
+        description="Share of scenes on a coast or an island, also of those on real quiet phase: the sea covers 15 to "
+        "80 % of them and is decorrelated. Not where a user's elevation model is given.",
     )
     seam_share: float = Field(
         0.05,

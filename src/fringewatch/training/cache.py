@@ -1,7 +1,7 @@
 """Simulated samples on disk: made once by several processes, taken from there afterwards, resumed after a kill.
 
-A cache is a folder of fixed-size chunks. Phase is kept in 8 bits (:mod:`fringewatch.training.codes`: a step of 0.025 rad,
-far below the noise of any interferogram), the truth mask as coverage of each map pixel in 8 bits.
+A cache is a folder of fixed-size chunks. Phase is kept in 8 bits (:mod:`fringewatch.training.codes`: a step of 0.025
+rad, far below the noise of any interferogram), the truth mask as coverage of each map pixel in 8 bits.
 """
 
 from __future__ import annotations

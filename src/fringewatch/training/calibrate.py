@@ -13,7 +13,6 @@ from fringewatch.metrics import auroc, fit_platt, threshold_for_false_alarm_rate
 from fringewatch.models import Calibration, Thresholds
 from fringewatch.progress import say
 from fringewatch.scan import scan, scene_logit
-from fringewatch.training.cache import Samples
 from fringewatch.training.codes import decode_codes
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from fringewatch.encoding import Encoding
     from fringewatch.models import Bundle
     from fringewatch.networks.sliding import Sliding
+    from fringewatch.training.cache import Samples
 
 __all__ = ["PatchScores", "Scored", "calibrate", "calibrate_patches", "score_patches", "score_samples"]
 
@@ -246,7 +246,7 @@ def _fit(logits: NDArray[np.float64], truth: NDArray[np.bool_], fitted_on: str) 
     slope, offset = fit_platt(logits, truth)
     if slope <= 0:
         say("the network does no better than chance on held-out samples: train longer, or on more samples")
-        # A probability must not fall where the logit rises, whatever the fit to noise says: nearly flat, at the base rate.
+        # A probability must not fall where the logit rises, whatever the fit to noise says: flat, at the base rate.
         share = float(np.mean(truth))
         slope, offset = 1e-3, float(np.log(share / (1 - share)) - 1e-3 * np.mean(logits))
     return Calibration(slope=slope, offset=offset, fitted_on=fitted_on)

@@ -1,7 +1,7 @@
 """Whole networks recorded once as CUDA graphs, forward and backward, and replayed at each step.
 
-At the batch sizes of the study a modern GPU is done with each layer before Python has launched the next one: recorded, the
-launches cost nothing. Only batches of the recorded size are replayed; others, and evaluation, run as they are.
+At the batch sizes of the study a modern GPU is done with each layer before Python has launched the next one: recorded,
+the launches cost nothing. Only batches of the recorded size are replayed; others, and evaluation, run as they are.
 """
 
 from __future__ import annotations

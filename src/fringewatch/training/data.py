@@ -70,15 +70,13 @@ class SampleBatches:
     batch_size
         Samples of a batch.
     augment
-        Draw order, offset, sign, mirror image, quarter turn and plane anew in each epoch, and leave the samples out that
-        do not fill a batch. What is drawn for a sample depends on seed and epoch alone.
+        Draw order, offset, sign, mirror image, quarter turn and plane anew in each epoch, and leave out the samples
+        that do not fill a batch. What is drawn for a sample depends on seed and epoch alone.
     seed
         Of what is drawn.
     """
 
-    def __init__(
-        self, samples: Samples, encoding: Encoding, *, batch_size: int, augment: bool, seed: int = 0
-    ) -> None:
+    def __init__(self, samples: Samples, encoding: Encoding, *, batch_size: int, augment: bool, seed: int = 0) -> None:
         self._codes = torch.from_numpy(samples.phase)
         self._coverage = torch.from_numpy(samples.coverage)
         self._label = torch.from_numpy(samples.label.astype(np.int64))
@@ -116,9 +114,7 @@ class SampleBatches:
         draws = self._draws(epoch)
         indices = draws.order[rows]
         chosen = torch.from_numpy(indices).to(self._codes.device)
-        codes, coverage = (
-            part[chosen].to(self.device, non_blocking=True) for part in (self._codes, self._coverage)
-        )
+        codes, coverage = (part[chosen].to(self.device, non_blocking=True) for part in (self._codes, self._coverage))
         negative, *turns = self._send(draws.turns[indices]).T
         codes, coverage = _turn(codes, *turns), _turn(coverage, *turns)
         codes = _shift(codes, negative, self._send(draws.offset[indices]), self._send(draws.plane[indices]))
@@ -129,8 +125,8 @@ class SampleBatches:
 
     def _encode(self, codes: Tensor, coverage: Tensor, label: Tensor) -> Batch:
         phase = torch.nn.functional.embedding(codes.to(torch.int32), self._table).permute(0, 3, 1, 2)
-        stride = self._stride
-        valid = (codes > 0).unflatten(2, (-1, stride)).any(dim=3).unflatten(1, (-1, stride)).any(dim=2)
+        (count, height, width), stride = codes.shape, self._stride
+        valid = (codes > 0).reshape(count, height // stride, stride, width // stride, stride).any(dim=4).any(dim=2)
         return Batch(phase, coverage.float() / 255, valid.float(), label)
 
     def _draws(self, epoch: int) -> _Draws:
@@ -138,11 +134,14 @@ class SampleBatches:
             rng = np.random.default_rng([self._seed, epoch])
             count = len(self._label)
             plane = rng.uniform(-_PLANE_FRINGES, _PLANE_FRINGES, (count, 2)) * (rng.random((count, 1)) < _PLANE_SHARE)
-            self._drawn = epoch, _Draws(
-                rng.permutation(count),
-                rng.integers(LEVELS, size=count),
-                rng.random((count, 4)) < 0.5,
-                plane.astype(np.float32),
+            self._drawn = (
+                epoch,
+                _Draws(
+                    rng.permutation(count),
+                    rng.integers(LEVELS, size=count),
+                    rng.random((count, 4)) < 0.5,
+                    plane.astype(np.float32),
+                ),
             )
         return self._drawn[1]
 
@@ -168,13 +167,9 @@ def on_device(arrays: tuple[Tensor, ...], device: torch.device, share: float) ->
 
 def _turn(images: Tensor, mirrored: Tensor, flipped: Tensor, transposed: Tensor) -> Tensor:
     """Lay each of the square images (N, H, W) in one of the eight ways."""
-    for chosen, turned in (
-        (mirrored, lambda: images.flip(2)),
-        (flipped, lambda: images.flip(1)),
-        (transposed, lambda: images.transpose(1, 2)),
-    ):
-        images = torch.where(chosen[:, None, None], turned(), images)
-    return images
+    images = torch.where(mirrored[:, None, None], images.flip(2), images)
+    images = torch.where(flipped[:, None, None], images.flip(1), images)
+    return torch.where(transposed[:, None, None], images.transpose(1, 2), images)
 
 
 def _shift(codes: Tensor, negative: Tensor, offset: Tensor, plane: Tensor) -> Tensor:

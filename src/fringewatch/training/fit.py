@@ -70,6 +70,7 @@ def fit(
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
         positive_weight=config.positive_weight,
+        cuda_graphs=config.cuda_graphs,
     )
     with track("training (steps)", total=config.epochs * len(module.train_batches)) as advance:
         train(

@@ -11,7 +11,6 @@ from torch.nn import functional
 from torchmetrics.classification import BinaryAUROC
 
 from fringewatch.errors import TrainingError
-
 from fringewatch.training.cuda_graphs import recorded
 
 if TYPE_CHECKING:
@@ -63,6 +62,8 @@ class MapModule(lightning.LightningModule):
         Of AdamW, under a one-cycle schedule.
     positive_weight
         Weight of deforming map pixels.
+    cuda_graphs
+        On a GPU, record the network and replay it.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class MapModule(lightning.LightningModule):
         learning_rate: float,
         weight_decay: float,
         positive_weight: float = 3.0,
+        cuda_graphs: bool = True,
     ) -> None:
         super().__init__()
         self.network = network
@@ -81,12 +83,13 @@ class MapModule(lightning.LightningModule):
         self.weight_decay = weight_decay
         self.positive_weight = positive_weight
         self.auroc = BinaryAUROC()
+        self._cuda_graphs = cuda_graphs
         self._recorded: Callable[[Tensor], Any] | None = None
         self.summary: dict[str, float] = {}
         """Losses of the newest epoch, and AUROC and accuracy on held-out samples."""
         self._train, self._held_out = train, held_out
-        # Sums over samples of the three losses, of right answers and of samples: read once an epoch, since each look at a
-        # number on a GPU waits for it. No buffers: those are exchanged for averaged ones during validation.
+        # Sums over samples of the three losses, of right answers and of samples: read once an epoch, since each look at
+        # a number on a GPU waits for it. No buffers: those are exchanged for averaged ones during validation.
         self.train_sums, self.held_out_sums = torch.zeros(5), torch.zeros(5)
 
     @property
@@ -104,7 +107,7 @@ class MapModule(lightning.LightningModule):
         for batches in (self._train, self._held_out):
             batches.to(self.device)
         self.train_sums, self.held_out_sums = self.train_sums.to(self.device), self.held_out_sums.to(self.device)
-        if self.device.type == "cuda":
+        if self.device.type == "cuda" and self._cuda_graphs:
             dtype = torch.bfloat16 if self.trainer.precision == "bf16-mixed" else None
             self._recorded = recorded(self.network.train(), self._train.batch(0).phase, dtype=dtype)
 

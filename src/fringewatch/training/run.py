@@ -48,7 +48,7 @@ class TrainResult(NamedTuple):
     def describe(self) -> str:
         """Return the outcome in a few lines for a terminal."""
         if self.bundle is None:
-            return f"history: {self.history}\nno bundle yet: the same command with --resume, without --no-export, writes it"
+            return f"history: {self.history}\nno bundle yet: the same command with --resume --export writes it"
         lines = [f"  {name.replace('_', ' '):40} {value:.3f}" for name, value in self.scores.items()]
         return "\n".join([f"bundle: {self.bundle}", f"history: {self.history}", "held-out samples (int8):", *lines])
 
@@ -97,7 +97,9 @@ def _build(config: TrainConfig) -> FringeNet:
     try:
         return FringeNet(**config.network)
     except (TypeError, ValueError, KeyError) as error:
-        message = f"network = {config.network}: not arguments of fringenet ({error}); see fringewatch.networks.fringenet"
+        message = (
+            f"network = {config.network}: not arguments of fringenet ({error}); see fringewatch.networks.fringenet"
+        )
         raise ConfigError(message) from error
 
 

@@ -179,10 +179,12 @@ class ClassifierModule(lightning.LightningModule):
         for batcher in (self._train, self._validation):
             batcher.to(self.device)
         # Checkpointing runs layers again in the backward pass, which a recording has no place for.
-        if self.device.type == "cuda" and not self.config.gradient_checkpointing and len(self.buckets) == 1:
+        config = self.config
+        replay = config.cuda_graphs and not config.gradient_checkpointing and len(self.buckets) == 1
+        if self.device.type == "cuda" and replay:
             batch, passed = self._order(0)[0]
             patches, _ = self._train.batch(batch, epoch=passed)
-            dtype = torch.bfloat16 if self.config.precision == "bf16-mixed" else None
+            dtype = torch.bfloat16 if config.precision == "bf16-mixed" else None
             self._recorded = recorded(self.network.train().backbone, patches, dtype=dtype)
 
     def on_train_epoch_start(self) -> None:

@@ -21,12 +21,12 @@ from fringewatch.files import ensure_folder, write_text
 from fringewatch.networks.registry import Counts, build, count_parameters, smallest_input_px
 from fringewatch.progress import say
 from fringewatch.training.classifier.batches import trimmed_share
-from fringewatch.training.codes import Phases
 from fringewatch.training.classifier.data import Batcher, Sides, read_arrays
 from fringewatch.training.classifier.fit import fit
 from fringewatch.training.classifier.memory import advise_on_memory
 from fringewatch.training.classifier.module import ClassifierModule, class_weights
 from fringewatch.training.classifier.settings import HARMLESS, ClassifierConfig
+from fringewatch.training.codes import Phases
 from fringewatch.training.folder import SETTINGS, WEIGHTS, check_resume, clear, read_history
 from fringewatch.training.trainer import device_of
 

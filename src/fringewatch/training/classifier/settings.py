@@ -16,7 +16,7 @@ __all__ = ["HARMLESS", "ClassifierConfig"]
 
 HARMLESS = {
     *("resume", "workers", "out", "data", "name", "description"),
-    *("gradient_checkpointing", "export", "false_alarm_rate"),
+    *("gradient_checkpointing", "export", "cuda_graphs", "false_alarm_rate"),
 }
 """Settings that do not change the weights: a run can be resumed with others. Data are compared by their content."""
 
@@ -99,6 +99,9 @@ class ClassifierConfig(NetworkOptions):
         False, description="Compute the backbone's maps twice instead of keeping them: less memory, a third slower."
     )
     accelerator: Literal["auto", "cpu", "gpu"] = Field("auto", description="Where to train.")
+    cuda_graphs: bool = Field(
+        True, description="On a GPU, record the network once and replay it: up to twice as fast at small batches."
+    )
     workers: int = Field(4, ge=1, description="Threads that read patches.")
     export: bool = Field(True, description="Write the bundle that `fringewatch detect --model` runs.")
     false_alarm_rate: float = Field(

@@ -183,10 +183,20 @@ def _presets() -> str:
     base = SceneSpec()
     rows = []
     for name, spec in PRESETS.items():
-        values = {key: getattr(spec, key) for key in SceneSpec.model_fields}
-        changed = (f"`{key}` = {_value(value)}" for key, value in values.items() if value != getattr(base, key))
-        rows.append((f"`{name}`", "; ".join(changed) or "the defaults below"))
+        rows.append((f"`{name}`", "; ".join(_changed(spec, base)) or "the defaults below"))
     return table(("preset", "fields that differ from the defaults"), rows)
+
+
+def _changed(model: BaseModel, base: BaseModel, prefix: str = "") -> list[str]:
+    """Return what differs between two models of one kind, models inside them field by field."""
+    found: list[str] = []
+    for key in type(model).model_fields:
+        value, usual = getattr(model, key), getattr(base, key)
+        if isinstance(value, BaseModel):
+            found += _changed(value, usual, f"{prefix}{key}.")
+        elif value != usual:
+            found.append(f"`{prefix}{key}` = {_value(value)}")
+    return found
 
 
 def _constants() -> str:

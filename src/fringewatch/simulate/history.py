@@ -8,6 +8,7 @@ import numpy as np
 
 from fringewatch.physics.geometry import project_to_los
 from fringewatch.physics.mining import Panel, advance_increment
+from fringewatch.simulate.deformation.mining import draw_roof, draw_size
 from fringewatch.simulate.distributions import log_uniform
 
 if TYPE_CHECKING:
@@ -93,17 +94,17 @@ def draw_mining_history(
     dict
         What was drawn; keys of the n-th panel end in ``_n``.
     """
-    ranges = spec.longwall
+    ranges = draw_size(rng, spec.longwall)
     shape = (spec.height_px, spec.width_px)
     total = np.zeros((len(days), *shape), np.float32)
     azimuth, depth = float(rng.uniform(0, 360)), log_uniform(rng, *ranges.depth_m)
-    backfill = rng.random() < ranges.backfill_share
-    factor = float(rng.uniform(*(ranges.backfill_factor if backfill else ranges.caving_factor)))
+    roof, factors = draw_roof(rng, ranges)
+    factor = float(rng.uniform(*factors))
     thickness = float(rng.uniform(*ranges.seam_thickness_m))
     horizontal = float(rng.uniform(*ranges.horizontal_factor))
     count = int(rng.integers(spec.panels[0], spec.panels[1] + 1))
     parameters: Parameters = {
-        "roof": "backfill" if backfill else "caving",
+        "roof": roof,
         "subsidence_factor": factor,
         "seam_thickness_m": thickness,
         "panels": count,

@@ -16,6 +16,7 @@ from fringewatch.physics.sources.penny import LOWEST_DEPTH_TO_RADIUS
 __all__ = [
     "LEAST_DEPTH_FACTOR",
     "MOST_DEPTH_FACTOR",
+    "ClutterRanges",
     "DykeRanges",
     "EarthquakeRanges",
     "LongwallRanges",
@@ -171,14 +172,81 @@ class LongwallRanges(Config):
     )
     beside_share: float = Field(0.6, ge=0, le=1, description="Share of further panels that lie beside the one before.")
     pillar_m: _FromZero = Field((10.0, 60.0), description="Coal left standing between neighbouring panels.")
+    partial_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of mines that leave strips or pillars standing to carry the roof.",
+    )
+    partial_factor: _Share = Field((0.03, 0.15), description="Subsidence factor over such mines.")
+    after_share: float = Field(
+        0.0, ge=0, le=1, description="Share of panels caught after their face stopped, where the ground still follows."
+    )
+    small_share: float = Field(
+        0.0, ge=0, le=1, description="Share of mines that are small and shallow: short faces, caverns, private pits."
+    )
+    small_depth_m: PositiveRange = Field((60.0, 200.0), description="Depth of such mines, log-uniform.")
+    small_width_m: PositiveRange = Field((40.0, 120.0), description="Width of their panels.")
+    small_length_m: PositiveRange = Field((60.0, 400.0), description="Length of their panels.")
+
+    def small(self) -> LongwallRanges:
+        """Return the ranges of a mine that is small."""
+        return self.model_copy(
+            update={
+                "depth_m": self.small_depth_m,
+                "width_m": self.small_width_m,
+                "length_m": self.small_length_m,
+                "small_share": 0.0,
+            }
+        )
+
+    @model_validator(mode="after")
+    def _refuse_more_roofs_than_mines(self) -> Self:
+        total = self.backfill_share + self.partial_share
+        if total > 1:
+            message = f"backfill_share and partial_share add up to {total:g}; allowed: 1 at most, the rest caves in"
+            raise ValueError(message)
+        return self
 
     @model_validator(mode="after")
     def _refuse_seams_that_reach_the_surface(self) -> Self:
-        rise = 0.5 * self.width_m[1] * math.sin(math.radians(self.seam_dip_deg[1]))
-        if LEAST_DEPTH_FACTOR * self.depth_m[0] <= rise:
-            message = (
-                f"depth_m starts at {self.depth_m[0]:g}, where the widest panel of the steepest seam reaches the "
-                f"surface; allowed: more than {rise / LEAST_DEPTH_FACTOR:g}"
-            )
-            raise ValueError(message)
+        steepest = math.sin(math.radians(self.seam_dip_deg[1]))
+        for prefix in ("", "small_"):
+            rise = 0.5 * float(getattr(self, f"{prefix}width_m")[1]) * steepest
+            shallowest = float(getattr(self, f"{prefix}depth_m")[0])
+            if LEAST_DEPTH_FACTOR * shallowest <= rise:
+                message = (
+                    f"{prefix}depth_m starts at {shallowest:g}, where the widest panel of the steepest seam reaches "
+                    f"the surface; allowed: more than {rise / LEAST_DEPTH_FACTOR:g}"
+                )
+                raise ValueError(message)
         return self
+
+
+class ClutterRanges(Config):
+    """What is mistaken for small troughs: local delay, fields, patches of noise in coherent phase."""
+
+    cells_share: float = Field(0.0, ge=0, le=1, description="Share of scenes with cells of local delay.")
+    cells: tuple[int, int] = Field((1, 4), description="Fewest and most such cells.")
+    cell_m: PositiveRange = Field((300.0, 3000.0), description="Full width at half maximum of a cell, log-uniform (m).")
+    cell_std_m: float = Field(
+        0.006,
+        ge=0,
+        description="Standard deviation of the peak delay of a cell of 2 km (m LOS), drawn out to twice that; grows "
+        "with the 5/6 power of the width, as turbulence does.",
+    )
+    fields_share: float = Field(
+        0.0, ge=0, le=1, description="Share of scenes with fields: parcels whose soil moisture and growth differ."
+    )
+    field_m: PositiveRange = Field((60.0, 800.0), description="Width of the fields of a scene, log-uniform (m).")
+    field_std_rad: Range = Field(
+        (0.1, 0.9), description="Standard deviation of the phase between fields, of a scene (rad)."
+    )
+    field_loss: Range = Field((0.0, 0.7), description="Largest share of coherence that a field loses, of a scene.")
+    spots_share: float = Field(
+        0.0, ge=0, le=1, description="Share of scenes with patches of noise: woods, ponds, heaps, open pits."
+    )
+    spots: tuple[int, int] = Field((1, 8), description="Fewest and most such patches.")
+    spot_m: PositiveRange = Field((60.0, 1500.0), description="Diameter of a patch, log-uniform (m).")
+    spot_kept: _FromZero = Field((0.0, 0.5), description="Share of coherence that is left in a patch.")
+    spot_std_rad: float = Field(0.5, ge=0, description="Standard deviation of the phase of a patch (rad).")

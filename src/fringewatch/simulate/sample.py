@@ -17,12 +17,13 @@ from fringewatch.physics.coherence import (
     phasor,
 )
 from fringewatch.simulate.background import draw_background
+from fringewatch.simulate.clutter import draw_clutter
 from fringewatch.simulate.deformation import draw_deformation
 from fringewatch.simulate.difficulty import signal_to_noise, snr_stratum
 from fringewatch.simulate.distributions import log_uniform
 from fringewatch.simulate.sea import LAND_PX, draw_sea
 from fringewatch.simulate.styles import Processing, draw_missing, draw_processing, draw_seam, observe
-from fringewatch.simulate.visibility import MIN_VISIBLE_PX, least_coherence, visibility, visible_mask, visible_share
+from fringewatch.simulate.visibility import least_coherence, visibility, visible_mask, visible_share
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,8 +36,10 @@ __all__ = ["Sample", "simulate"]
 
 _MAX_DRAWS = 12
 _DRAWS_PER_GROUND = 4
+_MAX_HARD_DRAWS = 16
 _MIN_VISIBLE_SHARE = 0.35
-# Looks of the noise that steep deformation adds to real phase, and the share of coherence below which it is added.
+# Looks of the noise that is added to real phase where deformation or clutter take coherence, and the share of it below
+# which that is done.
 _REAL_LOOKS = 8.0
 _STEEP = 0.97
 _SEA_COHERENCE = np.float32(0.02)
@@ -102,10 +105,15 @@ def simulate(
     weights = np.array([spec.kinds[name] for name in names], float)
     kind = names[int(rng.choice(len(names), p=weights / weights.sum()))]
     ground = _draw_ground(rng, spec, kind, noise, site)
-    for attempt in range(_MAX_DRAWS if kind != "quiet" else 0):
-        if attempt and attempt % _DRAWS_PER_GROUND == 0:
+    hard = kind == "mining" and spec.low_snr_share > 0 and rng.random() < spec.low_snr_share
+    attempts = 0 if kind == "quiet" else _MAX_DRAWS + _MAX_HARD_DRAWS * hard
+    for attempt in range(attempts):
+        if attempt == _MAX_HARD_DRAWS:
+            hard = False
+        # The ground decides on the ratio more than the trough does.
+        if attempt and (hard or attempt % _DRAWS_PER_GROUND == 0):
             ground = _draw_ground(rng, spec, kind, noise, site)
-        if np.count_nonzero(ground.coherence > ground.least_coherence) < MIN_VISIBLE_PX:
+        if np.count_nonzero(ground.coherence > ground.least_coherence) < spec.min_visible_px:
             ground = _draw_ground(rng, spec, kind, noise, site)
             continue
         # Another source on the same ground: a new ground each time would leave the calm ones to deformation, and the
@@ -113,9 +121,11 @@ def simulate(
         motion = _draw_motion(rng, spec, kind, ground)
         if float(motion.parameters["visibility"]) < spec.min_visibility:
             continue
+        if hard and not spec.low_snr[0] <= float(motion.parameters["snr"]) <= spec.low_snr[1]:
+            continue
         sample = _observe(rng, spec, kind, ground, motion)
         share = visible_share(motion.phase_rad, sample.phase, sample.mask, sea=ground.sea)
-        least_px = MIN_VISIBLE_PX if ground.sea is None else LAND_PX
+        least_px = spec.min_visible_px if ground.sea is None else LAND_PX
         if sample.mask.sum() >= least_px and (share >= _MIN_VISIBLE_SHARE or not spec.min_visibility):
             return sample
     # Drawn as such; or a population whose backgrounds drown every source, which is the caller's choice (or one very
@@ -198,6 +208,15 @@ def _draw_ground(
         background_rad, coherence, height = background.phase_rad, background.coherence, background.height_m
         parameters |= background.parameters
 
+    clutter = draw_clutter(rng, spec.clutter, shape, pixel_m, spec.wavelength_m)
+    if clutter is not None:
+        background_rad = background_rad + clutter.phase_rad
+        parameters |= clutter.parameters
+        if processing is None:
+            background_rad = _on_real_noise(rng, background_rad, clutter.kept)
+            coherence = local_coherence(background_rad)
+        else:
+            coherence = coherence * clutter.kept
     if rng.random() < spec.seam_share:
         background_rad = background_rad + draw_seam(rng, shape)
         parameters["seam"] = 1
@@ -227,7 +246,12 @@ def _draw_motion(rng: np.random.Generator, spec: SceneSpec, kind: Kind, ground: 
         los_m, ground.background_rad, wavelength_m=spec.wavelength_m, wrapped=ground.processing is None
     )
     seen = visibility(
-        phase, ground.background_rad, ground.coherence * kept, least=ground.least_coherence, sea=ground.sea
+        phase,
+        ground.background_rad,
+        ground.coherence * kept,
+        least=ground.least_coherence,
+        least_px=spec.min_visible_px,
+        sea=ground.sea,
     )
     parameters = parameters | {"visibility": seen, "snr": snr, "snr_stratum": snr_stratum(snr)}
     return _Motion(los_m, phase, pixel_phase, kept, parameters)
@@ -275,7 +299,7 @@ def _observe(rng: np.random.Generator, spec: SceneSpec, kind: Kind, ground: _Gro
 def _on_real_noise(
     rng: np.random.Generator, phase_rad: NDArray[np.float32], kept: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Give steep deformation on real phase the noise that it would have there, and wrap."""
+    """Give real phase the noise that is there where coherence is lost, and wrap."""
     steep = kept < _STEEP
     phase_rad[steep] += multilook_phase_noise(np.minimum(kept[steep], np.float32(0.999)), _REAL_LOOKS, rng)
     return wrap(phase_rad)

@@ -10,6 +10,7 @@ from fringewatch.config import Config
 from fringewatch.conventions import SENTINEL1_WAVELENGTH_M
 from fringewatch.errors import ConfigError
 from fringewatch.simulate.ranges import (
+    ClutterRanges,
     DykeRanges,
     EarthquakeRanges,
     LongwallRanges,
@@ -55,6 +56,18 @@ class SceneSpec(Config):
     )
     incidence_deg: Range = Field((29.0, 46.0), description="Incidence angle at the scene.")
     fringes: PositiveRange = Field((0.6, 20.0), description="Peak-to-peak deformation in fringes, drawn log-uniformly.")
+    weak_share: float = Field(
+        0.0, ge=0, le=1, description="Share of mining scenes whose peak-to-peak deformation is drawn from weak_fringes."
+    )
+    weak_fringes: PositiveRange = Field((0.5, 2.5), description="Fringes of such weak scenes, log-uniform.")
+    low_snr_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of mining scenes that are drawn again, ground and all, until their signal-to-noise ratio is "
+        "within low_snr; those for which none is found stay as they come.",
+    )
+    low_snr: PositiveRange = Field((1.0, 8.0), description="Signal-to-noise ratio of such scenes.")
     sources: tuple[int, int] = Field((1, 2), description="Fewest and most volcanic sources in a scene.")
     magmatic: dict[MagmaticSource, float] = Field(
         {"mogi": 0.45, "penny-crack": 0.15, "dyke": 0.22, "sill": 0.18},
@@ -137,6 +150,12 @@ class SceneSpec(Config):
         (20.0, 1000.0), description="Height per fringe of such a residual, log-uniform (m)."
     )
 
+    clutter: ClutterRanges = Field(
+        ClutterRanges(),
+        description="What is mistaken for small troughs, in deforming and quiet scenes, on simulated and real phase "
+        "alike; not in time series.",
+    )
+
     styles: dict[StyleName, float] = Field(
         {"licsar": 0.5, "hyp3": 0.2, "raw": 0.3},
         description="Weight of each product style. licsar draws ground, atmosphere and processing as they occur "
@@ -177,6 +196,9 @@ class SceneSpec(Config):
         description="Deformation scenes are drawn again until the deformation's phase gradient is at least this many "
         "times the background's, both as RMS where it is large and resolved by the pixels; 0 keeps everything.",
     )
+    min_visible_px: int = Field(
+        40, ge=1, description="Deformation scenes are drawn again until so many pixels of it are visible."
+    )
 
 
 PRESETS: dict[PresetName, SceneSpec] = {
@@ -185,7 +207,23 @@ PRESETS: dict[PresetName, SceneSpec] = {
     "earthquake": SceneSpec(
         kinds={"earthquake": 0.5, "quiet": 0.5}, quiet_mining_share=0.0, strong_stratified_share=0.12
     ),
-    "mining": SceneSpec(kinds={"mining": 0.5, "quiet": 0.5}, quiet_mining_share=1.0),
+    # The hard end of the study's six difficulties: few and weak fringes, small troughs, strong nuisance at their size.
+    "mining": SceneSpec(
+        kinds={"mining": 0.5, "quiet": 0.5},
+        quiet_mining_share=1.0,
+        weak_share=0.4,
+        low_snr_share=0.3,
+        longwall=LongwallRanges(partial_share=0.2, after_share=0.15, small_share=0.35),
+        cones=(0, 2),
+        turbulence_m=(0.001, 0.03),
+        strong_stratified_share=0.15,
+        ambiguity_m=(60.0, 1000.0),
+        sea_share=0.02,
+        goldstein_alpha=(0.3, 1.0),
+        clutter=ClutterRanges(cells_share=0.4, fields_share=0.35, spots_share=0.4),
+        min_visibility=0.7,
+        min_visible_px=16,
+    ),
     "quiet": SceneSpec(kinds={"quiet": 1.0}),
 }
 

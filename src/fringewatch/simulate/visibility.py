@@ -13,8 +13,11 @@ from fringewatch.physics.filtering import multilook
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["MIN_VISIBLE_PX", "least_coherence", "visibility", "visible_mask", "visible_share"]
+__all__ = ["least_coherence", "visibility", "visible_mask", "visible_share"]
 
+# What counts as large: a quarter of a fringe, and so much of the peak.
+_LEAST_RAD = np.pi / 2
+_SHARE_OF_PEAK = 0.08
 # Local coherence of phase that shows fringes.
 _MIN_LOCAL_COHERENCE = 0.4
 _WINDOW_PX = 11
@@ -23,8 +26,6 @@ _CLOSING_PX = 3
 _MARGIN_PX = 3 + _WINDOW_PX // 2 + 2 * _CLOSING_PX
 _BLOCK_PX = 4
 _LEAST_COHERENT_SHARE = 0.1
-MIN_VISIBLE_PX = 40
-"""Pixels that a mask must have for the scene to show deformation."""
 
 
 def least_coherence(looks: float | None, *, filtered: bool) -> float:
@@ -51,6 +52,7 @@ def visibility(
     coherence: NDArray[np.float32],
     *,
     least: float = 0.25,
+    least_px: int = 40,
     sea: NDArray[np.bool_] | None = None,
 ) -> float:
     """Compute how steep the deformation is against the background: a signal-to-noise ratio without unit.
@@ -68,25 +70,27 @@ def visibility(
         (H, W) in [0, 1], less what the slope of the deformation inside a pixel takes of it.
     least
         Coherence that shows fringes, see :func:`least_coherence`.
+    least_px
+        Pixels that must be visible for the scene to show deformation.
     sea
         (H, W) where nothing can be expected to show; None: nowhere.
 
     Returns
     -------
     float
-        0 where less than :data:`MIN_VISIBLE_PX`, or less than a tenth of those that are large, are large and coherent:
+        0 where less than `least_px`, or less than a tenth of those that are large, are large and coherent:
         of four such scenes, three show nothing when they are drawn.
     """
     blocks = [size // _BLOCK_PX for size in deformation_rad.shape]
     rows, columns = (count * _BLOCK_PX for count in blocks)
     # Every other pixel is as good a sample of the area as all of them.
     part = np.s_[1:rows:2, 1:columns:2]
-    moved = np.abs(deformation_rad[part]) > _level(deformation_rad)
+    moved = _large(deformation_rad)[part]
     if sea is not None:
-        moved &= ~sea[part]
+        moved = moved & ~sea[part]
     area = moved & (coherence[part] > least)
     count = np.count_nonzero(area)
-    if 4 * count < MIN_VISIBLE_PX or count < _LEAST_COHERENT_SHARE * np.count_nonzero(moved):
+    if 4 * count < least_px or count < _LEAST_COHERENT_SHARE * np.count_nonzero(moved):
         return 0.0
     step_x = deformation_rad[1:rows:2, 1:columns:2] - deformation_rad[1:rows:2, 0:columns:2]
     step_y = deformation_rad[1:rows:2, 1:columns:2] - deformation_rad[0:rows:2, 1:columns:2]
@@ -110,7 +114,8 @@ def _squared_steps(z: NDArray[np.complex64]) -> NDArray[np.float32]:
 def visible_mask(deformation_rad: NDArray[np.float32], phase_rad: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Return where deformation is visible: more than a quarter fringe, or 8 % of a large peak, in coherent phase.
 
-    A decorrelated core enclosed by visible fringes counts as visible: an analyst outlines the whole bowl.
+    The peak is that of each connected part of more than a quarter fringe. A decorrelated core enclosed by visible
+    fringes counts as visible: an analyst outlines the whole bowl.
 
     Parameters
     ----------
@@ -120,7 +125,7 @@ def visible_mask(deformation_rad: NDArray[np.float32], phase_rad: NDArray[np.flo
         (H, W) phase of the whole scene, as it is seen; NaN = no data, where nothing is visible.
     """
     mask = np.zeros(deformation_rad.shape, bool)
-    moved = np.abs(deformation_rad) > _level(deformation_rad)
+    moved = _large(deformation_rad)
     if not moved.any():
         return mask
     # Only what lies about the deformation matters, often a small part of the scene.
@@ -149,15 +154,26 @@ def visible_share(
     Where noise leaves islands of a pattern, the mask outlines the islands, though an analyst sees the pattern or does
     not: a scene of that kind has no honest label. See :func:`visible_mask`.
     """
-    with_data = (np.abs(deformation_rad) > _level(deformation_rad)) & np.isfinite(phase_rad)
+    with_data = _large(deformation_rad) & np.isfinite(phase_rad)
     if sea is not None:
         with_data &= ~sea
     return float(mask.sum() / max(int(with_data.sum()), 1))
 
 
-def _level(deformation_rad: NDArray[np.float32]) -> float:
-    peak = max(float(deformation_rad.max()), -float(deformation_rad.min()))
-    return max(np.pi / 2, 0.08 * peak)
+def _large(deformation_rad: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return where deformation is large: above the least phase, and above a share of the peak of its own part.
+
+    Of its own, because a weak trough apart from a strong one is seen as well as if it were alone.
+    """
+    magnitude = np.abs(deformation_rad)
+    large = np.asarray(magnitude > _LEAST_RAD)
+    if _SHARE_OF_PEAK * float(magnitude.max()) <= _LEAST_RAD:
+        return large
+    parts, count = ndimage.label(large)
+    peaks = np.zeros(count + 1, np.float32)
+    np.maximum.at(peaks, parts[large], magnitude[large])
+    peaks[0] = np.inf
+    return np.asarray(magnitude > np.float32(_SHARE_OF_PEAK) * peaks[parts]) & large
 
 
 def _bounds(mask: NDArray[np.bool_], axis: int, margin: int) -> slice:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fringewatch.simulate.ranges import LongwallRanges
     from fringewatch.simulate.spec import SceneSpec
 
-__all__ = ["draw_mine"]
+__all__ = ["draw_mine", "draw_roof", "draw_size"]
 
 _MAX_DRAWS = 40
 
@@ -31,31 +31,32 @@ def draw_mine(rng: np.random.Generator, spec: SceneSpec, pixel_m: float, look: L
     wanted fringes, then how it is made up: a thin seam under a roof that caves in, or a thick one with backfill.
     """
     shape = (spec.height_px, spec.width_px)
-    ranges = spec.longwall
     fringe_m = spec.wavelength_m / 2
+    weak = spec.weak_share > 0 and rng.random() < spec.weak_share
+    fringes = spec.weak_fringes if weak else spec.fringes
     for _ in range(_MAX_DRAWS):
-        mine, parameters = _draw_panels(rng, spec, shape, pixel_m)
-        backfill = rng.random() < ranges.backfill_share
-        factor = ranges.backfill_factor if backfill else ranges.caving_factor
+        ranges = draw_size(rng, spec.longwall)
+        mine, parameters = _draw_panels(rng, spec, ranges, shape, pixel_m)
+        roof, factor = draw_roof(rng, ranges)
         possible = (factor[0] * ranges.seam_thickness_m[0], factor[1] * ranges.seam_thickness_m[1])
         troughs = unit_troughs(mine, shape, pixel_m, look)
         highest = max([0.0, *(float(trough.nodes_m.max()) for trough in troughs)])
         lowest = min([0.0, *(float(trough.nodes_m.min()) for trough in troughs)])
         unit = max(highest - lowest, 1e-12)
-        low = max(possible[0], spec.fringes[0] * fringe_m / unit)
-        high = min(possible[1], spec.fringes[1] * fringe_m / unit)
+        low = max(possible[0], fringes[0] * fringe_m / unit)
+        high = min(possible[1], fringes[1] * fringe_m / unit)
         if low <= high:
             break
     else:
         # The scene is too small or the range of fringes too narrow: take the nearest that can be mined.
-        low = high = float(np.clip(spec.fringes[0] * fringe_m / unit, *possible))
+        low = high = float(np.clip(fringes[0] * fringe_m / unit, *possible))
     largest = log_uniform(rng, low, high)
     factor_low = max(factor[0], largest / ranges.seam_thickness_m[1])
     factor_high = min(factor[1], largest / ranges.seam_thickness_m[0])
     subsidence_factor = float(rng.uniform(factor_low, max(factor_low, factor_high)))
     los_m, phasor = multilook_troughs(troughs, shape, largest_m=largest, wavelength_m=spec.wavelength_m)
     parameters |= {
-        "roof": "backfill" if backfill else "caving",
+        "roof": roof,
         "subsidence_factor": subsidence_factor,
         "seam_thickness_m": largest / subsidence_factor,
         "peak_to_peak_los_m": float(np.ptp(los_m)),
@@ -64,10 +65,23 @@ def draw_mine(rng: np.random.Generator, spec: SceneSpec, pixel_m: float, look: L
     return Deformation(los_m, phasor, parameters)
 
 
+def draw_size(rng: np.random.Generator, ranges: LongwallRanges) -> LongwallRanges:
+    """Draw whether a mine is small, and return its ranges."""
+    return ranges.small() if ranges.small_share > 0 and rng.random() < ranges.small_share else ranges
+
+
+def draw_roof(rng: np.random.Generator, ranges: LongwallRanges) -> tuple[str, tuple[float, float]]:
+    """Draw what becomes of the roof, and return its name and the range of the subsidence factor."""
+    if rng.random() < ranges.backfill_share:
+        return "backfill", ranges.backfill_factor
+    if ranges.partial_share > 0 and rng.random() < ranges.partial_share / (1 - ranges.backfill_share):
+        return "partial", ranges.partial_factor
+    return "caving", ranges.caving_factor
+
+
 def _draw_panels(
-    rng: np.random.Generator, spec: SceneSpec, shape: tuple[int, int], pixel_m: float
+    rng: np.random.Generator, spec: SceneSpec, ranges: LongwallRanges, shape: tuple[int, int], pixel_m: float
 ) -> tuple[Mine, Parameters]:
-    ranges = spec.longwall
     azimuth = float(rng.uniform(0, 360))
     depth = log_uniform(rng, *ranges.depth_m)
     tan_beta = float(rng.uniform(*ranges.tan_beta))
@@ -170,7 +184,11 @@ def _draw_advance(
     )
     start = float(rng.uniform(0, max(1.0, length / speed - 0.5 * days)))
     at_once = rng.random() < ranges.at_once_share
-    return Advance(panel, speed, start, None if at_once else log_uniform(rng, *ranges.time_factor_per_day))
+    time_factor = None if at_once else log_uniform(rng, *ranges.time_factor_per_day)
+    if time_factor is not None and ranges.after_share > 0 and rng.random() < ranges.after_share:
+        # Up to the time in which three quarters of what is left have come down.
+        start = length / speed + float(rng.uniform(0, 1.4 / time_factor))
+    return Advance(panel, speed, start, time_factor)
 
 
 def _draw_panel_count(rng: np.random.Generator, bounds: tuple[int, int]) -> int:

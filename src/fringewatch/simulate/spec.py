@@ -202,7 +202,12 @@ class SceneSpec(Config):
 
 
 PRESETS: dict[PresetName, SceneSpec] = {
-    "mixed": SceneSpec(strong_stratified_share=0.12),
+    "mixed": SceneSpec(
+        strong_stratified_share=0.12,
+        weak_share=0.2,
+        longwall=LongwallRanges(partial_share=0.1, after_share=0.1, small_share=0.2),
+        clutter=ClutterRanges(cells_share=0.08, fields_share=0.08, spots_share=0.12),
+    ),
     "volcano": SceneSpec(kinds={"volcano": 0.5, "quiet": 0.5}, quiet_mining_share=0.0, strong_stratified_share=0.12),
     "earthquake": SceneSpec(
         kinds={"earthquake": 0.5, "quiet": 0.5}, quiet_mining_share=0.0, strong_stratified_share=0.12

@@ -91,6 +91,8 @@ def main() -> None:
     spec = preset(options.preset)
     if options.style:
         spec = type(spec).build(spec.model_dump() | {"styles": {options.style: 1.0}, "quiet_mining_share": 0.0})
+    # The real patches lie about volcanoes inland; the style knows how often there is water.
+    spec = spec.model_copy(update={"sea_share": 0.0, "seam_share": 0.0})
     calibration = np.array([is_calibration(site) for site in sites])
     train, test = (
         Part(

@@ -285,7 +285,7 @@ def _network() -> str:
         shape = shapes[name]
         stride = str(side // shape[2]) if len(shape) == 4 else "whole scene"
         rows.append((f"`{name}`", _layers(part, torch), shape[1], stride, f"{_count(part):,}"))
-    widths = network.settings["widths"]
+    widths = [*network.settings["stem"], *network.settings["widths"]]
     said = (
         f"{_count(network):,} parameters; stem and stages {' '.join(map(str, widths))} channels wide. The sides of the "
         f"input are multiples of {network.multiple} px, the map has a stride of {network.stride} px, and no input "

@@ -20,18 +20,20 @@ from PIL import Image
 
 from fringewatch.conventions import SENTINEL1_WAVELENGTH_M, los_to_phase, wrap
 from fringewatch.physics import atmosphere, coherence, terrain
+from fringewatch.physics.displacement import Displacement
 from fringewatch.physics.filtering import goldstein
 from fringewatch.physics.geometry import ASCENDING_HEADING_DEG, DESCENDING_HEADING_DEG, look_vector, project_to_los
 from fringewatch.physics.mining import Panel, advance_increment
 from fringewatch.physics.sources import earthquake_dimensions, mogi, okada, penny_crack
+from fringewatch.simulate.deformation.sheet import draw_sheet
 from fringewatch.simulate.deformation.troughs import Advance, Mine, multilook_troughs, unit_troughs
+from fringewatch.simulate.spec import SceneSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from fringewatch.physics.displacement import Displacement
 
 ASCENDING = look_vector(ASCENDING_HEADING_DEG, 39.0)
 DESCENDING = look_vector(DESCENDING_HEADING_DEG, 39.0)
@@ -107,6 +109,7 @@ def sources() -> Figure:
             lambda e, n: penny_crack(e, n, depth_m=3e3, radius_m=3e3, volume_change_m3=5e6),
         ),
         ("sill\n4 x 3 km, 2 km deep, 0.4 m", lambda e, n: _rectangle(e, n, 2e3, 5.0, 4e3, 3e3, opening_m=0.4)),
+        ("sheet of any outline\n0.3 m", _sheet),
         (
             "dyke\n0.5 km deep, dip 80°, 0.8 m",
             lambda e, n: _rectangle(e, n, 500.0, 80.0, 4e3, 3e3, opening_m=0.8),
@@ -120,6 +123,12 @@ def sources() -> Figure:
     axes[1, 0].set_ylabel("cm", fontsize=8)
     axes[1, 0].legend(fontsize=7, frameon=False)
     return figure
+
+
+def _sheet(east: Any, north: Any) -> Displacement:
+    source = draw_sheet(np.random.default_rng(11), SceneSpec(), 20e3)
+    field = source.field(np.asarray(east, float), np.asarray(north, float), 0.0)
+    return Displacement(*(0.3 * component for component in field))
 
 
 def _rectangle(

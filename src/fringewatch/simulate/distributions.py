@@ -11,7 +11,12 @@ if TYPE_CHECKING:
 
 _Name = TypeVar("_Name", bound=str)
 
-__all__ = ["log_uniform", "weighted_choice"]
+__all__ = ["fitting", "log_uniform", "weighted_choice"]
+
+
+def fitting(bounds: tuple[float, float], largest: float) -> tuple[float, float]:
+    """Lower the upper end of a range to what fits the scene, but leave a quarter above the lower end."""
+    return bounds[0], min(bounds[1], max(1.25 * bounds[0], largest))
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:

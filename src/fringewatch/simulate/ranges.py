@@ -24,6 +24,7 @@ __all__ = [
     "PennyCrackRanges",
     "PositiveRange",
     "Range",
+    "SheetRanges",
     "SillRanges",
 ]
 
@@ -97,6 +98,22 @@ class SillRanges(Config):
     length_m: PositiveRange = Field((1500.0, 7000.0), description="Size along strike.")
     dip_deg: _Dip = Field((0.0, 12.0), description="Dip.")
     opening_m: PositiveRange = Field((0.1, 1.5), description="Opening, log-uniform; a share closes.")
+
+
+class SheetRanges(Config):
+    """Flat body of magma or gas of any outline: many small horizontal cracks at one depth (Okada 1985)."""
+
+    half_width_m: PositiveRange = Field(
+        (800.0, 5000.0), description="Shorter half axis, log-uniform; at most 0.25 of the scene's shorter side."
+    )
+    aspect: Annotated[PositiveRange, _within(1.0, 5.0, "longer over shorter axis")] = Field(
+        (1.0, 3.0), description="Longer over shorter axis."
+    )
+    depth_over_half_width: Annotated[PositiveRange, _within(0.25, 4.0, "as the lattice of cracks allows")] = Field(
+        (0.35, 1.5), description="Depth over the shorter half axis, log-uniform: shallow ones lift a plateau."
+    )
+    lobes: _Share = Field((0.02, 0.3), description="By how much the outline differs from an ellipse.")
+    opening_m: PositiveRange = Field((0.02, 2.0), description="Largest opening, log-uniform; a share closes.")
 
 
 class PennyCrackRanges(Config):

@@ -18,13 +18,14 @@ from fringewatch.simulate.ranges import (
     PennyCrackRanges,
     PositiveRange,
     Range,
+    SheetRanges,
     SillRanges,
 )
 
 __all__ = ["PRESETS", "Kind", "MagmaticSource", "PresetName", "Range", "SceneSpec", "StyleName", "preset"]
 
 Kind = Literal["volcano", "earthquake", "mining", "quiet"]
-MagmaticSource = Literal["mogi", "penny-crack", "dyke", "sill"]
+MagmaticSource = Literal["mogi", "penny-crack", "dyke", "sill", "sheet"]
 StyleName = Literal["licsar", "hyp3", "raw"]
 PresetName = Literal["volcano", "mining", "earthquake", "quiet", "mixed"]
 
@@ -39,7 +40,7 @@ class SceneSpec(Config):
     height_px: int = Field(224, ge=32, le=4096, description="Rows.")
     width_px: int = Field(224, ge=32, le=4096, description="Columns.")
     kinds: dict[Kind, float] = Field(
-        {"volcano": 0.25, "earthquake": 0.13, "mining": 0.15, "quiet": 0.47},
+        {"volcano": 0.3, "earthquake": 0.12, "mining": 0.13, "quiet": 0.45},
         description="Weight of each kind of scene; quiet scenes have no deformation.",
     )
     wavelength_m: float = Field(SENTINEL1_WAVELENGTH_M, gt=0.005, lt=2, description="Radar wavelength (m).")
@@ -70,7 +71,7 @@ class SceneSpec(Config):
     low_snr: PositiveRange = Field((1.0, 8.0), description="Signal-to-noise ratio of such scenes.")
     sources: tuple[int, int] = Field((1, 2), description="Fewest and most volcanic sources in a scene.")
     magmatic: dict[MagmaticSource, float] = Field(
-        {"mogi": 0.45, "penny-crack": 0.15, "dyke": 0.22, "sill": 0.18},
+        {"mogi": 0.32, "penny-crack": 0.12, "dyke": 0.18, "sill": 0.13, "sheet": 0.25},
         description="Weight of each volcanic source.",
     )
     topography_share: float = Field(
@@ -86,6 +87,7 @@ class SceneSpec(Config):
     penny_crack: PennyCrackRanges = Field(PennyCrackRanges(), description="Ranges of penny-shaped cracks.")
     dyke: DykeRanges = Field(DykeRanges(), description="Ranges of dykes.")
     sill: SillRanges = Field(SillRanges(), description="Ranges of sills.")
+    sheet: SheetRanges = Field(SheetRanges(), description="Ranges of sheets of any outline.")
     earthquake: EarthquakeRanges = Field(EarthquakeRanges(), description="Ranges of earthquakes.")
     longwall: LongwallRanges = Field(LongwallRanges(), description="Ranges of mining panels.")
 

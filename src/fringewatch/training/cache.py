@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["CHUNK", "Samples", "build_cache"]
 
 CHUNK = 256
-FORMAT = 10
+FORMAT = 11
 """Raised whenever the simulator or the coding changes, so that stale samples are not taken for new ones."""
 
 

@@ -10,6 +10,7 @@ from fringewatch.physics.sources.mogi import mogi
 from fringewatch.physics.sources.okada import okada
 from fringewatch.physics.sources.penny import penny_crack
 from fringewatch.physics.sources.scaling import RuptureSize, earthquake_dimensions
+from fringewatch.physics.sources.sheet import sheet
 
 __all__ = [
     "Displacement",
@@ -18,5 +19,6 @@ __all__ = [
     "mogi",
     "okada",
     "penny_crack",
+    "sheet",
     "superpose",
 ]

@@ -1,4 +1,4 @@
-"""Draw point sources, dykes, sills and penny-shaped cracks."""
+"""Draw point sources, dykes, sills, penny-shaped cracks and sheets of any outline."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from fringewatch.physics.sources import mogi, penny_crack
 from fringewatch.physics.sources.penny import LOWEST_DEPTH_TO_RADIUS
 from fringewatch.simulate.deformation.rectangle import rectangle
+from fringewatch.simulate.deformation.sheet import draw_sheet
 from fringewatch.simulate.deformation.source import Source
-from fringewatch.simulate.distributions import log_uniform, weighted_choice
+from fringewatch.simulate.distributions import fitting, log_uniform, weighted_choice
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,17 +28,14 @@ def draw_magmatic(rng: np.random.Generator, spec: SceneSpec, extent_m: float) ->
         return _draw_mogi(rng, spec, extent_m)
     if kind == "penny-crack":
         return _draw_penny_crack(rng, spec, extent_m)
+    if kind == "sheet":
+        return draw_sheet(rng, spec, extent_m)
     return _draw_dyke(rng, spec, extent_m) if kind == "dyke" else _draw_sill(rng, spec, extent_m)
-
-
-def _fitting(bounds: tuple[float, float], largest: float) -> tuple[float, float]:
-    """Lower the upper end of a range to what fits the scene, but leave a quarter above the lower end."""
-    return bounds[0], min(bounds[1], max(1.25 * bounds[0], largest))
 
 
 def _draw_mogi(rng: np.random.Generator, spec: SceneSpec, extent_m: float) -> Source:
     ranges = spec.mogi
-    depth = log_uniform(rng, *_fitting(ranges.depth_m, 0.35 * extent_m))
+    depth = log_uniform(rng, *fitting(ranges.depth_m, 0.35 * extent_m))
 
     def field(east: Array, north: Array, height: Array | float) -> Displacement:
         return mogi(east, north, depth_m=depth + height, volume_change_m3=1.0)
@@ -47,10 +45,10 @@ def _draw_mogi(rng: np.random.Generator, spec: SceneSpec, extent_m: float) -> So
 
 def _draw_penny_crack(rng: np.random.Generator, spec: SceneSpec, extent_m: float) -> Source:
     ranges = spec.penny_crack
-    shallowest, deepest = _fitting(ranges.depth_m, 0.35 * extent_m)
+    shallowest, deepest = fitting(ranges.depth_m, 0.35 * extent_m)
     # Small scenes want shallow sources, but no crack may be shallower than its model.
     deepest = max(deepest, LOWEST_DEPTH_TO_RADIUS * ranges.radius_m[0])
-    smallest, largest = _fitting(ranges.radius_m, 0.3 * extent_m)
+    smallest, largest = fitting(ranges.radius_m, 0.3 * extent_m)
     radius = log_uniform(rng, smallest, min(largest, deepest / LOWEST_DEPTH_TO_RADIUS))
     # A hair more, for rounding.
     shallowest = max(shallowest, LOWEST_DEPTH_TO_RADIUS * radius * (1 + 1e-9))
@@ -85,7 +83,7 @@ def _draw_dyke(rng: np.random.Generator, spec: SceneSpec, extent_m: float) -> So
         "dyke",
         top,
         width_m=float(rng.uniform(*ranges.width_m)),
-        length_m=float(rng.uniform(*_fitting(ranges.length_m, 0.7 * extent_m))),
+        length_m=float(rng.uniform(*fitting(ranges.length_m, 0.7 * extent_m))),
         dip_deg=float(rng.uniform(*ranges.dip_deg)),
         opening_m=ranges.opening_m,
     )
@@ -96,7 +94,7 @@ def _draw_sill(rng: np.random.Generator, spec: SceneSpec, extent_m: float) -> So
     return _opening(
         rng,
         "sill",
-        log_uniform(rng, *_fitting(ranges.top_m, 0.3 * extent_m)),
+        log_uniform(rng, *fitting(ranges.top_m, 0.3 * extent_m)),
         width_m=float(rng.uniform(*ranges.width_m)),
         length_m=float(rng.uniform(*ranges.length_m)),
         dip_deg=float(rng.uniform(*ranges.dip_deg)),

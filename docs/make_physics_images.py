@@ -27,6 +27,7 @@ from fringewatch.physics.mining import Panel, advance_increment
 from fringewatch.physics.sources import earthquake_dimensions, mogi, okada, penny_crack
 from fringewatch.simulate.deformation.sheet import draw_sheet
 from fringewatch.simulate.deformation.troughs import Advance, Mine, multilook_troughs, unit_troughs
+from fringewatch.simulate.ranges import SheetRanges
 from fringewatch.simulate.spec import SceneSpec
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def sources() -> Figure:
             lambda e, n: penny_crack(e, n, depth_m=3e3, radius_m=3e3, volume_change_m3=5e6),
         ),
         ("sill\n4 x 3 km, 2 km deep, 0.4 m", lambda e, n: _rectangle(e, n, 2e3, 5.0, 4e3, 3e3, opening_m=0.4)),
-        ("sheet of any outline\n0.3 m", _sheet),
+        ("sheet with lobes\n1.2 km deep, 0.3 m", _sheet),
         (
             "dyke\n0.5 km deep, dip 80°, 0.8 m",
             lambda e, n: _rectangle(e, n, 500.0, 80.0, 4e3, 3e3, opening_m=0.8),
@@ -126,7 +127,10 @@ def sources() -> Figure:
 
 
 def _sheet(east: Any, north: Any) -> Displacement:
-    source = draw_sheet(np.random.default_rng(11), SceneSpec(), 20e3)
+    shape = SheetRanges(
+        half_width_m=(2900, 3000), aspect=(1.4, 1.5), depth_over_half_width=(0.38, 0.4), lobes=(0.29, 0.3)
+    )
+    source = draw_sheet(np.random.default_rng(4), SceneSpec(sheet=shape), 20e3)
     field = source.field(np.asarray(east, float), np.asarray(north, float), 0.0)
     return Displacement(*(0.3 * component for component in field))
 

@@ -27,8 +27,8 @@ $(VENV)/.light: $(BIN)/python $(SOURCES)
 
 $(VENV)/.dev: $(VENV)/.light
 	$(PIP) -e '.[train,cluster,fetch,stac,dev]'
-	# Its validator of GeoPackages, without the bindings of GDAL, which pip would have to compile.
-	$(PIP) --no-deps gdal-utils
+	# Without what they need, of which the tests use nothing: GDAL's validator of GeoPackages, MintPy's reader of its files.
+	$(PIP) --no-deps gdal-utils mintpy
 	@touch $@
 
 demo: $(VENV)/.light

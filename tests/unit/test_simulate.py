@@ -175,3 +175,16 @@ def test_unknown_preset_and_backward_range():
         preset("moon")
     with pytest.raises(ConfigError, match="runs backwards"):
         SceneSpec.build({"fringes": (3, 1)})
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes"), [("mixed", (5, 120)), ("mining", (5, 100)), ("volcano", (60, 120)), ("quiet", (5, 120))]
+)
+def test_populations_know_their_pixel_sizes(name, sizes):
+    assert preset(name).pixel_sizes_m() == sizes
+    drawn = [
+        simulate(preset(name).model_copy(update={"height_px": 32, "width_px": 32}), seed=1, index=index).pixel_m
+        for index in range(30)
+    ]
+    assert sizes[0] <= min(drawn)
+    assert max(drawn) <= sizes[1]

@@ -20,7 +20,7 @@ from fringewatch.networks.fringenet import FringeNet, receptive_radius_px
 from fringewatch.networks.weights import load_map_weights, save_weights
 from fringewatch.progress import track
 from fringewatch.simulate import RealNoise, SceneSpec
-from fringewatch.training.cache import CHUNK, Samples, build_cache
+from fringewatch.training.cache import CHUNK, Samples, at_stride, build_cache
 from fringewatch.training.calibrate import calibrate, score_samples
 from fringewatch.training.codes import decode_codes
 from fringewatch.training.export import export_onnx, quantise
@@ -86,7 +86,8 @@ def run(config: TrainConfig) -> TrainResult:
     if not config.weights:
         # By the seed, whatever was drawn before.
         network = _build(config)
-    fit(config, out, network, encoding, samples)
+    train_samples, holdout_samples = samples
+    fit(config, out, network, encoding, (train_samples, at_stride(holdout_samples, network.stride)))
     if not config.export:
         return TrainResult(None, out / "history.csv", {})
     return _write_bundle(config, out, network, encoding, samples)
@@ -104,7 +105,11 @@ def _build(config: TrainConfig) -> FringeNet:
 
 def _samples(config: TrainConfig, spec: SceneSpec, train_count: int, stride: int) -> tuple[Samples, Samples]:
     parts = []
-    for fold, count, seed in (("train", train_count, config.seed), ("holdout", config.holdout, config.seed + 1)):
+    # Outlines are compared with every pixel of the held-out samples.
+    for fold, count, seed, step in (
+        ("train", train_count, config.seed, stride),
+        ("holdout", config.holdout, config.seed + 1, 1),
+    ):
         with track(f"simulating ({fold})", total=count) as advance:
             parts.append(
                 build_cache(
@@ -112,7 +117,7 @@ def _samples(config: TrainConfig, spec: SceneSpec, train_count: int, stride: int
                     spec,
                     count=count,
                     seed=seed,
-                    stride=stride,
+                    stride=step,
                     noise_folder=config.noise_from,
                     fold=fold,
                     workers=config.workers,

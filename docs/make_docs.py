@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 import importlib
+import json
 import re
 import sys
 import tempfile
@@ -339,11 +340,11 @@ def _studies() -> str:
     return table(("preset", "what it compares", "rows", "simulated patches", "epochs"), rows)
 
 
-def _default_bundle() -> str:
+def _bundle(name: str) -> str:
     # The one in the package, whatever bundles the user has.
-    folder = Path(bundles.__file__).parent / bundles.DEFAULT_BUNDLE
+    folder = Path(bundles.__file__).parent / name
     if not (folder / "card.json").is_file():
-        return "The default bundle is not built yet."
+        return f"The bundle `{name}` is not in the package yet."
     card = Card.model_validate_json((folder / "card.json").read_text(encoding="utf-8"))
     sizes = ", ".join(f"{name} {(folder / file).stat().st_size / 1e6:.1f} MB" for name, file in card.files.items())
     pixels = card.encoding.pixel_size_m
@@ -364,6 +365,74 @@ def _default_bundle() -> str:
         *((f"score: {name}", text) for name, text in _flat(card.scores)),
     ]
     return "\n\n".join([text for text in (card.description,) if text] + [table(("figure", "value"), rows)])
+
+
+def _mining_benchmark() -> str:
+    path = DOCS / "results" / "mining" / "mining.json"
+    if not path.is_file():
+        return "Not measured yet."
+    found = json.loads(path.read_text(encoding="utf-8"))
+    names = list(found["thresholds"])
+    parts = [
+        f"Bundle `{found['model']}` {found['version']}, {found['precision']}. Thresholds: "
+        + ", ".join(f"{value:.3f} ({_MEANINGS[name]})" for name, value in found["thresholds"].items())
+        + ". In brackets 95 % intervals, by scene."
+    ]
+    for scenes in found.get("simulated", []):
+        rows = [
+            (label, *(_interval(scenes[name][key]) for name in names))
+            for label, key in (
+                ("objects found, of SNR >= 2 and >= 1 fringe", "recall"),
+                ("objects found, of all", "recall_all"),
+                ("share of detections that are false", "false_share"),
+                ("mean IoU of those found", "iou"),
+            )
+        ]
+        low, high = scenes["pixels_m"]
+        title = (
+            f"{scenes['scenes']} simulated scenes of {scenes['size_px']} px, pixels of {low:g} to {high:g} m, seed "
+            f"{scenes['seed']}, {scenes[names[0]]['objects']} objects, {scenes[names[0]]['wanted']} of SNR >= 2 and "
+            ">= 1 fringe:"
+        )
+        parts += [title, table(("", *names), rows)]
+        last = scenes[names[-1]]
+        strata = [
+            (row["by"], row["group"], row["objects"], _interval(row["recall"]), _interval(row["iou"]))
+            for row in last["strata"]
+        ]
+        parts += [f"The same by stratum, at {names[-1]!r}:", table(("by", "", "objects", "found", "IoU"), strata)]
+    if "real" in found:
+        rows = [
+            (label, *(_interval(found["real"][name][key]) for name in names))
+            for label, key in (
+                ("patches flagged", "flagged"),
+                ("mean IoU of a patch's mask and detections", "patch_iou"),
+                ("objects found", "recall"),
+                ("mean IoU of those found", "iou"),
+                ("share of detections outside the masks", "false_share"),
+            )
+        ]
+        first = found["real"][names[0]]
+        parts += [
+            f"{first['patches']} real patches of mines with {first['objects']} objects:",
+            table(("", *names), rows),
+        ]
+    if "quiet" in found:
+        rows = [
+            (f"{fold['patches']} patches of {fold['sites']} {what}", *(_interval(fold[name]) for name in names))
+            for fold, what in ((found["quiet"]["holdout"], "hold-out sites"), (found["quiet"]["train"], "other sites"))
+        ]
+        parts += ["Real quiet patches flagged:", table(("", *names), rows)]
+    return "\n\n".join(parts)
+
+
+_MEANINGS = {"card": "the card's", "few false": "at most 5 % of the detections false in the other half of the scenes"}
+
+
+def _interval(value: list[float] | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value[0]:.2f}" + ("" if value[1] is None else f" ({value[1]:.2f}-{value[2]:.2f})")
 
 
 def _flat(scores: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
@@ -511,7 +580,9 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "card-fields": _card_fields,
     "alert-rule": lambda: _fields(rules.Rule),
     "alert-channels": _channel_fields,
-    "default-bundle": _default_bundle,
+    "default-bundle": lambda: _bundle(bundles.DEFAULT_BUNDLE),
+    "mining-bundle": lambda: _bundle("mining"),
+    "mining-benchmark": _mining_benchmark,
     **{f"reads-{product}": _reads(product) for product in _WRITERS},
 }
 

@@ -97,6 +97,7 @@ def run_models(config: ModelsConfig) -> None:
 
     from fringewatch.errors import BundleError
     from fringewatch.models import list_bundles
+    from fringewatch.models.bundle import DEFAULT_BUNDLE
 
     if config.model:
         card = _card(config.model)
@@ -111,7 +112,12 @@ def run_models(config: ModelsConfig) -> None:
         except BundleError as error:
             print(f"{name:20} unusable: {error}")
         else:
-            print(f"{name:20} {card.version:8} {card.parameters:>12,} parameters  {folder}")
+            low, high = card.encoding.pixel_size_m or (0.0, 0.0)
+            pixels = f"{low:g}-{high:g} m" if high else "any size"
+            known = f"{card.version:8} pixels of {pixels:10} {card.parameters:>12,} parameters  {folder}"
+            print(f"{name:20} {known}{' (default)' if name == DEFAULT_BUNDLE else ''}")
+            if purpose := card.description.partition(". ")[0]:
+                print(f"{'':20} {purpose.removesuffix('.')}.")
 
 
 def _card(model: str | Path) -> Card:

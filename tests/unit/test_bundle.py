@@ -1,12 +1,24 @@
 """Bundles: found, checked, never replaced behind the user's back."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import fringewatch.models
 from fringewatch.errors import BundleError
-from fringewatch.models import Calibration, Card, find_bundle, list_bundles, load_bundle, save_bundle
+from fringewatch.models import (
+    Calibration,
+    Card,
+    checked_file,
+    find_bundle,
+    list_bundles,
+    load_bundle,
+    read_card,
+    save_bundle,
+)
+from fringewatch.models.bundle import DEFAULT_BUNDLE
 
 
 @pytest.fixture
@@ -76,3 +88,18 @@ def test_calibration_is_the_logistic_function():
     logits = np.array([-3.0, 0.0, 2.0, 1e4, -1e4], np.float32)
     wanted = 1 / (1 + np.exp(-np.clip(1.5 * logits.astype(float) - 0.5, -700, 700)))
     np.testing.assert_allclose(Calibration(slope=1.5, offset=-0.5)(logits), wanted, atol=1e-6)
+
+
+def test_bundles_in_the_package_are_whole_and_small():
+    packaged = Path(fringewatch.models.__file__).parent
+    folders = [card.parent for card in packaged.glob("*/card.json")]
+    assert packaged / DEFAULT_BUNDLE in folders
+    for folder in folders:
+        card = read_card(folder)
+        assert card.name == folder.name
+        assert card.encoding.pixel_size_m is not None
+        for file in card.files.values():
+            checked_file(folder, card, file)
+    # Of the wheel; training weights stay out of it.
+    assert sum(file.stat().st_size for folder in folders for file in folder.rglob("*")) < 15e6
+    assert not [file for folder in folders for file in folder.glob("*.pt")]

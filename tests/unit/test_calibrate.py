@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch")
 
 from fringewatch.training.cache import Samples
 from fringewatch.training.calibrate import Scored, calibrate
+from fringewatch.training.outlines import LEVELS, Outlines
 
 pytestmark = pytest.mark.train
 
@@ -26,7 +27,8 @@ def samples(label, site):
 
 def scored(logit, rng):
     truth = rng.random(500) < 0.5
-    return Scored(np.asarray(logit, float), truth + rng.normal(0, 0.5, 500), truth)
+    nothing = np.zeros((0, len(LEVELS)))
+    return Scored(np.asarray(logit, float), truth + rng.normal(0, 0.5, 500), truth, Outlines(nothing, nothing))
 
 
 def test_a_site_is_never_judged_by_its_own_quiet_scenes():

@@ -162,9 +162,28 @@ def test_models_of_one_precision_and_damaged_ones(tiny_bundle_folder, tmp_path, 
     assert cli.main(["models"]) == 0
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
     assert "100 parameters" in lines["single"]
+    assert "pixels of any size" in lines["single"]
+    assert lines["fringenet"].endswith("(default)")
+    assert "pixels of 5-120 m" in lines["fringenet"]
     assert "unusable:" in lines["broken"]
     assert "changed or damaged" in lines["broken"]
     assert cli.main(["models", "broken"]) == 1
+
+
+def test_models_say_what_each_is_for(tiny_bundle_folder, tmp_path, monkeypatch, capsys):
+    card = load_bundle(tiny_bundle_folder).card
+    encoding = card.encoding.model_copy(update={"pixel_size_m": (5.0, 100.0)})
+    folder = shutil.copytree(tiny_bundle_folder, tmp_path / "mining")
+    told = {"name": "mining", "encoding": encoding, "description": "Finds troughs over mines. Not volcanoes."}
+    save_bundle(folder, card.model_copy(update=told))
+    monkeypatch.setenv("FRINGEWATCH_MODELS", str(tmp_path))
+    assert cli.main(["models"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (place,) = (number for number, line in enumerate(lines) if line.startswith("mining "))
+    assert "pixels of 5-100 m" in lines[place]
+    assert lines[place + 1].strip() == "Finds troughs over mines."
+    # Several are found at once, each by its own name.
+    assert sum(not line.startswith(" ") for line in lines) >= 2
 
 
 def test_the_installed_command_runs():

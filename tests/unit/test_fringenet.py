@@ -10,10 +10,10 @@ from fringewatch.networks.fringenet import FringeNet, receptive_radius_px
 pytestmark = pytest.mark.train
 
 
-@pytest.fixture(scope="module")
-def network():
+@pytest.fixture(scope="module", params=[{}, {"stride": 2, "finest": 4}, {"stride": 2, "stem": (16, 24)}], ids=str)
+def network(request):
     torch.manual_seed(0)
-    network = FringeNet()
+    network = FringeNet(**request.param)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             # Residual branches start at zero; give them weight, or the receptive field would look smaller than it is.
@@ -29,7 +29,7 @@ def test_stays_under_two_million_parameters(network):
 def test_output_shapes(network, size):
     with torch.inference_mode():
         map_logits, scene = network(torch.zeros(2, 3, *size))
-    assert map_logits.shape == (2, 1, size[0] // 4, size[1] // 4)
+    assert map_logits.shape == (2, 1, size[0] // network.stride, size[1] // network.stride)
     assert scene.shape == (2, 2)
 
 
@@ -44,10 +44,17 @@ def test_nothing_outside_the_stated_radius_influences_the_map(network):
     with torch.inference_mode():
         difference = (network(phase)[0] - network(changed)[0]).abs()[0, 0].numpy()
     rows, cols = np.nonzero(difference)
-    reach = max(np.abs(4 * rows + 2 - size // 2).max(), np.abs(4 * cols + 2 - size // 2).max())
+    centres = [network.stride * (index + 0.5) - size // 2 for index in (rows, cols)]
+    reach = max(np.abs(centre).max() for centre in centres)
     assert 0.5 * radius < reach <= radius
 
 
 def test_settings_rebuild_the_network(network):
     again = FringeNet(**network.settings)
     again.load_state_dict(network.state_dict())
+
+
+@pytest.mark.parametrize("settings", [{"finest": 2}, {"stride": 1}, {"stride": 8}])
+def test_strides_that_cannot_be_are_refused(settings):
+    with pytest.raises(ValueError, match="expected finest 4 or 8, and stride 2 or 4"):
+        FringeNet(**settings)

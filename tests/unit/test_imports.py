@@ -21,6 +21,7 @@ LEVELS = (
     *("interferogram", "products", "fetch", "patches", "physics", "simulate", "encoding", "fringes", "prepare"),
     *("models", "scan", "metrics", "networks", "training", "study"),
     *("regions", "report", "info", "sites", "catalog", "detect", "evaluate", "alerts", "timeline", "review", "cli"),
+    *("__main__",),
 )
 
 # Who may import what is heavy or optional, at any depth of a function.

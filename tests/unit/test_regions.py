@@ -166,15 +166,40 @@ def test_places_without_data_are_never_part_of_a_region():
     assert found["max_probability"].iloc[0] < 1
 
 
-def test_a_ring_has_a_hole():
-    shape = (240, 240)
+def ring(middle, half_width):
+    """Return logits that are high on a ring of map pixels."""
     i, j = np.mgrid[:60, :60]
     radius = np.hypot(i - 30, j - 30)
-    logits = (edge_logit() + 0.8 * (8 - np.abs(radius - 16))).astype(np.float32)
-    region = find_regions(made_scan(logits), made_interferogram(shape), CARD).iloc[0]
-    assert len(region.geometry.interiors) == 1
-    assert region.geometry.area == pytest.approx(np.pi * (24**2 - 8**2) * 16, rel=0.02)
+    return (edge_logit() + 1.5 * (half_width - np.abs(radius - middle))).astype(np.float32)
+
+
+def test_what_a_ring_encloses_belongs_to_it():
+    """The core of a steep trough shows no fringes, and is the trough."""
+    region = find_regions(made_scan(ring(16, 8)), made_interferogram((240, 240)), CARD).iloc[0]
+    assert len(region.geometry.interiors) == 0
+    assert region.geometry.area == pytest.approx(np.pi * 24**2 * 16, rel=0.02)
     assert region["area_px"] == pytest.approx(region.geometry.area, rel=0.02)
+
+
+def test_a_ring_around_more_than_itself_has_a_hole():
+    region = find_regions(made_scan(ring(22, 3)), made_interferogram((240, 240)), CARD).iloc[0]
+    assert len(region.geometry.interiors) == 1
+    assert region.geometry.area == pytest.approx(np.pi * (25**2 - 19**2) * 16, rel=0.02)
+
+
+def test_a_gap_in_the_data_stays_a_hole_and_so_does_another_region():
+    logits = ring(16, 8)
+    valid = np.ones(logits.shape, bool)
+    valid[29:32, 29:32] = False
+    region = find_regions(made_scan(logits, valid), made_interferogram((240, 240)), CARD).iloc[0]
+    assert len(region.geometry.interiors) == 1
+    # The outline keeps off the gap by part of a map pixel.
+    assert 0 < np.pi * 24**2 - region.geometry.area / 16 < 40
+    logits = ring(16, 8)
+    logits[29:32, 29:32] = 12
+    found = find_regions(made_scan(logits), made_interferogram((240, 240)), CARD)
+    assert len(found) == 2
+    assert found.geometry.iloc[0].intersection(found.geometry.iloc[1]).area < 1e-6
 
 
 def test_regions_that_touch_at_a_corner_are_two():

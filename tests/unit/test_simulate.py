@@ -118,6 +118,29 @@ def test_closing_and_filling_are_those_of_scipy_away_from_the_edge():
         np.testing.assert_array_equal(_fill_holes(mask), ndimage.binary_fill_holes(mask))
 
 
+def test_what_a_filter_wiped_out_is_not_visible():
+    rng = np.random.default_rng(0)
+    row, col = np.mgrid[:160, :160]
+    background = (0.05 * row).astype(np.float32)
+    kept = (8 * np.exp(-((row - 40) ** 2 + (col - 40) ** 2) / 60)).astype(np.float32)
+    lost = (8 * np.exp(-((row - 40) ** 2 + (col - 120) ** 2) / 60)).astype(np.float32)
+    torn = (40 * np.exp(-((row - 120) ** 2 + (col - 40) ** 2) / 60)).astype(np.float32)
+    deformation = kept + lost + torn
+    phase = wrap(background + kept + rng.normal(0, 0.1, row.shape).astype(np.float32))
+    # Of the steep one nothing but noise is left, which is rougher than what surrounds it.
+    core = np.hypot(row - 120, col - 40) < 12
+    phase[core] = rng.uniform(-np.pi, np.pi, core.sum())
+    everything, seen = visible_mask(deformation, phase), visible_mask(deformation, phase, background)
+    assert everything[40, 120]
+    assert not seen[:80, 80:].any()
+    np.testing.assert_array_equal(seen[:, :80], everything[:, :80])
+    assert seen[40, 40]
+    assert seen[110:130, 30:50].any()
+    # Where there is no noise at all, what is there is seen.
+    clear = wrap(background + deformation)
+    assert visible_mask(deformation, clear, background)[40, 120]
+
+
 def test_visibility_is_the_ratio_of_slopes():
     rows = np.arange(64, dtype=np.float32)[:, np.newaxis]
     deformation = np.broadcast_to(0.6 * rows, (64, 64)).astype(np.float32)
@@ -175,3 +198,16 @@ def test_unknown_preset_and_backward_range():
         preset("moon")
     with pytest.raises(ConfigError, match="runs backwards"):
         SceneSpec.build({"fringes": (3, 1)})
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes"), [("mixed", (5, 120)), ("mining", (5, 100)), ("volcano", (60, 120)), ("quiet", (5, 120))]
+)
+def test_populations_know_their_pixel_sizes(name, sizes):
+    assert preset(name).pixel_sizes_m() == sizes
+    drawn = [
+        simulate(preset(name).model_copy(update={"height_px": 32, "width_px": 32}), seed=1, index=index).pixel_m
+        for index in range(30)
+    ]
+    assert sizes[0] <= min(drawn)
+    assert max(drawn) <= sizes[1]

@@ -115,7 +115,7 @@ def material(tmp_path_factory, tiny_bundle_folder):
             (folder / text.split()[1]).write_text(text, encoding="utf-8")
     (folder / "my-model").mkdir()
     shutil.copy(tiny_bundle_folder / "model.onnx", folder / "my-model")
-    for place in (f"models/{DEFAULT_BUNDLE}", "path/to/bundle", "runs/mine/my-model"):
+    for place in (f"models/{DEFAULT_BUNDLE}", "models/mining", "path/to/bundle", "runs/mine/my-model"):
         shutil.copytree(tiny_bundle_folder, folder / place)
     patches = shutil.copytree(tiny_bundle_folder, folder / "runs/vgg16/vgg16")
     save_bundle(patches, load_bundle(patches).card.model_copy(update={"patch_px": 32}))

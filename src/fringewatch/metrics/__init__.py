@@ -20,10 +20,13 @@ from fringewatch.metrics.calibration import (
 )
 from fringewatch.metrics.intervals import bootstrap_interval, wilson_interval
 from fringewatch.metrics.maps import mask_iou, mean_local_coherence
+from fringewatch.metrics.objects import Match, Overlap, match, overlap
 from fringewatch.metrics.ranking import Confusion, Ranking, auroc, average_precision, confusion
 
 __all__ = [
     "Confusion",
+    "Match",
+    "Overlap",
     "Platt",
     "Ranking",
     "ReliabilityBin",
@@ -35,7 +38,9 @@ __all__ = [
     "expected_calibration_error",
     "fit_platt",
     "mask_iou",
+    "match",
     "mean_local_coherence",
+    "overlap",
     "reliability_table",
     "threshold_for_false_alarm_rate",
     "wilson_interval",

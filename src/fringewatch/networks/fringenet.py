@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FringeNet", "receptive_radius_px"]
 
+_STEM_STRIDE = 4
 # Kernels of a stem of one and of two convolutions.
 _STEMS = {1: (7,), 2: (5, 3)}
 
@@ -65,11 +66,12 @@ class FringeNet(nn.Module):
         Channels of the top-down decoder.
     finest
         Stride at which the decoder ends: 8, or 4 where details of a few pixels matter more than time.
+    stride
+        Of the map: 4, or 2 for areas of a few dozen pixels, which hardly fill a cell of 4 x 4.
     classes
         Number of scene classes K.
     """
 
-    stride = 4
     multiple = 32
 
     def __init__(
@@ -79,22 +81,27 @@ class FringeNet(nn.Module):
         blocks: Sequence[int] = (0, 1, 1, 1),
         decoder_width: int = 32,
         finest: int = 8,
+        stride: int = 4,
         classes: int = 2,
     ) -> None:
         super().__init__()
+        if finest not in {4, 8} or stride not in {2, 4}:
+            message = f"finest = {finest}, stride = {stride}: expected finest 4 or 8, and stride 2 or 4"
+            raise ValueError(message)
         self.settings = {
             "stem": list(stem),
             "widths": list(widths),
             "blocks": list(blocks),
             "decoder_width": decoder_width,
             "finest": finest,
+            "stride": stride,
             "classes": classes,
         }
         kernels = _STEMS[len(stem)]
         inputs = (3, *stem[:-1])
         self.stem = nn.Sequential(
             *(
-                _ConvNorm(before, width, kernel=kernel, stride=4 // len(stem))
+                _ConvNorm(before, width, kernel=kernel, stride=_STEM_STRIDE // len(stem))
                 for before, width, kernel in zip(inputs, stem, kernels, strict=True)
             ),
             *(_Residual(stem[-1]) for _ in range(blocks[0])),
@@ -104,8 +111,8 @@ class FringeNet(nn.Module):
             nn.Sequential(_ConvNorm(before, width, stride=2), *(_Residual(width) for _ in range(count)))
             for before, width, count in zip(levels[:-1], widths, blocks[1:], strict=True)
         )
-        self.finest = finest
-        decoded = levels if finest == self.stride else levels[1:]
+        self.finest, self.stride = finest, stride
+        decoded = levels if finest == _STEM_STRIDE else levels[1:]
         self.laterals = nn.ModuleList(nn.Conv2d(width, decoder_width, 1) for width in decoded)
         self.smooth = nn.ModuleList(_ConvNorm(decoder_width, decoder_width) for _ in decoded[:-1])
         self.map_head = nn.Conv2d(decoder_width, (finest // self.stride) ** 2, 1)
@@ -125,7 +132,7 @@ class FringeNet(nn.Module):
         Returns
         -------
         map, scene
-            (N, 1, H / 4, W / 4) and (N, K).
+            (N, 1, H / stride, W / stride) and (N, K).
         """
         x = self.stem(phase)
         features = [x]

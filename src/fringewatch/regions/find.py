@@ -15,7 +15,7 @@ from scipy import ndimage
 from fringewatch.regions.measure import Piece, measure
 from fringewatch.regions.outline import georeference, outline
 from fringewatch.regions.subsidence import SUBSIDENCE_COLUMNS
-from fringewatch.scan import Scan, smooth_logits
+from fringewatch.scan import Scan, enclosed, smooth_logits
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -154,12 +154,19 @@ def _best_mean(scan: Scan, box: tuple[slice, slice], inside: NDArray[np.bool_]) 
 
 
 def _cut(scan: Scan, labels: NDArray[np.int32], label: int, box: tuple[slice, slice], edge: np.float32) -> Piece:
-    """Cut one region out of the map with the flank that surrounds it, all else set clearly below the edge."""
+    """Cut one region out of the map with the flank that surrounds it, all else set clearly below the edge.
+
+    What it encloses belongs to it: the core of a steep trough has no fringes left. Gaps in the data do not, nor does
+    what is larger than the region itself.
+    """
     grown = np.s_[max(box[0].start - 1, 0) : box[0].stop + 1, max(box[1].start - 1, 0) : box[1].stop + 1]
     own, free = labels[grown] == label, (labels[grown] == 0) & scan.valid[grown]
+    core = enclosed(own) & free
+    if core.sum() <= own.sum():
+        own, free = own | core, free & ~core
     # A hair above the edge, so that a region that only just reaches it still has an outline.
-    core = np.maximum(scan.logits[grown], edge + np.float32(0.01))
-    kept = np.where(own, core, np.where(free, np.minimum(scan.logits[grown], edge), edge - _BEYOND_EDGE))
+    raised = np.maximum(scan.logits[grown], edge + np.float32(0.01))
+    kept = np.where(own, raised, np.where(free, np.minimum(scan.logits[grown], edge), edge - _BEYOND_EDGE))
     # One more border, so that every outline closes even at the edge of the scene.
     lead = int(box[0].start == 0), int(box[1].start == 0)
     trail = int(box[0].stop == labels.shape[0]), int(box[1].stop == labels.shape[1])

@@ -281,7 +281,7 @@ def _observe(rng: np.random.Generator, spec: SceneSpec, kind: Kind, ground: _Gro
     if motion is None:
         los_m, mask = np.zeros(shape, np.float32), np.zeros(shape, bool)
     else:
-        los_m, mask = motion.los_m, visible_mask(motion.phase_rad, phase)
+        los_m, mask = motion.los_m, visible_mask(motion.phase_rad, phase, ground.background_rad)
         parameters["visible_px"] = int(mask.sum())
     return Sample(
         phase=phase,

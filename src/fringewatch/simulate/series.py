@@ -141,7 +141,7 @@ class Series:
             background = self.delay_rad[second] - self.delay_rad[first]
             snr = signal_to_noise(los_m, background, wavelength_m=self.wavelength_m, wrapped=False)
             stratum = snr_stratum(snr)
-            mask = visible_mask(los_to_phase(los_m, self.wavelength_m), phase)
+            mask = visible_mask(los_to_phase(los_m, self.wavelength_m), phase, background)
         parameters = self.parameters | {
             "reference_date": self.dates[first].isoformat(),
             "secondary_date": self.dates[second].isoformat(),

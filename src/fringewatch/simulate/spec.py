@@ -202,6 +202,17 @@ class SceneSpec(Config):
         40, ge=1, description="Deformation scenes are drawn again until so many pixels of it are visible."
     )
 
+    def pixel_sizes_m(self) -> tuple[float, float]:
+        """Return the smallest and the largest pixel size that scenes of this population have."""
+        mining, quiet = (self.kinds.get(kind, 0.0) > 0 for kind in ("mining", "quiet"))
+        others = any(weight > 0 for kind, weight in self.kinds.items() if kind not in {"mining", "quiet"})
+        sizes: list[float] = []
+        if mining or (quiet and self.quiet_mining_share > 0):
+            sizes += self.mining_pixel_size_m
+        if others or (quiet and self.quiet_mining_share < 1):
+            sizes += self.pixel_size_m
+        return min(sizes), max(sizes)
+
 
 PRESETS: dict[PresetName, SceneSpec] = {
     "mixed": SceneSpec(

@@ -24,6 +24,12 @@ _WINDOW_PX = 11
 _CLOSING_PX = 3
 # How far from a pixel the mask looks: windows of local coherence, of their mean, and the closing.
 _MARGIN_PX = 3 + _WINDOW_PX // 2 + 2 * _CLOSING_PX
+# A part of deformation is wiped out where the phase has less than this share of its steps, of those below the steepest
+# that can be followed, and is no rougher than in a ring around it.
+_LEAST_FOLLOWED = 0.25
+_STEEPEST_RAD = 1.2
+_ROUGHER = 0.1
+_EDGE_PX, _RING_PX = 3, 8
 _BLOCK_PX = 4
 _LEAST_COHERENT_SHARE = 0.1
 
@@ -111,7 +117,11 @@ def _squared_steps(z: NDArray[np.complex64]) -> NDArray[np.float32]:
     return steps
 
 
-def visible_mask(deformation_rad: NDArray[np.float32], phase_rad: NDArray[np.float32]) -> NDArray[np.bool_]:
+def visible_mask(
+    deformation_rad: NDArray[np.float32],
+    phase_rad: NDArray[np.float32],
+    background_rad: NDArray[np.float32] | None = None,
+) -> NDArray[np.bool_]:
     """Return where deformation is visible: more than a quarter fringe, or 8 % of a large peak, in coherent phase.
 
     The peak is that of each connected part of more than a quarter fringe. A decorrelated core enclosed by visible
@@ -123,6 +133,9 @@ def visible_mask(deformation_rad: NDArray[np.float32], phase_rad: NDArray[np.flo
         (H, W) unwrapped phase of the deformation alone.
     phase_rad
         (H, W) phase of the whole scene, as it is seen; NaN = no data, where nothing is visible.
+    background_rad
+        (H, W) phase without deformation and noise, wrapped or not. Where it is given, what a filter has wiped out does
+        not count: parts in which the phase neither follows the deformation nor is rougher than around them.
     """
     mask = np.zeros(deformation_rad.shape, bool)
     moved = _large(deformation_rad)
@@ -139,7 +152,42 @@ def visible_mask(deformation_rad: NDArray[np.float32], phase_rad: NDArray[np.flo
         inner = _bounds(visible, 0, 2 * _CLOSING_PX), _bounds(visible, 1, 2 * _CLOSING_PX)
         filled = _fill_holes(_close(visible[inner], _CLOSING_PX))
         mask[part][inner] = filled & moved[part][inner] & np.isfinite(phase[inner])
+    if background_rad is not None and mask.any():
+        near = _bounds(mask, 0, 2 * _RING_PX), _bounds(mask, 1, 2 * _RING_PX)
+        mask[near] &= ~_wiped_out(mask[near], deformation_rad[near], phase_rad[near], background_rad[near])
     return mask
+
+
+def _wiped_out(
+    mask: NDArray[np.bool_],
+    deformation_rad: NDArray[np.float32],
+    phase_rad: NDArray[np.float32],
+    background_rad: NDArray[np.float32],
+) -> NDArray[np.bool_]:
+    """Return the connected parts of a mask of which the phase shows nothing."""
+    parts, count = ndimage.label(mask, np.ones((3, 3)))
+    # With what surrounds them, where a trough is gentle enough to be followed.
+    around = ndimage.maximum_filter(parts, 2 * _EDGE_PX + 1)
+    z = np.exp(1j * np.nan_to_num(phase_rad - background_rad)).astype(np.complex64)
+    known = np.isfinite(phase_rad) & np.isfinite(background_rad)
+    followed, expected = np.zeros(count + 1), np.zeros(count + 1)
+    for axis in (0, 1):
+        values, moved, place, data = (np.moveaxis(array, axis, 0) for array in (z, deformation_rad, around, known))
+        seen, wanted = np.angle(values[1:] * values[:-1].conj()), np.diff(moved, axis=0)
+        used = (np.abs(wanted) < _STEEPEST_RAD) & data[1:] & data[:-1]
+        number = np.maximum(place[1:], place[:-1])[used]
+        followed += np.bincount(number, (seen * wanted)[used], count + 1)
+        expected += np.bincount(number, np.square(wanted)[used], count + 1)
+    rough = 1 - local_coherence(phase_rad)
+    ring = np.where(around > 0, 0, ndimage.maximum_filter(parts, 2 * _RING_PX + 1)) * np.isfinite(phase_rad)
+    inside, outside = (
+        np.bincount(labels.ravel(), rough.ravel(), count + 1)
+        / np.maximum(np.bincount(labels.ravel(), minlength=count + 1), 1)
+        for labels in (parts, ring)
+    )
+    wiped = (followed < _LEAST_FOLLOWED * expected) & (inside < outside + _ROUGHER)
+    wiped[0] = False
+    return np.asarray(wiped[parts])
 
 
 def visible_share(

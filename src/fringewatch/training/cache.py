@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
     from fringewatch.simulate import Sample
 
-__all__ = ["CHUNK", "Samples", "build_cache"]
+__all__ = ["CHUNK", "Samples", "at_stride", "build_cache"]
 
 CHUNK = 256
-FORMAT = 11
+FORMAT = 12
 """Raised whenever the simulator or the coding changes, so that stale samples are not taken for new ones."""
 
 
@@ -51,6 +51,16 @@ class Samples(NamedTuple):
     def real(self) -> NDArray[np.bool_]:
         """(N,) True where the background is real quiet phase."""
         return np.asarray(self.site != "")
+
+
+def at_stride(samples: Samples, stride: int) -> Samples:
+    """Return samples whose coverage is that of larger map pixels, of `stride` input pixels."""
+    count, height, width = samples.coverage.shape
+    factor = stride * width // samples.phase.shape[2]
+    if factor <= 1:
+        return samples
+    blocks = samples.coverage.reshape(count, height // factor, factor, width // factor, factor)
+    return samples._replace(coverage=np.rint(blocks.mean(axis=(2, 4), dtype=np.float32)).astype(np.uint8))
 
 
 def build_cache(

@@ -13,7 +13,9 @@ from fringewatch.metrics import auroc, fit_platt, threshold_for_false_alarm_rate
 from fringewatch.models import Calibration, Thresholds
 from fringewatch.progress import say
 from fringewatch.scan import scan, scene_logit
+from fringewatch.training.cache import at_stride
 from fringewatch.training.codes import decode_codes
+from fringewatch.training.outlines import ENOUGH, LEVELS, Outlines, choose_edge, compare_outlines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["PatchScores", "Scored", "calibrate", "calibrate_patches", "score_patches", "score_samples"]
 
 
+_NONE = np.zeros((0, len(LEVELS)))
 _OTHER_RATES_PERCENT = (1, 2, 5, 10)
 """Rates for which the card also gives the threshold, for those who want fewer false alarms or miss less."""
 
@@ -41,16 +44,33 @@ class Scored(NamedTuple):
     """(M,) logits of a random subset of valid map pixels."""
     map_truth: NDArray[np.bool_]
     """(M,) whether those pixels deform visibly."""
+    outlines: Outlines
+    """Of all objects."""
 
 
 def score_samples(
     samples: Samples, bundle: Bundle, *, seed: int = 0, progress: Callable[[int], None] | None = None
 ) -> Scored:
-    """Run a bundle over samples through the same `scan` as detection."""
+    """Run a bundle over samples through the same `scan` as detection.
+
+    Parameters
+    ----------
+    samples
+        Their coverage is that of every pixel, or of the map's at the least: outlines are compared with it.
+    bundle
+        The network and its card.
+    seed
+        Of the choice of map pixels.
+    progress
+        Called for every sample.
+    """
     rng = np.random.default_rng(seed)
     table = decode_codes()
     scene, logits, truth = [], [], []
-    for codes, coverage in zip(samples.phase, samples.coverage, strict=True):
+    outlines: list[Outlines] = []
+    fine = samples.phase.shape[1] // samples.coverage.shape[1]
+    coarse = at_stride(samples, bundle.card.stride).coverage
+    for codes, mask, coverage in zip(samples.phase, samples.coverage, coarse, strict=True):
         result = scan(xr.DataArray(table[codes], dims=("y", "x")), bundle)
         scene.append(result.scene_logit)
         chosen = rng.random(result.logits.shape) < 0.02
@@ -58,9 +78,12 @@ def score_samples(
         chosen &= result.valid & ((coverage > 200) | (coverage < 50))
         logits.append(result.logits[chosen])
         truth.append(coverage[chosen] > 127)
+        if mask.any() and len(outlines) < ENOUGH:
+            outlines.append(compare_outlines(result, (mask > 127).repeat(fine, axis=0).repeat(fine, axis=1)))
         if progress:
             progress(1)
-    return Scored(np.array(scene), np.concatenate(logits).astype(float), np.concatenate(truth))
+    together = [np.concatenate([getattr(part, name) for part in outlines] or [_NONE]) for name in Outlines._fields]
+    return Scored(np.array(scene), np.concatenate(logits).astype(float), np.concatenate(truth), Outlines(*together))
 
 
 def calibrate(
@@ -84,7 +107,9 @@ def calibrate(
     -------
     map_calibration, scene_calibration, thresholds, scores
         Per background. Recall and false-alarm rate are cross-fitted: each half of the held-out samples, split by
-        site where the background is real, is judged by the threshold of the other half.
+        site where the background is real, is judged by the threshold of the other half. Outlines are those of the
+        objects that are found at the threshold, at the edge that suits them best; one number for all of them, so it is
+        not cross-fitted.
     """
     label = samples.label.astype(bool)
     map_calibration = _fit(scored.map_logit, scored.map_truth, f"pixels of {len(label)} held-out samples")
@@ -107,8 +132,12 @@ def calibrate(
             scores[f"false_alarm_rate_{name}_background"] = float(np.mean(flagged[group & ~label]))
     for percent in _OTHER_RATES_PERCENT:
         scores[f"threshold_for_{percent}_percent_false_alarms"] = _threshold(quiet, percent / 100)
+    edge = choose_edge(scored.outlines, map_calibration, threshold_logit=float(scene_calibration.inverse(scene)))
+    if edge is not None:
+        scores |= {"outline_iou": edge.iou, "outlined_objects": float(edge.objects)}
     thresholds = Thresholds(
         scene=scene,
+        **({} if edge is None else {"region_edge": edge.probability}),
         false_alarm_rate=false_alarm_rate,
         false_alarm_set=(
             f"held-out quiet scenes of {samples.phase.shape[1]} x {samples.phase.shape[2]} px, on neither more than "

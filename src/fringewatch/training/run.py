@@ -20,7 +20,7 @@ from fringewatch.networks.fringenet import FringeNet, receptive_radius_px
 from fringewatch.networks.weights import load_map_weights, save_weights
 from fringewatch.progress import track
 from fringewatch.simulate import RealNoise, SceneSpec
-from fringewatch.training.cache import CHUNK, Samples, build_cache
+from fringewatch.training.cache import CHUNK, Samples, at_stride, build_cache
 from fringewatch.training.calibrate import calibrate, score_samples
 from fringewatch.training.codes import decode_codes
 from fringewatch.training.export import export_onnx, quantise
@@ -79,15 +79,15 @@ def run(config: TrainConfig) -> TrainResult:
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     finished = config.resume and (out / WEIGHTS).is_file() and (out / _POPULATION).is_file()
     # The bundle of a finished training needs a few of its samples only.
-    samples = _samples(config, spec, min(config.samples, CHUNK) if finished else config.samples)
+    samples = _samples(config, spec, min(config.samples, CHUNK) if finished else config.samples, network.stride)
     if not finished:
         write_text(out / _POPULATION, json.dumps(_count(samples[0]), indent=1) + "\n")
-    sizes = (*spec.pixel_size_m, *spec.mining_pixel_size_m)
-    encoding = Encoding(pixel_size_m=(min(sizes), max(sizes)))
+    encoding = Encoding(pixel_size_m=spec.pixel_sizes_m())
     if not config.weights:
         # By the seed, whatever was drawn before.
         network = _build(config)
-    fit(config, out, network, encoding, samples)
+    train_samples, holdout_samples = samples
+    fit(config, out, network, encoding, (train_samples, at_stride(holdout_samples, network.stride)))
     if not config.export:
         return TrainResult(None, out / "history.csv", {})
     return _write_bundle(config, out, network, encoding, samples)
@@ -103,9 +103,13 @@ def _build(config: TrainConfig) -> FringeNet:
         raise ConfigError(message) from error
 
 
-def _samples(config: TrainConfig, spec: SceneSpec, train_count: int) -> tuple[Samples, Samples]:
+def _samples(config: TrainConfig, spec: SceneSpec, train_count: int, stride: int) -> tuple[Samples, Samples]:
     parts = []
-    for fold, count, seed in (("train", train_count, config.seed), ("holdout", config.holdout, config.seed + 1)):
+    # Outlines are compared with every pixel of the held-out samples.
+    for fold, count, seed, step in (
+        ("train", train_count, config.seed, stride),
+        ("holdout", config.holdout, config.seed + 1, 1),
+    ):
         with track(f"simulating ({fold})", total=count) as advance:
             parts.append(
                 build_cache(
@@ -113,7 +117,7 @@ def _samples(config: TrainConfig, spec: SceneSpec, train_count: int) -> tuple[Sa
                     spec,
                     count=count,
                     seed=seed,
-                    stride=FringeNet.stride,
+                    stride=step,
                     noise_folder=config.noise_from,
                     fold=fold,
                     workers=config.workers,
@@ -141,7 +145,7 @@ def _write_bundle(
     card = Card(
         name=config.name,
         version=__version__,
-        description=config.description,
+        description=config.describe(),
         citation=f"fringewatch {__version__}, model {config.name}",
         architecture="fringenet",
         architecture_settings=network.settings,

@@ -16,19 +16,24 @@ __all__ = ["HARMLESS", "TrainConfig"]
 HARMLESS = {"resume", "workers", "cache", "out", "description", "false_alarm_rate", "export", "cuda_graphs"}
 """Settings that do not change the weights: a run can be resumed with others."""
 
+_DESCRIPTIONS = {
+    "mixed": "Finds ground deformation in wrapped interferograms of any provider by the look of its fringes. Its "
+    "examples of deformation are all simulated: volcanoes, earthquakes, mines. It sees one interferogram and no "
+    "terrain, so stratified delay over a steep cone can look to it like inflation (compare phase_height_correlation). "
+    "Deformation under half a fringe, or in phase that is decorrelated throughout, stays unseen.",
+    "mining": "Finds subsidence troughs over mines in wrapped interferograms of short pairs. Its examples of troughs "
+    "are all simulated: longwall panels and small pits, many of them weak, small or merging. It sees one "
+    "interferogram and no terrain, and was taught no volcanoes or earthquakes. Troughs under half a fringe or a few "
+    "pixels wide, or in phase that is decorrelated throughout, stay unseen.",
+}
+
 
 class TrainConfig(Config):
     """Train a network on simulated samples and export it as a model bundle with calibrated thresholds."""
 
     out: Path = Field(Path("runs/train"), description="Folder for checkpoints, history and the bundle.")
     name: str = Field("fringenet", description="Name of the bundle.")
-    description: str = Field(
-        "Finds ground deformation in wrapped interferograms of any provider by the look of its fringes. Its examples "
-        "of deformation are all simulated: volcanoes, earthquakes, mines. It sees one interferogram and no terrain, so "
-        "stratified delay over a steep cone can look to it like inflation (compare phase_height_correlation). "
-        "Deformation under half a fringe, or in phase that is decorrelated throughout, stays unseen.",
-        description="What the model is, for its card.",
-    )
+    description: str = Field("", description="What the model is, for its card; default: what its population makes it.")
     preset: Literal["mixed", "volcano", "mining", "earthquake"] = Field("mixed", description="Simulated population.")
     simulation: dict[str, Any] = Field(
         default_factory=dict, description="Fields of SceneSpec that differ from the preset (in a --config file)."
@@ -36,7 +41,7 @@ class TrainConfig(Config):
     network: dict[str, Any] = Field(
         default_factory=dict,
         description="Arguments of FringeNet that differ from its defaults (in a --config file), such as "
-        "{stem: [16, 24], finest: 4}.",
+        "{stem: [16, 24], finest: 4, stride: 2}.",
     )
     samples: int = Field(40_000, ge=64, description="Simulated training samples.")
     holdout: int = Field(4_000, ge=64, description="Samples held out: other seed, other real-noise sites.")
@@ -75,6 +80,10 @@ class TrainConfig(Config):
             message = f"batch_size = {self.batch_size} is more than samples = {self.samples}; no step would be made"
             raise ValueError(message)
         return self
+
+    def describe(self) -> str:
+        """Return what the model is, for its card."""
+        return self.description or _DESCRIPTIONS.get(self.preset, _DESCRIPTIONS["mixed"])
 
     def spec(self) -> SceneSpec:
         """Return the simulated population: the preset with `simulation` on top.

@@ -25,6 +25,7 @@ from fringewatch.products import (
     mintpy,
     nisar,
     opera,
+    raster,
     roipac,
     snap,
 )
@@ -169,7 +170,8 @@ def open_interferogram(
     if reference.member and not reader.members:
         message = f"{reference.address}: {reference.path} holds one interferogram; leave out #{reference.member}"
         raise ProductError(message)
-    interferogram = reader.read(reference, options)
+    with raster.opened_once():
+        interferogram = reader.read(reference, options)
     if pixel_size_m is not None:
         interferogram.attrs["pixel_size_m"] = float(pixel_size_m)
     return interferogram

@@ -39,7 +39,16 @@ if TYPE_CHECKING:
     from affine import Affine
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["MIN_SIZE_PX", "OPTIONAL_VARIABLES", "footprint", "make_interferogram", "pixel_size_m", "validate"]
+__all__ = [
+    "MIN_SIZE_PX",
+    "OPTIONAL_VARIABLES",
+    "footprint",
+    "grid_of",
+    "make_interferogram",
+    "pixel_size_m",
+    "validate",
+    "with_companions",
+]
 
 MIN_SIZE_PX = 8
 """Smallest side of an interferogram that can hold a fringe; the detector pads what is smaller than its own minimum."""
@@ -164,7 +173,7 @@ def _coordinates(crs: Any, transform: Affine, height: int, width: int) -> xr.Coo
     return xr.Dataset(coords={**centres, **grid.coords}).coords.copy()
 
 
-def _grid_of(dataset: xr.Dataset) -> tuple[Any, Affine]:
+def grid_of(dataset: xr.Dataset) -> tuple[Any, Affine]:
     """Return CRS and transform, as ``.rio`` gives them; what is parsed for it is kept."""
     import rioxarray  # noqa: F401  (registers the .rio accessor)
     from affine import Affine
@@ -187,6 +196,27 @@ def _parsed_grid(crs_wkt: str, geotransform: str) -> tuple[Any, Affine]:
     attrs = {"crs_wkt": crs_wkt, "GeoTransform": geotransform}
     grid = xr.Dataset(coords={"spatial_ref": ((), 0, attrs)})
     return grid.rio.crs, grid.rio.transform()
+
+
+def with_companions(
+    interferogram: xr.Dataset, companions: Mapping[str, NDArray[np.float32]], assumptions: Sequence[str]
+) -> xr.Dataset:
+    """Return an interferogram with what lies beside its phase.
+
+    Parameters
+    ----------
+    interferogram
+        The phase, and nothing else.
+    companions
+        Any of :data:`OPTIONAL_VARIABLES`, each (H, W).
+    assumptions
+        What is to be said besides.
+    """
+    attrs = {**interferogram.attrs, "assumptions": [*interferogram.attrs["assumptions"], *assumptions]}
+    data = {"phase": interferogram.variables["phase"]}
+    for name, values in companions.items():
+        data[name] = xr.Variable(("y", "x"), values, encoding=data["phase"].encoding)
+    return xr.Dataset(data, interferogram.coords, attrs)
 
 
 def validate(dataset: xr.Dataset) -> xr.Dataset:
@@ -246,7 +276,7 @@ def pixel_size_m(dataset: xr.Dataset) -> tuple[float, float] | None:
     Degrees are converted at the scene's middle latitude on a sphere; the error is below 0.7 %. In radar geometry with
     ``lat`` and ``lon`` it is the distance of neighbouring pixels around the scene's middle.
     """
-    crs, transform = _grid_of(dataset)
+    crs, transform = grid_of(dataset)
     if crs is None:
         given = dataset.attrs.get("pixel_size_m")
         told = None if given is None else (float(given), float(given))
@@ -292,7 +322,7 @@ def footprint(dataset: xr.Dataset) -> shapely.Polygon | None:
         ``lon`` it runs through the corners of the lookup table. None where neither is known.
     """
     rows, columns = dataset["phase"].shape
-    crs, transform = _grid_of(dataset)
+    crs, transform = grid_of(dataset)
     if crs is not None:
         return _grid_outline(crs.to_wkt(), transform, rows, columns)
     if "lat" not in dataset.coords:

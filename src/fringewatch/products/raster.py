@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from affine import Affine
     from rasterio.crs import CRS
 
+    from fringewatch.products.grid import Grid
     from fringewatch.products.reference import Chunks
 
 __all__ = [
@@ -368,7 +369,14 @@ def inspect(path: str, *, opens_as: str = "", driver: str = "") -> RasterInfo:
             )
 
 
-def read(info: RasterInfo, *, bands: Sequence[int] = (1,), mask: bool = False, chunks: Chunks = None) -> Array:
+def read(
+    info: RasterInfo,
+    *,
+    bands: Sequence[int] = (1,),
+    mask: bool = False,
+    chunks: Chunks = None,
+    rows: slice | None = None,
+) -> Array:
     """Read bands of a raster, at once or lazily.
 
     Parameters
@@ -382,6 +390,8 @@ def read(info: RasterInfo, *, bands: Sequence[int] = (1,), mask: bool = False, c
     chunks
         None reads rasters of up to :data:`EAGER_PIXELS` at once and larger ones lazily. A side length, a pair
         (rows, columns) or ``"auto"`` reads lazily always.
+    rows
+        Only these rows (explicit bounds), at once.
 
     Returns
     -------
@@ -389,6 +399,9 @@ def read(info: RasterInfo, *, bands: Sequence[int] = (1,), mask: bool = False, c
         (bands, H, W) in the raster's own type, without scaling.
     """
     count = len(bands) + mask
+    if rows is not None:
+        window = Window(0, rows.start, info.shape[1], rows.stop - rows.start)
+        return _read_window(info, bands, mask=mask, window=window)
     if chunks is None and info.pixels <= EAGER_PIXELS:
         return _read_window(info, bands, mask=mask, window=None)
     import dask.array as da
@@ -400,11 +413,11 @@ def read(info: RasterInfo, *, bands: Sequence[int] = (1,), mask: bool = False, c
             "rewrite it in tiles: gdal_translate -co TILED=YES -co COMPRESS=DEFLATE in.tif out.tif"
         )
         raise ProductError(message)
-    rows, columns = chunk_shape(info, chunks)
+    high, wide = chunk_shape(info, chunks)
     layout = (
         (count,),
-        tuple(min(rows, info.shape[0] - start) for start in range(0, info.shape[0], rows)),
-        tuple(min(columns, info.shape[1] - start) for start in range(0, info.shape[1], columns)),
+        tuple(min(high, info.shape[0] - start) for start in range(0, info.shape[0], high)),
+        tuple(min(wide, info.shape[1] - start) for start in range(0, info.shape[1], wide)),
     )
 
     def block(block_info: Any = None) -> np.ndarray:
@@ -418,7 +431,7 @@ def read(info: RasterInfo, *, bands: Sequence[int] = (1,), mask: bool = False, c
     return da.map_blocks(block, chunks=layout, dtype=dtype, meta=meta, name=name)  # type: ignore[no-untyped-call]
 
 
-def chunk_shape(info: RasterInfo, chunks: Chunks) -> tuple[int, int]:
+def chunk_shape(info: RasterInfo | Grid, chunks: Chunks) -> tuple[int, int]:
     """Return the (rows, columns) in which a raster is read lazily: whole blocks of the file, about 4 million pixels."""
     height, width = info.shape
     if isinstance(chunks, int):

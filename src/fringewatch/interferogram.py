@@ -39,7 +39,16 @@ if TYPE_CHECKING:
     from affine import Affine
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["MIN_SIZE_PX", "OPTIONAL_VARIABLES", "footprint", "make_interferogram", "pixel_size_m", "validate"]
+__all__ = [
+    "MIN_SIZE_PX",
+    "OPTIONAL_VARIABLES",
+    "footprint",
+    "grid_of",
+    "make_interferogram",
+    "pixel_size_m",
+    "validate",
+    "with_companions",
+]
 
 MIN_SIZE_PX = 8
 """Smallest side of an interferogram that can hold a fringe; the detector pads what is smaller than its own minimum."""
@@ -119,22 +128,16 @@ def make_interferogram(
     if crs is None or transform is None:
         dataset = xr.Dataset(data, {"y": np.arange(height, dtype=float), "x": np.arange(width, dtype=float)}, attrs)
     else:
-        grid = _grid(crs if isinstance(crs, Hashable) else str(crs), transform)
-        with np.errstate(over="ignore", invalid="ignore"):
-            coords = {
-                "y": transform.f + transform.e * (np.arange(height) + 0.5),
-                "x": transform.c + transform.a * (np.arange(width) + 0.5),
-            }
-        for axis, values in coords.items():
-            if not np.isfinite(values).all() or np.unique(values).size < values.size:
-                message = (
-                    f"{source}: corner and steps of the grid ({tuple(transform)[:6]}) give no coordinates {axis}, "
-                    "expected numbers in the range of its coordinate system; write the file again"
-                )
-                raise ProductError(message)
-        dataset = xr.Dataset(data, {**coords, **grid.coords}, attrs)
+        coords = _coordinates(crs if isinstance(crs, Hashable) else str(crs), transform, height, width)
+        if coords is None:
+            message = (
+                f"{source}: corner and steps of the grid ({tuple(transform)[:6]}) give no coordinates, expected "
+                "numbers in the range of its coordinate system; write the file again"
+            )
+            raise ProductError(message)
+        dataset = xr.Dataset(data, coords, attrs)
         for variable in data:
-            dataset.variables[variable].encoding.update(grid.variables["any"].encoding)
+            dataset.variables[variable].encoding["grid_mapping"] = "spatial_ref"
     tables = {"lat": latitude, "lon": longitude}
     for key, values in tables.items():
         if values is None and any(table is not None for table in tables.values()):
@@ -150,16 +153,27 @@ def make_interferogram(
 
 
 @functools.lru_cache(maxsize=256)
-def _grid(crs: Any, transform: Affine) -> xr.Dataset:
-    """Return what rioxarray writes for a CRS and a transform; kept, for the pairs of an archive share a few grids."""
+def _coordinates(crs: Any, transform: Affine, height: int, width: int) -> xr.Coordinates | None:
+    """Return pixel centres, and what rioxarray writes for a CRS and a transform; None where they overflow or coincide.
+
+    Kept, for the pairs of an archive share a few grids, and to make one costs as much as all other checks of a scene.
+    """
     import rioxarray  # noqa: F401  (registers the .rio accessor)
 
+    with np.errstate(over="ignore", invalid="ignore"):
+        centres = {
+            "y": transform.f + transform.e * (np.arange(height) + 0.5),
+            "x": transform.c + transform.a * (np.arange(width) + 0.5),
+        }
+    for values in centres.values():
+        if not np.isfinite(values).all() or np.unique(values).size < values.size:
+            return None
     empty = xr.Dataset({"any": (("y", "x"), np.empty((0, 0)))})
-    grid: xr.Dataset = empty.rio.write_crs(crs).rio.write_transform(transform)
-    return grid
+    grid = empty.rio.write_crs(crs).rio.write_transform(transform)
+    return xr.Dataset(coords={**centres, **grid.coords}).coords.copy()
 
 
-def _grid_of(dataset: xr.Dataset) -> tuple[Any, Affine]:
+def grid_of(dataset: xr.Dataset) -> tuple[Any, Affine]:
     """Return CRS and transform, as ``.rio`` gives them; what is parsed for it is kept."""
     import rioxarray  # noqa: F401  (registers the .rio accessor)
     from affine import Affine
@@ -182,6 +196,27 @@ def _parsed_grid(crs_wkt: str, geotransform: str) -> tuple[Any, Affine]:
     attrs = {"crs_wkt": crs_wkt, "GeoTransform": geotransform}
     grid = xr.Dataset(coords={"spatial_ref": ((), 0, attrs)})
     return grid.rio.crs, grid.rio.transform()
+
+
+def with_companions(
+    interferogram: xr.Dataset, companions: Mapping[str, NDArray[np.float32]], assumptions: Sequence[str]
+) -> xr.Dataset:
+    """Return an interferogram with what lies beside its phase.
+
+    Parameters
+    ----------
+    interferogram
+        The phase, and nothing else.
+    companions
+        Any of :data:`OPTIONAL_VARIABLES`, each (H, W).
+    assumptions
+        What is to be said besides.
+    """
+    attrs = {**interferogram.attrs, "assumptions": [*interferogram.attrs["assumptions"], *assumptions]}
+    data = {"phase": interferogram.variables["phase"]}
+    for name, values in companions.items():
+        data[name] = xr.Variable(("y", "x"), values, encoding=data["phase"].encoding)
+    return xr.Dataset(data, interferogram.coords, attrs)
 
 
 def validate(dataset: xr.Dataset) -> xr.Dataset:
@@ -216,11 +251,11 @@ def validate(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def _check_values(phase: np.ndarray, source: str) -> None:
-    finite = np.isfinite(phase)
-    if not finite.any():
+    # These pass over NaN, and give it only where there is nothing else: half the time of looking for it first.
+    low, high = float(np.fmin.reduce(phase, axis=None)), float(np.fmax.reduce(phase, axis=None))
+    if not (np.isfinite([low, high]).all() or np.isfinite(phase).any()):
         message = f"{source}: every pixel is no data (NaN or the nodata value); nothing to look at"
         raise ProductError(message)
-    low, high = float(np.nanmin(phase)), float(np.nanmax(phase))
     limit = np.pi + 1e-3
     if low < -limit or high > limit:
         message = (
@@ -241,7 +276,7 @@ def pixel_size_m(dataset: xr.Dataset) -> tuple[float, float] | None:
     Degrees are converted at the scene's middle latitude on a sphere; the error is below 0.7 %. In radar geometry with
     ``lat`` and ``lon`` it is the distance of neighbouring pixels around the scene's middle.
     """
-    crs, transform = _grid_of(dataset)
+    crs, transform = grid_of(dataset)
     if crs is None:
         given = dataset.attrs.get("pixel_size_m")
         told = None if given is None else (float(given), float(given))
@@ -249,7 +284,7 @@ def pixel_size_m(dataset: xr.Dataset) -> tuple[float, float] | None:
     size_y = float(np.hypot(transform.b, transform.e))
     size_x = float(np.hypot(transform.a, transform.d))
     if crs.is_geographic:
-        latitude = float(dataset["y"].mean())
+        latitude = float(dataset.variables["y"].values.mean())
         return size_y * _METRES_PER_DEGREE, size_x * _METRES_PER_DEGREE * float(np.cos(np.radians(latitude)))
     factor = float(crs.linear_units_factor[1])
     return size_y * factor, size_x * factor
@@ -287,7 +322,7 @@ def footprint(dataset: xr.Dataset) -> shapely.Polygon | None:
         ``lon`` it runs through the corners of the lookup table. None where neither is known.
     """
     rows, columns = dataset["phase"].shape
-    crs, transform = _grid_of(dataset)
+    crs, transform = grid_of(dataset)
     if crs is not None:
         return _grid_outline(crs.to_wkt(), transform, rows, columns)
     if "lat" not in dataset.coords:

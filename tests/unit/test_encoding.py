@@ -39,6 +39,31 @@ def test_batches_are_encoded_like_single_scenes():
     np.testing.assert_array_equal(Encoding()(batch)[2], Encoding()(batch[2]))
 
 
+@pytest.mark.parametrize("kind", get_args(EncodingKind))
+def test_encoding_in_place_is_the_same(kind):
+    phase = np.random.default_rng(0).uniform(-3, 3, (150, 40)).astype(np.float32)
+    phase[::3, ::2] = np.nan
+    target = np.full((3, 160, 64), 7, np.float32)
+    given = Encoding(kind=kind)(phase, out=target[:, :150, :40])
+    assert given.base is target
+    np.testing.assert_array_equal(target[:, :150, :40], Encoding(kind=kind)(phase))
+    assert (target[:, 150:] == 7).all()
+    assert (target[:, :, 40:] == 7).all()
+
+
+def test_cosine_and_sine_are_exactly_those_of_numpy():
+    """Bands and masks of bits change nothing: no data is 0, never -0 or a rounded one."""
+    phase = np.random.default_rng(1).uniform(-np.pi, np.pi, (200, 33)).astype(np.float32)
+    phase[phase > 2] = np.nan
+    cosine, sine, valid = Encoding()(phase)
+    known = np.isfinite(phase)
+    np.testing.assert_array_equal(valid, known)
+    np.testing.assert_array_equal(cosine[known], np.cos(phase[known]))
+    np.testing.assert_array_equal(sine[known], np.sin(phase[known]))
+    for part in (cosine, sine):
+        assert not part[~known].view(np.int32).any()
+
+
 # By hand from the published formulas, for grey 0, 127.5 and 255; the test below asks Keras itself.
 IMAGENET = {
     "imagenet-caffe": [[-103.939, 23.561, 151.061], [-116.779, 10.721, 138.221], [-123.68, 3.82, 131.32]],

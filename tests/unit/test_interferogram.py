@@ -21,6 +21,21 @@ def test_coordinates_are_pixel_centres():
     assert ifg.rio.transform() == Affine(0.001, 0, 10.0, 0, -0.001, 50.0)
 
 
+def test_interferograms_of_one_grid_share_nothing_that_changes():
+    """The coordinates are made once for a grid; what is done to those of one scene stays with it."""
+    grid = {"wavelength_m": 0.0555, "transform": Affine(0.001, 0, 11.0, 0, -0.001, 50.0), "crs": "EPSG:4326"}
+    first = make_interferogram(PHASE, **grid)
+    first["spatial_ref"].attrs["crs_wkt"] = "gone"
+    first["y"].attrs["units"] = "furlongs"
+    first = first.assign_coords(x=first["x"] + 1)
+    second = make_interferogram(PHASE, **grid)
+    assert second.rio.crs.to_epsg() == 4326
+    assert "units" not in second["y"].attrs
+    assert float(second.x[0]) == pytest.approx(11.0005)
+    # Another size on the same corner is another grid.
+    assert make_interferogram(PHASE[:10, :12], **grid).sizes == {"y": 10, "x": 12}
+
+
 def test_pixel_size_in_degrees_shrinks_with_latitude():
     ifg = make_interferogram(
         PHASE, wavelength_m=0.0555, transform=Affine(0.001, 0, 10.0, 0, -0.001, 60.01), crs="EPSG:4326"

@@ -109,6 +109,38 @@ def test_conversion_in_strips_equals_conversion_at_once() -> None:
     np.testing.assert_array_equal(raster.convert(array, decode), decode(array))
 
 
+def test_a_raster_is_opened_once_for_header_and_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / f"{PAIR}.geo.diff_pha.tif", phase() % 3)
+    other = write(tmp_path / f"{PAIR}.geo.cc.tif", phase() % 1)
+    opened: list[str] = []
+    open_raster = rasterio.open
+
+    def count(name: str, *arguments: Any, **options: Any) -> Any:
+        opened.append(str(name))
+        return open_raster(name, *arguments, **options)
+
+    monkeypatch.setattr(raster.rasterio, "open", count)
+    ifg = fw.open_interferogram(path)
+    assert opened == [str(path), str(other)]
+    # Outside of the block nothing is kept: a file that was replaced is read anew.
+    write(path, np.full((300, 400), 2, np.float32) + phase() % 1)
+    opened.clear()
+    info = raster.inspect(str(path))
+    assert raster.read(info)[0].min() >= 2
+    assert opened == [str(path)] * 2
+    assert ifg["phase"].min() < 2
+
+
+def test_a_raster_kept_open_is_closed_where_reading_fails(tmp_path: Path) -> None:
+    whole = write(tmp_path / "whole.tif", phase() % 3).read_bytes()
+    path = tmp_path / "cut.tif"
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ProductError, match="damaged or cut short"):
+        fw.open_interferogram(path)
+    path.write_bytes(whole)
+    assert np.isfinite(fw.open_interferogram(path)["phase"]).any()
+
+
 def test_companions_share_the_chunks_of_the_phase(tmp_path: Path) -> None:
     path = write(tmp_path / f"{PAIR}.geo.diff_pha.tif", phase() % 3)
     # Two pixels smaller at the top and the left.

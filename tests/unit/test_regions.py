@@ -9,6 +9,7 @@ import shapely
 from affine import Affine
 
 from fringewatch.conventions import SENTINEL1_WAVELENGTH_M, wrap
+from fringewatch.fringes import surface
 from fringewatch.interferogram import make_interferogram
 from fringewatch.models import Calibration, Card, Thresholds
 from fringewatch.regions import COLUMNS, find_regions, fringes_inside, measure
@@ -305,11 +306,13 @@ def test_tiles_change_nothing(monkeypatch):
     companions = {"coherence": rng.random(shape, np.float32), "height": rng.random(shape, np.float32) + y}
     interferogram = make_interferogram(phase, wavelength_m=SENTINEL1_WAVELENGTH_M, companions=companions, **UTM)
     scan = made_scan(bumps(shape, (100, 200, 80), (190, 60, 30)))
-    for most in (250_000, 2_000):
-        monkeypatch.setattr(measure, "_MOST_PIXELS", most)
-        monkeypatch.setattr(measure, "_TILE_PX", 2048)
+    for most in (100_000, 5_000, 700):
+        monkeypatch.setattr(surface, "_MOST_PX", most)
+        for module in (measure, surface):
+            monkeypatch.setattr(module, "_TILE_PX", 2048)
         whole = find_regions(scan, interferogram, CARD)
-        monkeypatch.setattr(measure, "_TILE_PX", 50)
+        for module in (measure, surface):
+            monkeypatch.setattr(module, "_TILE_PX", 50)
         tiled = find_regions(scan, interferogram, CARD)
         assert len(whole) == 2
         exact = [name for name in COLUMNS if name != "mean_coherence"]

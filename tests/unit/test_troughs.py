@@ -7,10 +7,10 @@ from affine import Affine
 from fringewatch.conventions import SENTINEL1_WAVELENGTH_M, los_to_phase, wrap
 from fringewatch.fringes import LEAST_DIP, measure_troughs
 from fringewatch.fringes.heights import integrate_steps
-from fringewatch.interferogram import make_interferogram
+from fringewatch.interferogram import make_interferogram, pixel_size_m
 from fringewatch.physics.geometry import look_vector, project_to_los
 from fringewatch.physics.mining import Panel, knothe_displacement
-from fringewatch.regions.subsidence import ASSUMED_LOS_UP, SUBSIDENCE_COLUMNS, subsidence
+from fringewatch.regions.subsidence import ASSUMED_LOS_UP, SUBSIDENCE_COLUMNS, subsidence, upward_part
 
 SHAPE = (120, 150)
 
@@ -150,9 +150,11 @@ def scene(phase, *, pixel_m=20.0, located=True, up=None, **options):
 
 
 def told(interferogram, inside):
-    rows, cols = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
-    box = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1)
-    return subsidence(box, lambda rows, cols: inside[rows, cols], interferogram)
+    size_m = pixel_size_m(interferogram)
+    ratio = 1.0 if size_m is None else size_m[0] / size_m[1]
+    troughs = measure_troughs(interferogram["phase"].values, inside, pixel_ratio=ratio)
+    up = upward_part(interferogram["los_up"].values[inside] if "los_up" in interferogram else None)
+    return subsidence(troughs, interferogram, upward=up, size_m=size_m)
 
 
 def test_subsidence_over_a_mine_of_known_depth():

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 import yaml
 
 from fringewatch import Detector, cli, open_interferogram
 from fringewatch.catalog import Catalog
-from fringewatch.detect import DetectConfig, archive, batch, crew, run
+from fringewatch.detect import DetectConfig, archive, batch, crew, run, worker
 from fringewatch.detect.settings import FAILURES_NAME
 from fringewatch.detect.worker import SceneWorker, failure, load_detector
 from fringewatch.errors import ClusterError
@@ -88,6 +89,24 @@ def test_scenes_and_detections_go_into_the_catalogue_and_nothing_else_is_kept(
     assert found.crs == "EPSG:4326"
     assert [row.name for row in result.flagged] == list(table.sort_values("score", ascending=False).index[:2])
     assert yaml.safe_load((tmp_path / "results" / "run.yaml").read_text())["catalog"] == str(tmp_path / "c.gpkg")
+
+
+def test_copies_of_a_scene_have_one_hash_and_nothing_else_has_it():
+    rng = np.random.default_rng(0)
+    phase = rng.uniform(-3, 3, (61, 67)).astype(np.float32)  # no whole number of words, rows or blocks
+    phase[:5] = np.nan
+
+    def content(values):
+        return worker._content_hash(xr.DataArray(values, dims=("y", "x")))
+
+    changed = [phase.copy() for _ in range(4)]
+    changed[0][30, 30] = np.nextafter(phase[30, 30], np.float32(9))
+    changed[1][-1, -1] += np.float32(1e-6)
+    changed[2][[20, 30]] = phase[[30, 20]]
+    changed[3][:, [3, 5]] = phase[:, [5, 3]]
+    hashes = [content(values) for values in (phase, *changed, phase[:, :-1], phase.T.copy())]
+    assert len(set(hashes)) == len(hashes)
+    assert content(phase.copy(order="F")) == hashes[0]
 
 
 def test_many_scenes_are_an_archive_by_themselves(detect, some, tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import dataclasses
 import datetime as dt
 import math
 import os
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fringewatch.products.reference import is_remote
@@ -72,20 +73,30 @@ def scene_values(key: str, record: SceneRecord, run_id: int, settings: str) -> d
     }
 
 
-def detection_values(detections: gpd.GeoDataFrame) -> list[dict[str, Any]]:
-    """Return detections as rows of their table; outlines in pixels become None."""
-    if not len(detections):
-        return []
-    outlines: Any = [None] * len(detections)
-    if detections.crs is not None:
-        outlines = [as_multipolygon(shape) for shape in detections.geometry.to_crs("EPSG:4326")]
-    names = [name for name in detections.columns if name != detections.geometry.name]
-    # Column by column: pandas takes a millisecond for each row that it hands out.
-    columns = [[_known(value) for value in detections[name].tolist()] for name in names]
-    rows = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
-    for row, outline in zip(rows, outlines, strict=True):
+def detection_values(detections: gpd.GeoDataFrame | Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return detections as rows of their table; outlines in pixels become None.
+
+    Parameters
+    ----------
+    detections
+        From :func:`fringewatch.regions.find_regions`, or from :meth:`fringewatch.regions.Detections.located`.
+    """
+    if isinstance(detections, Sequence):
+        rows = [dict(row) for row in detections]
+    else:
+        # Column by column: pandas takes a millisecond for each row that it hands out.
+        names = [name for name in detections.columns if name != detections.geometry.name]
+        columns = [detections[name].tolist() for name in names]
+        rows = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+        located = detections.crs is not None and len(rows)
+        outlines = list(detections.geometry.to_crs("EPSG:4326")) if located else [None] * len(rows)
+        for row, outline in zip(rows, outlines, strict=True):
+            row["geom"] = outline
+    for row in rows:
+        outline = row.pop("geom")
+        row |= {name: _known(value) for name, value in row.items()}
         row |= {name: as_date(row[name]) for name in ("reference_date", "secondary_date")}
-        row["geom"] = outline
+        row["geom"] = None if outline is None else as_multipolygon(outline)
     return rows
 
 

@@ -154,7 +154,12 @@ class Catalog:
         end = sa.update(RUNS).where(RUNS.c.run_id == run_id).values(status=status, finished=now())
         self._database.write(lambda connection: connection.execute(end))
 
-    def add(self, run_id: int, scenes: Sequence[SceneRecord], detections: gpd.GeoDataFrame | None = None) -> None:
+    def add(
+        self,
+        run_id: int,
+        scenes: Sequence[SceneRecord],
+        detections: gpd.GeoDataFrame | Sequence[Mapping[str, Any]] | None = None,
+    ) -> None:
         """Add a batch of scenes with their detections: all of it or nothing.
 
         A scene that is there already is replaced together with its detections. A scene whose content hash another file
@@ -168,7 +173,7 @@ class Catalog:
             Any number; some hundreds at once are fast.
         detections
             As :func:`fringewatch.regions.find_regions` makes them, of any of the scenes: column ``scene`` is the name
-            of one. None for none.
+            of one. Or rows, from :meth:`fringewatch.regions.Detections.located`. None for none.
 
         Raises
         ------

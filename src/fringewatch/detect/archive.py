@@ -16,8 +16,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
-import pandas as pd
-
 from fringewatch.catalog import Catalog, SceneRecord, scene_key
 from fringewatch.detect.crew import cluster_crew, drive, local_crew
 from fringewatch.detect.outputs import output_paths
@@ -193,11 +191,8 @@ class _Archive:
 
     def record(self, outcomes: list[Outcome]) -> None:
         """Enter scenes and their detections in the catalogue, all of them or none."""
-        # Detections on a grid in degrees, and those in pixels of a scene without one, do not go into one table.
-        for part in ([each for each in outcomes if not _in_pixels(each)], list(filter(_in_pixels, outcomes))):
-            found = [outcome.regions for outcome in part if outcome.regions is not None]
-            regions = pd.concat(found, ignore_index=True) if found else None
-            self._catalog.add(self._run, [self._record_of(outcome) for outcome in part], regions)
+        found = [row for outcome in outcomes for row in outcome.detections]
+        self._catalog.add(self._run, [self._record_of(outcome) for outcome in outcomes], found)
         totals = dataclasses.asdict(self.totals)
         for outcome in outcomes:
             row = outcome.row
@@ -276,10 +271,6 @@ def _shown(place: str) -> str:
 
 def _pause(seconds: float) -> None:
     time.sleep(seconds)
-
-
-def _in_pixels(outcome: Outcome) -> bool:
-    return outcome.regions is not None and outcome.regions.crs is None
 
 
 def _state_digest(reference: Reference) -> str:

@@ -12,7 +12,7 @@ from fringewatch.errors import ConfigError, ProductError
 from fringewatch.interferogram import pixel_size_m, validate
 from fringewatch.models import load_bundle
 from fringewatch.models.bundle import DEFAULT_BUNDLE
-from fringewatch.regions import find_regions
+from fringewatch.regions import describe_regions, pick_regions, rows_of
 from fringewatch.scan import patch_size, scan_many, scan_windows
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from fringewatch.models import Bundle, Card
     from fringewatch.models.card import Precision
+    from fringewatch.regions import Detections, Region
     from fringewatch.scan import Scan
 
 __all__ = ["Detector", "Examination"]
@@ -73,7 +74,9 @@ class Examination:
 
     def with_interferogram(self, interferogram: xr.Dataset) -> Examination:
         """Return the same map with a dataset that knows more of the scene, such as its coherence."""
-        return Examination(interferogram, self.scan, self.card, self.threshold)
+        other = Examination(interferogram, self.scan, self.card, self.threshold)
+        other.__dict__["_picked"] = self._picked
+        return other
 
     @cached_property
     def score(self) -> float:
@@ -95,7 +98,21 @@ class Examination:
     @cached_property
     def regions(self) -> gpd.GeoDataFrame:
         """Detections, best first; see :func:`fringewatch.regions.find_regions`."""
-        return find_regions(self.scan, self.interferogram, self.card, threshold=self.threshold)
+        return self.detections.table()
+
+    @cached_property
+    def detections(self) -> Detections:
+        """The same as plain rows."""
+        return describe_regions(self._picked, self.scan, self.interferogram, self.card, threshold=self.threshold)
+
+    @property
+    def rows(self) -> slice:
+        """Rows of the scene in which the detections of a flagged scene lie; told by the map alone."""
+        return rows_of(self._picked, self.scan)
+
+    @cached_property
+    def _picked(self) -> list[Region]:
+        return pick_regions(self.scan, self.card, threshold=self.threshold)
 
     @cached_property
     def notes(self) -> list[str]:
@@ -104,7 +121,7 @@ class Examination:
             *self.interferogram.attrs.get("assumptions", ()),
             *_outside_training(self.interferogram, self.card),
             # A scene has a region exactly where it is flagged.
-            *(_terrain_like(self.regions) if self.flagged else ()),
+            *(_terrain_like(self.detections) if self.flagged else ()),
         ]
 
     def probability_window(self, rows: slice, columns: slice) -> NDArray[np.float32]:
@@ -268,12 +285,13 @@ def _check(given: object) -> None:
     validate(given)
 
 
-def _terrain_like(regions: gpd.GeoDataFrame) -> list[str]:
+def _terrain_like(detections: Detections) -> list[str]:
     """Warn of detections whose phase follows the terrain, as stratified delay over a cone does."""
     return [
-        f"detection {region}: phase follows the terrain (correlation {correlation:+.2f}); it may be stratified delay"
-        for region, correlation in zip(regions["region"], regions["phase_height_correlation"], strict=True)
-        if abs(correlation) >= _TERRAIN_CORRELATION
+        f"detection {row['region']}: phase follows the terrain (correlation {correlation:+.2f}); it may be stratified "
+        "delay"
+        for row in detections.rows
+        if abs(correlation := row["phase_height_correlation"]) >= _TERRAIN_CORRELATION
     ]
 
 

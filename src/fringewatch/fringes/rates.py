@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 
     Real = NDArray[np.float32]
 
-__all__ = ["FringeRates", "fringe_rates", "residues", "smooth"]
+__all__ = ["FringeRates", "fringe_rates", "residues", "sampled_rates", "sampled_reach_px", "smooth"]
 
 _LEAST_SHARE = 0.05
+_TRUNCATE = 3
+"""Standard deviations at which windows end."""
 
 
 class FringeRates(NamedTuple):
@@ -71,6 +73,70 @@ def _mean_step(z: NDArray[np.complex64], sigma_px: float) -> tuple[Real, Real]:
     return np.arctan2(imaginary, real), np.asarray(modulus, np.float32)
 
 
+def sampled_reach_px(sigma_px: float) -> int:
+    """Return how far the phase around a pixel counts in :func:`sampled_rates`."""
+    return int(_TRUNCATE * sigma_px + 0.5) + 1
+
+
+def sampled_rates(phase_rad: Real, rows: slice, cols: slice, *, sigma_px: float) -> FringeRates:
+    """Estimate the local fringe rate at every n-th pixel, for n times less than at all of them.
+
+    Parameters
+    ----------
+    phase_rad
+        (H, W) wrapped phase in (-pi, pi], radians; NaN = no data, which does not count.
+    rows, cols
+        Where it is wanted, with start, stop and step.
+    sigma_px
+        Standard deviation in pixels of the Gaussian window.
+
+    Returns
+    -------
+    FringeRates
+        Radians per pixel, what :func:`fringe_rates` gives there but for rounding, in arrays of as many rows and columns
+        as were asked for. Bit for bit the same of any part of a scene that holds :func:`sampled_reach_px` around them.
+    """
+    reach = sampled_reach_px(sigma_px)
+    offsets = np.arange(1 - reach, reach)
+    window = np.exp(-0.5 * np.square(offsets / sigma_px))
+    window = (window / window.sum()).astype(np.float32)
+    # A step lies midway between two pixels and counts half for each.
+    steps_window = np.convolve(window, np.ones(2, np.float32))
+    # Nothing lies beyond the phase that is given.
+    valid = np.pad(np.isfinite(phase_rad), reach)
+    known = np.pad(np.where(np.isfinite(phase_rad), phase_rad, np.float32(0)), reach)
+    cosine, sine = np.cos(known) * valid, np.sin(known) * valid
+    angles, moduli = [], []
+    for axis in (0, 1):
+        later, earlier = (slice(1, None), slice(None, -1)) if axis == 0 else (np.s_[:, 1:], np.s_[:, :-1])
+        products = np.empty((3, *valid[later].shape), np.float32)
+        np.multiply(cosine[later], cosine[earlier], out=products[0])
+        products[0] += sine[later] * sine[earlier]
+        np.multiply(sine[later], cosine[earlier], out=products[1])
+        products[1] -= cosine[later] * sine[earlier]
+        np.logical_and(valid[later], valid[earlier], out=products[2])
+        # Along the rows first, whose sums run through memory without gaps.
+        for along, wanted in ((0, rows), (1, cols)):
+            taps = steps_window if along == axis else window
+            products = _sampled_sum(products, taps, wanted, along, first=wanted.start + (along != axis))
+        real, imaginary, share = products
+        moduli.append(np.hypot(real, imaginary) / np.maximum(share, np.float32(_LEAST_SHARE)))
+        angles.append(np.arctan2(imaginary, real))
+    coherence = np.sqrt(np.minimum(moduli[0] * moduli[1], 1))
+    coherence[~np.isfinite(phase_rad[rows, cols])] = 0
+    return FringeRates(angles[0], angles[1], coherence)
+
+
+def _sampled_sum(values: Real, taps: Real, wanted: slice, along: int, *, first: int) -> Real:
+    """Return weighted sums along one axis of images (n, H, W), at the wanted places only."""
+    last = first + (len(range(wanted.start, wanted.stop, wanted.step)) - 1) * wanted.step + 1
+    total: Real = np.float32(0)  # type: ignore[assignment]
+    for offset, tap in enumerate(taps):
+        places = slice(first + offset, last + offset, wanted.step)
+        total = total + tap * (values[:, places] if along == 0 else values[:, :, places])
+    return total
+
+
 def residues(phase_rad: Real) -> NDArray[np.int8]:
     """Count the residues of wrapped phase: loops of four pixels about which it does not add up to zero.
 
@@ -93,5 +159,5 @@ def residues(phase_rad: Real) -> NDArray[np.int8]:
 
 def smooth(values: Real, sigma_px: float) -> Real:
     """Filter with a Gaussian beyond whose window, and beyond the scene, everything is 0."""
-    filtered: Real = ndimage.gaussian_filter(values, sigma_px, mode="constant", truncate=3)
+    filtered: Real = ndimage.gaussian_filter(values, sigma_px, mode="constant", truncate=_TRUNCATE)
     return filtered

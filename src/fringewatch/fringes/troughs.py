@@ -12,32 +12,29 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from fringewatch.fringes.activity import rate_weight
-from fringewatch.fringes.heights import integrate_steps
-from fringewatch.fringes.rates import fringe_rates
+from fringewatch.fringes.surface import KNOWN_WEIGHT, map_surface
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fringewatch.fringes.surface import Surface
+
     Real = NDArray[np.float64]
 
-__all__ = ["LEAST_DIP", "PROFILE_POINTS", "Trough", "Troughs", "measure_troughs", "surroundings_px"]
+__all__ = ["LEAST_DIP", "PROFILE_POINTS", "Trough", "Troughs", "measure_troughs", "surroundings_px", "troughs_of"]
 
 PROFILE_POINTS = 21
 """Points of a depth profile."""
 LEAST_DIP = 0.25
 """How far phase falls between two troughs, over the depth of the shallower, for them to count as two."""
 
-_SIGMA_PX = 1.0
 _STEEPEST_RAD = 2.0
 """Beyond this rate per pixel, dense fringes may be folded: pi and more look like less."""
 _EDGE_LEVEL = 0.1
 """A trough ends where this share of its depth is left."""
 _LEAST_PX = 16
-_MOST_PX = 10_000
 _MOST_REACH_PX = 400
 _NOISE_DIP_RAD = 0.8
-_KNOWN_WEIGHT = 0.05
 
 
 class Trough(NamedTuple):
@@ -72,9 +69,9 @@ class Troughs(NamedTuple):
         return cls([], float("nan"), 0.0, np.zeros((0, 2)))
 
 
-def surroundings_px(inside: NDArray[np.bool_]) -> int:
+def surroundings_px(area_px: int) -> int:
     """Return how wide the surroundings of a pattern are: 0.7 times the square root of its area, 6 to 400."""
-    return int(np.clip(0.7 * np.sqrt(np.count_nonzero(inside)), 6, _MOST_REACH_PX))
+    return int(np.clip(0.7 * np.sqrt(area_px), 6, _MOST_REACH_PX))
 
 
 def measure_troughs(phase_rad: NDArray[np.float32], inside: NDArray[np.bool_], *, pixel_ratio: float = 1.0) -> Troughs:
@@ -105,35 +102,52 @@ def measure_troughs(phase_rad: NDArray[np.float32], inside: NDArray[np.bool_], *
     area = int(np.count_nonzero(inside))
     if area < _LEAST_PX:
         return Troughs.unknown()
-    width_px = surroundings_px(inside)
-    part = _around(inside, width_px)
+    part = _around(inside, surroundings_px(area))
     phase_rad, inside = phase_rad[part], inside[part]
-    rates = fringe_rates(phase_rad, sigma_px=_SIGMA_PX)
-    weight = np.where(np.isfinite(phase_rad), rate_weight(rates.coherence), 0).astype(np.float32)
-    # Rates change slowly: of a large pattern every n-th pixel will do, which the steps then reach across.
-    step = int(np.ceil(np.sqrt(inside.size / _MOST_PX)))
-    if step > 1:
-        weight, inside = weight[::step, ::step], inside[::step, ::step]
-    row_rad, col_rad = (step * rate[::step, ::step] for rate in rates[:2])
-    steepest = np.maximum(np.abs(row_rad), np.abs(col_rad))
+    surface = map_surface(lambda rows, cols: (phase_rad[rows, cols], inside[rows, cols]), inside.shape)
+    found = troughs_of(surface, area, pixel_ratio=pixel_ratio)
+    top, left = (axis.start for axis in part)
+    shifted = [trough._replace(row=trough.row + top, col=trough.col + left) for trough in found.troughs]
+    return found._replace(troughs=shifted)
+
+
+def troughs_of(surface: Surface, area_px: int, *, pixel_ratio: float = 1.0) -> Troughs:
+    """Measure the troughs of a pattern of which the surface is known; see :func:`measure_troughs`.
+
+    Parameters
+    ----------
+    surface
+        Of the pattern and :func:`surroundings_px` around it, as far as the scene reaches.
+    area_px
+        Pixels of the pattern.
+    pixel_ratio
+        Height over width of a pixel on the ground.
+
+    Returns
+    -------
+    Troughs
+        Rows and columns are counted from the corner of the surface.
+    """
+    width_px, step, inside = surroundings_px(area_px), surface.step, surface.inside
     distance = ndimage.distance_transform_edt(~inside) * step
     # What moves right beside the pattern belongs to it more than to its zero.
-    ring = (distance > 0.35 * width_px) & (distance <= width_px) & (weight > _KNOWN_WEIGHT)
-    if np.count_nonzero(ring) < _LEAST_PX or np.count_nonzero(inside) < _LEAST_PX:
+    ring = (distance > 0.35 * width_px) & (distance <= width_px) & (surface.weight > KNOWN_WEIGHT)
+    if area_px < _LEAST_PX or np.count_nonzero(ring) < _LEAST_PX or np.count_nonzero(inside) < _LEAST_PX:
         return Troughs.unknown()
-    row_steps, col_steps = 0.5 * (row_rad[1:] + row_rad[:-1]), 0.5 * (col_rad[:, 1:] + col_rad[:, :-1])
-    height = integrate_steps(row_steps, col_steps, weight, iterations=30, tolerance=0.01)
-    height -= _plane(height, ring, weight)
+    height = surface.height_rad - _plane(surface.height_rad, ring, surface.weight)
     low, high = np.percentile(height[inside], [1, 99])
     sign = 1.0 if high >= -low else -1.0
     depth = sign * height
-    labels, separation = _split(depth, inside)
+    # Surroundings are most of the area, and no part of any trough.
+    part = _around(inside, 0)
+    labels = np.zeros(inside.shape, np.int32)
+    labels[part], separation = _split(depth[part], inside[part])
     numbers = [int(number) for number in np.unique(labels[labels > 0])]
     peaks = ndimage.maximum_position(depth, labels, numbers)
     troughs = [
         Trough(
-            row=float(part[0].start + row * step),
-            col=float(part[1].start + col * step),
+            row=float(row * step),
+            col=float(col * step),
             depth_rad=sign * float(depth[row, col]),
             diameter_px=_diameter(depth, distance, labels, number, width_px) * step * np.sqrt(pixel_ratio),
         )
@@ -142,10 +156,11 @@ def measure_troughs(phase_rad: NDArray[np.float32], inside: NDArray[np.bool_], *
     order = np.argsort([-abs(trough.depth_rad) for trough in troughs], kind="stable")
     profile = _profile(height, distance < width_px, inside, peaks[order[0]], pixel_ratio)
     profile[:, 0] *= step
+    resolved = (surface.weight > KNOWN_WEIGHT) & (surface.steepest_rad <= _STEEPEST_RAD)
     return Troughs(
         troughs=[troughs[index] for index in order],
         separation=separation,
-        resolved=float(np.mean(((weight > _KNOWN_WEIGHT) & (steepest <= step * _STEEPEST_RAD))[inside])),
+        resolved=float(np.mean(resolved[inside])),
         profile_px=profile,
     )
 

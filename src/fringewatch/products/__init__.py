@@ -7,9 +7,12 @@ a :class:`~fringewatch.products.reference.Reader`; the first reader that claims 
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from fringewatch.errors import ProductError
 from fringewatch.products import (
@@ -25,6 +28,7 @@ from fringewatch.products import (
     mintpy,
     nisar,
     opera,
+    raster,
     roipac,
     snap,
 )
@@ -48,6 +52,7 @@ __all__ = [
     "companions_of",
     "discover",
     "open_interferogram",
+    "with_what_lies_beside",
 ]
 
 _OF_FILES: tuple[Reader, ...] = (
@@ -169,10 +174,44 @@ def open_interferogram(
     if reference.member and not reader.members:
         message = f"{reference.address}: {reference.path} holds one interferogram; leave out #{reference.member}"
         raise ProductError(message)
-    interferogram = reader.read(reference, options)
+    with raster.opened_once():
+        interferogram = reader.read(reference, options)
     if pixel_size_m is not None:
         interferogram.attrs["pixel_size_m"] = float(pixel_size_m)
     return interferogram
+
+
+def with_what_lies_beside(
+    interferogram: xr.Dataset, reference: Reference, options: ReadOptions, *, rows: slice | None = None
+) -> xr.Dataset:
+    """Return an interferogram that was opened with ``companions=False`` with its companions.
+
+    Parameters
+    ----------
+    interferogram, reference
+        What was opened, and from where.
+    options
+        With which.
+    rows
+        Of the companions only these are needed (explicit bounds); others may be NaN. None for all.
+
+    Returns
+    -------
+    xarray.Dataset
+        The phase is that of `interferogram`, where the reader can do without reading it again; arrays may be read-only.
+    """
+    reader, options = _reader(reference), dataclasses.replace(options, companions=True)
+    if reader.complete is None:
+        return interferogram
+    with raster.opened_once():
+        if isinstance(interferogram.variables["phase"].data, np.ndarray):
+            complete = reader.complete(reference, options, interferogram, rows)
+        else:
+            # Lazy ones are not read anyway, and have the chunks of the phase.
+            complete = reader.read(reference, options)
+    if (size := interferogram.attrs.get("pixel_size_m")) is not None:
+        complete.attrs["pixel_size_m"] = size
+    return complete
 
 
 def companions_of(reference: Reference) -> list[str]:

@@ -17,22 +17,24 @@ import numpy as np
 from fringewatch.errors import ProductError
 from fringewatch.products import raster
 from fringewatch.products.decode import value_range
-from fringewatch.products.grid import align
+from fringewatch.products.grid import align, offset
 from fringewatch.products.reference import is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from fringewatch.products.grid import Grid
     from fringewatch.products.raster import Array, RasterInfo
     from fringewatch.products.reference import Chunks
 
     Decode = Callable[[np.ndarray, float | None, float], np.ndarray]
     """Raw values, their no-data value and the largest of the scene to float32, NaN = no data."""
 
-__all__ = ["Companions", "decode_coherence", "decode_nonzero", "decode_values"]
+__all__ = ["KEPT_PIXELS", "Companions", "decode_coherence", "decode_nonzero", "decode_values"]
 
 
-_KEPT_PIXELS = 1_000_000
+KEPT_PIXELS = 1_000_000
+"""Layers up to this size are kept for the next scene that they go with."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -47,14 +49,14 @@ class Companions:
         As for the phase.
     given
         Paths the user or discovery named, by variable; tried before any other.
-    wanted
-        False reads nothing and says nothing.
+    rows
+        Of the phase: only these are read, and all others are NaN. None for all.
     """
 
-    onto: RasterInfo
+    onto: RasterInfo | Grid
     chunks: Chunks
     given: Mapping[str, str]
-    wanted: bool = True
+    rows: slice | None = None
     missing: list[str] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
 
@@ -80,8 +82,6 @@ class Companions:
         inspect
             Opens a path, for files that GDAL does not know by themselves.
         """
-        if not self.wanted:
-            return None
         candidates = [self.given[variable]] if variable in self.given else paths
         for path in candidates:
             if not is_remote(path) and not Path(path).is_file():
@@ -112,8 +112,11 @@ class Companions:
             holds = ", ".join(info.dtypes)
             message = f"{info.path}: holds {holds}, expected real numbers in band {band}"
             raise ProductError(message)
-        values = _decoded(info, band, decode, self.chunks)
-        aligned = align(values, info, self.onto)
+        if self.rows is None or (decode is decode_coherence and np.dtype(info.dtypes[band - 1]).kind == "f"):
+            # What floating-point coherence means is told by the largest of the scene.
+            aligned = align(_decoded(info, band, decode, self.chunks), info, self.onto)
+        else:
+            aligned = self._rows_of(info, band, decode, self.rows)
         if aligned is not None and aligned.shape != self.onto.shape:
             # A damaged file holds another size than its header tells.
             aligned = None
@@ -126,6 +129,22 @@ class Companions:
             return aligned
         return aligned.rechunk(raster.chunk_shape(self.onto, self.chunks))
 
+    def _rows_of(self, info: RasterInfo, band: int, decode: Decode, rows: slice) -> Array | None:
+        place = offset(info, self.onto)
+        if place is None:
+            return None
+        top, left = place
+        wanted = slice(max(rows.start + top, 0), min(rows.stop + top, info.shape[0]))
+        whole = np.full(self.onto.shape, np.nan, np.float32)
+        if wanted.start < wanted.stop:
+            raw = raster.read(info, bands=(band,), rows=wanted)
+            values = raster.convert(raw, lambda bands: decode(bands[0], info.nodata[band - 1], 0.0))
+            columns = slice(max(left, 0), min(left + self.onto.shape[1], info.shape[1]))
+            whole[wanted.start - top : wanted.stop - top, columns.start - left : columns.stop - left] = values[
+                :, columns
+            ]
+        return whole
+
     def sentences(self) -> list[str]:
         """Return what was left out or not found."""
         absent = [f"not found beside the interferogram: {', '.join(self.missing)}"] if self.missing else []
@@ -136,7 +155,7 @@ def _decoded(info: RasterInfo, band: int, decode: Decode, chunks: Chunks) -> Arr
     """Return a band as (H, W) float32; small local ones are kept, for the pairs of a frame share heights and look."""
     # Of a container, such as HDF5, the path does not say which layer it is.
     of_its_own = info.source is None and not is_remote(info.path)
-    if chunks is None and info.pixels <= _KEPT_PIXELS and of_its_own:
+    if chunks is None and info.pixels <= KEPT_PIXELS and of_its_own:
         with contextlib.suppress(OSError):
             status = Path(info.path).stat()
             kept = _kept_layer(_Layer(info.path, status.st_size, status.st_mtime_ns, band, decode, info))

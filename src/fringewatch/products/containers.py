@@ -85,7 +85,12 @@ def container_reader(
             inner = dataclasses.replace(inner, name=reference.name)
         return found.open_with(lambda given: by_name[inner.product].read(inner, given), options)
 
-    return Reader(name, claims, collect, read, members=True)
+    def complete(
+        reference: Reference, options: ReadOptions, _interferogram: xr.Dataset, _rows: slice | None
+    ) -> xr.Dataset:
+        return read(reference, options)
+
+    return Reader(name, claims, collect, read, complete=complete, members=True)
 
 
 def _choose(reference: Reference, inside: Sequence[Inside]) -> Inside:

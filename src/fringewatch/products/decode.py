@@ -59,19 +59,19 @@ class PhaseDecoder:
         missing = is_nodata(raw, self.nodata)
         if self.masked:
             missing |= bands[1] == 0
-        if self.kind == "complex":
+        if self.zero_is_nodata or self.kind == "complex":
             missing |= raw == 0
+        if self.kind == "complex":
             phase: np.ndarray = np.angle(raw).astype(np.float32)
+            np.copyto(phase, np.float32(np.nan), where=missing)
         else:
-            if self.zero_is_nodata:
-                missing |= raw == 0
-            values = raw.astype(np.float64) * self.scale + self.offset if self._is_scaled(raw) else raw
-            values = np.where(missing, values.dtype.type(np.nan), values)
+            values = raw.astype(np.float64) * self.scale + self.offset if self._is_scaled(raw) else raw.copy()
+            # Before wrapping: what stands for no data may be any number. `where` would take three times as long.
+            np.copyto(values, values.dtype.type(np.nan), where=missing)
             phase = self._wrap(values).astype(np.float32, copy=False)
-        phase[missing] = np.nan
         if self.negate:
             np.negative(phase, out=phase)
-        phase[phase <= -_PI] = _PI
+        np.copyto(phase, _PI, where=phase <= -_PI)
         return phase
 
     def _is_scaled(self, raw: np.ndarray) -> bool:
@@ -92,8 +92,7 @@ class PhaseDecoder:
                     "say nodata=..."
                 )
                 raise ProductError(message)
-        clipped: np.ndarray = np.clip(values, -_PI, _PI)
-        return clipped
+        return np.clip(values, -_PI, _PI, out=values)
 
 
 def is_nodata(raw: np.ndarray, nodata: float | None) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import rasterio
@@ -10,28 +10,84 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
 from fringewatch.errors import ProductError
+from fringewatch.interferogram import grid_of
+from fringewatch.products import raster
 
 if TYPE_CHECKING:
+    import xarray as xr
     from affine import Affine
 
     from fringewatch.products.raster import Array, RasterInfo
 
-__all__ = ["align", "parse_crs"]
+__all__ = ["Grid", "align", "grid_of_phase", "offset", "parse_crs"]
 
 
-def align(array: Array, info: RasterInfo, onto: RasterInfo) -> Array | None:
+class Grid(NamedTuple):
+    """Where the pixels of a raster lie: what :class:`~fringewatch.products.raster.RasterInfo` says of it, and no more.
+
+    Attributes
+    ----------
+    shape
+        (rows, columns).
+    transform, crs
+        None where the raster is not georeferenced.
+    block
+        (rows, columns) of the blocks in the file; irrelevant once it has been read.
+    """
+
+    shape: tuple[int, int]
+    transform: Affine | None
+    crs: CRS | None
+    block: tuple[int, int] = (1, 1)
+
+
+def grid_of_phase(interferogram: xr.Dataset, path: str) -> Grid:
+    """Return the grid of an interferogram that was read from `path`; only where it has none is the file opened."""
+    crs, transform = grid_of(interferogram)
+    if crs is not None:
+        rows, columns = interferogram["phase"].shape
+        return Grid((rows, columns), transform, crs)
+    info = raster.inspect(path)
+    return Grid(info.shape, info.transform, info.crs)
+
+
+def align(array: Array, info: RasterInfo, onto: RasterInfo | Grid) -> Array | None:
     """Bring a companion onto the grid of the phase by whole-pixel shifts.
 
     Returns
     -------
     array or None
-        (H, W) of `onto`, NaN outside; None where the grids differ by more than a tenth of a pixel, in pixel size or
-        CRS, or do not overlap, so that only resampling could join them.
+        (H, W) of `onto`, NaN outside; None where :func:`offset` says so.
+    """
+    place = offset(info, onto)
+    if place is None:
+        return None
+    top, left = place
+    bottom, right = top + onto.shape[0], left + onto.shape[1]
+    cut = array[max(top, 0) : min(bottom, info.shape[0]), max(left, 0) : min(right, info.shape[1])]
+    missing = (
+        (max(-top, 0), max(bottom - info.shape[0], 0)),
+        (max(-left, 0), max(right - info.shape[1], 0)),
+    )
+    if missing == ((0, 0), (0, 0)):
+        return cut
+    # np.pad dispatches to dask where the array is lazy.
+    return np.pad(cut, missing, constant_values=np.float32(np.nan))
+
+
+def offset(info: RasterInfo, onto: RasterInfo | Grid) -> tuple[int, int] | None:
+    """Return the row and column of a companion at the corner of the phase.
+
+    Returns
+    -------
+    tuple or None
+        None where the grids differ by more than a tenth of a pixel, in pixel size or CRS, or do not overlap, so that
+        only resampling could join them.
     """
     if (info.transform is None) != (onto.transform is None):
         return None
     if info.transform is None or onto.transform is None:
-        return array if info.shape == onto.shape else None
+        return (0, 0) if info.shape == onto.shape else None
     if info.crs is not None and onto.crs is not None and not _same(info.crs, onto.crs):
         return None
     # Pixel (0, 0) of the phase, in pixels of the companion, and the drift over the whole scene.
@@ -48,18 +104,7 @@ def align(array: Array, info: RasterInfo, onto: RasterInfo) -> Array | None:
     )
     if drift > 0.1 or top >= info.shape[0] or left >= info.shape[1]:
         return None
-    bottom, right = top + onto.shape[0], left + onto.shape[1]
-    if bottom <= 0 or right <= 0:
-        return None
-    cut = array[max(top, 0) : min(bottom, info.shape[0]), max(left, 0) : min(right, info.shape[1])]
-    missing = (
-        (max(-top, 0), max(bottom - info.shape[0], 0)),
-        (max(-left, 0), max(right - info.shape[1], 0)),
-    )
-    if missing == ((0, 0), (0, 0)):
-        return cut
-    # np.pad dispatches to dask where the array is lazy.
-    return np.pad(cut, missing, constant_values=np.float32(np.nan))
+    return None if top + onto.shape[0] <= 0 or left + onto.shape[1] <= 0 else (top, left)
 
 
 def parse_crs(text: str, path: str) -> CRS:

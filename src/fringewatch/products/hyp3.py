@@ -25,10 +25,11 @@ from typing import TYPE_CHECKING, Any
 
 from fringewatch.conventions import SENTINEL1_WAVELENGTH_M
 from fringewatch.errors import ProductError
-from fringewatch.interferogram import make_interferogram
+from fringewatch.interferogram import make_interferogram, with_companions
 from fringewatch.products import look, raster
 from fringewatch.products.companions import Companions, decode_coherence, decode_values
 from fringewatch.products.describe import grid_assumptions
+from fringewatch.products.grid import grid_of_phase
 from fringewatch.products.names import dates
 from fringewatch.products.radians import read_radians
 from fringewatch.products.reference import Reader, Reference, file_name, first_file, is_remote, join, parent, stem
@@ -97,15 +98,8 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
         assumptions.append("the parameter file (.txt) was not found; the wavelength of Sentinel-1 was assumed")
     elif not parameters.get("reference granule", "").startswith("S1") and options.wavelength_m is None:
         assumptions.append("the parameter file names no Sentinel-1 granule; the wavelength of Sentinel-1 was assumed")
-    companions = Companions(info, options.chunks, reference.companions, options.companions)
-    found: dict[str, Any] = {
-        "coherence": companions.read("coherence", [f"{base}_corr{cut}.tif"], decode_coherence),
-        "height": companions.read("height", [f"{base}_dem{cut}.tif"], decode_values),
-    }
-    theta = companions.read("lv_theta", [f"{base}_lv_theta{cut}.tif"], decode_values)
-    phi = companions.read("lv_phi", [f"{base}_lv_phi{cut}.tif"], decode_values)
-    if theta is not None and phi is not None:
-        found |= look.from_elevation(theta, phi)
+    companions = Companions(info, options.chunks, reference.companions)
+    found = _read_companions(base, cut, companions) if options.companions else {}
     return make_interferogram(
         radians.phase,
         wavelength_m=wavelength_m,
@@ -118,8 +112,31 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
         transform=info.transform,
         crs=info.crs,
         assumptions=[*assumptions, *grid_assumptions(info), *companions.sentences()],
-        companions={variable: values for variable, values in found.items() if values is not None},
+        companions=found,
     )
+
+
+def _complete(reference: Reference, options: ReadOptions, interferogram: xr.Dataset, rows: slice | None) -> xr.Dataset:
+    path = reference.path
+    match = _PHASE.search(file_name(path))
+    if match is None:
+        # A zip, which has its companions inside.
+        return _read(reference, options)
+    companions = Companions(grid_of_phase(interferogram, path), options.chunks, reference.companions, rows)
+    found = _read_companions(join(parent(path), match["base"]), match["cut"], companions)
+    return with_companions(interferogram, found, companions.sentences())
+
+
+def _read_companions(base: str, cut: str, companions: Companions) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "coherence": companions.read("coherence", [f"{base}_corr{cut}.tif"], decode_coherence),
+        "height": companions.read("height", [f"{base}_dem{cut}.tif"], decode_values),
+    }
+    theta = companions.read("lv_theta", [f"{base}_lv_theta{cut}.tif"], decode_values)
+    phi = companions.read("lv_phi", [f"{base}_lv_phi{cut}.tif"], decode_values)
+    if theta is not None and phi is not None:
+        found |= look.from_elevation(theta, phi)
+    return {variable: values for variable, values in found.items() if values is not None}
 
 
 def _beside(reference: Reference) -> list[str]:
@@ -173,4 +190,4 @@ def _parameters(path: str) -> dict[str, str]:
     return {key.strip().lower(): value.strip() for key, colon, value in lines if colon}
 
 
-READER = Reader("hyp3", _claims, _collect, _read, _beside)
+READER = Reader("hyp3", _claims, _collect, _read, _beside, _complete)

@@ -23,6 +23,9 @@ integrated with the LiCSAR automated Sentinel-1 InSAR processor, Remote Sensing 
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,17 +35,18 @@ import numpy as np
 from fringewatch.conventions import SENTINEL1_WAVELENGTH_M
 from fringewatch.errors import ProductError
 from fringewatch.files import ensure_folder
-from fringewatch.interferogram import make_interferogram
+from fringewatch.interferogram import make_interferogram, with_companions
 from fringewatch.products import look, raster
-from fringewatch.products.companions import Companions, decode_coherence, decode_nonzero, decode_values
+from fringewatch.products.companions import KEPT_PIXELS, Companions, decode_coherence, decode_nonzero, decode_values
 from fringewatch.products.describe import grid_assumptions
+from fringewatch.products.grid import Grid, grid_of_phase
 from fringewatch.products.listing import names_in
 from fringewatch.products.names import dates
 from fringewatch.products.radians import read_radians
 from fringewatch.products.reference import Reader, Reference, file_name, first_file, is_remote, join, parent, stem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import xarray as xr
 
@@ -108,12 +112,8 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
     kind: Kind = "unwrapped" if match["kind"] == "unw" else "wrapped"
     radians = read_radians(info, options, kind=kind, provider="LiCSAR")
     assumptions = list(radians.assumptions)
-    companions = Companions(info, options.chunks, reference.companions, options.companions)
-    found = {"coherence": companions.read("coherence", _coherence_paths(path, match), decode_coherence)}
-    for variable in _GEOMETRY:
-        decode = decode_values if variable == "height" else decode_nonzero
-        found[variable] = companions.read(variable, _geometry_paths(path, variable, match["cut"]), decode)
-    found |= look.unit_vectors(found)
+    companions = Companions(info, options.chunks, reference.companions)
+    found = _read_companions(path, match, companions) if options.companions else {}
     crs = info.crs
     if crs is None and info.transform is not None:
         crs = "EPSG:4326"
@@ -133,8 +133,83 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
         transform=info.transform,
         crs=crs,
         assumptions=[*assumptions, *companions.sentences()],
-        companions={variable: values for variable, values in found.items() if values is not None},
+        companions=found,
     )
+
+
+def _complete(reference: Reference, options: ReadOptions, interferogram: xr.Dataset, rows: slice | None) -> xr.Dataset:
+    path = reference.path
+    match = _PHASE.search(file_name(path))
+    if match is None:
+        return _read(reference, options)
+    companions = Companions(grid_of_phase(interferogram, path), options.chunks, reference.companions, rows)
+    found = _read_companions(path, match, companions)
+    return with_companions(interferogram, found, companions.sentences())
+
+
+def _read_companions(path: str, match: re.Match[str], companions: Companions) -> dict[str, raster.Array]:
+    found: dict[str, raster.Array | None] = {
+        "coherence": companions.read("coherence", _coherence_paths(path, match), decode_coherence)
+    }
+    paths = {variable: _geometry_paths(path, variable, match["cut"]) for variable in _GEOMETRY}
+    if companions.rows is not None and isinstance(companions.onto, Grid) and not is_remote(path):
+        found |= _shared_geometry(paths, companions, companions.onto)
+    else:
+        found |= _read_geometry(paths, companions)
+    return {variable: values for variable, values in found.items() if values is not None}
+
+
+def _read_geometry(paths: Mapping[str, Iterable[str]], companions: Companions) -> dict[str, raster.Array | None]:
+    found = {
+        variable: companions.read(variable, candidates, decode_values if variable == "height" else decode_nonzero)
+        for variable, candidates in paths.items()
+    }
+    return found | look.unit_vectors(found)
+
+
+def _shared_geometry(
+    paths: Mapping[str, Iterable[str]], companions: Companions, onto: Grid
+) -> dict[str, raster.Array | None]:
+    """Return the geometry of a frame without a copy for each of its pairs, of which there may be hundreds."""
+    if onto.shape[0] * onto.shape[1] > KEPT_PIXELS:
+        return _read_geometry(paths, companions)
+    given = companions.given
+    chosen = {
+        variable: given.get(variable) or next(iter(first_file(candidates)), "")
+        for variable, candidates in paths.items()
+    }
+    files = tuple((variable, *_stamped(path)) for variable, path in chosen.items())
+    found, kept = _kept_geometry(_Geometry(files, onto))
+    companions.missing += kept.missing
+    companions.notes += kept.notes
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class _Geometry:
+    """Variable, path ("" = none), size and time of each file, and the grid that they are wanted on."""
+
+    files: tuple[tuple[str, str, int, int], ...]
+    onto: Grid
+
+
+def _stamped(path: str) -> tuple[str, int, int]:
+    try:
+        status = os.stat(path)  # noqa: PTH116  (as in the journal of a run: a Path costs much more)
+    except (OSError, ValueError):
+        return path, 0, 0
+    return path, status.st_size, status.st_mtime_ns
+
+
+@functools.lru_cache(maxsize=2)
+def _kept_geometry(geometry: _Geometry) -> tuple[dict[str, raster.Array | None], Companions]:
+    companions = Companions(geometry.onto, None, {})
+    paths = {variable: [path] if path else [] for variable, path, *_ in geometry.files}
+    found = _read_geometry(paths, companions)
+    for values in found.values():
+        if values is not None:
+            values.flags.writeable = False
+    return found, companions
 
 
 def _coherence_paths(path: str, match: re.Match[str]) -> list[str]:
@@ -253,4 +328,4 @@ def _filled(values: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(values), values, 0).astype(np.float32)
 
 
-READER = Reader("licsar", _claims, _collect, _read, _beside)
+READER = Reader("licsar", _claims, _collect, _read, _beside, _complete)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from affine import Affine
     from rasterio.crs import CRS
 
+    from fringewatch.products.grid import Grid
     from fringewatch.products.reference import Chunks
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "explain",
     "gdal_path",
     "inspect",
+    "opened_once",
     "read",
     "sample",
     "write",
@@ -188,16 +190,55 @@ class _Quiet:
 _quiet = _Quiet()
 
 
+class _Last(threading.local):
+    """The plain local raster that a thread opened last, while it is inside :func:`opened_once`."""
+
+    inside = False
+    path = ""
+    source: Any = None
+
+    def close(self) -> None:
+        source, self.source = self.source, None
+        if source is not None:
+            source.close()
+
+
+_last = _Last()
+
+
+@contextlib.contextmanager
+def opened_once() -> Iterator[None]:
+    """Open a local raster once for its header and its values, which are asked for one after the other.
+
+    Inside the block, and in its thread, the last one stays open until the next is opened. Opening costs a tenth of
+    reading a small scene.
+    """
+    if _last.inside:
+        yield
+        return
+    with rasterio.Env(**_LOCAL_OPTIONS):
+        _last.inside = True
+        try:
+            yield
+        finally:
+            _last.inside = False
+            _last.close()
+
+
 @contextlib.contextmanager
 def _opened(path: str, warp: str = "", *, opens_as: str = "", driver: str = "") -> Iterator[Any]:
     """Open a raster for reading; every failure of GDAL inside the block becomes a ProductError."""
-    options = _REMOTE_OPTIONS if is_remote(path) else _LOCAL_OPTIONS
-    if opens_as:
-        # Descriptions that we write ourselves; GDAL 3.12 and later would have the raw file beside a .vrt file.
-        options = {**options, "GDAL_VRT_RAWRASTERBAND_ALLOWED_SOURCE": "ALL"}
     try:
         # A declared no-data value may be beyond the type of the values, of which rasterio would warn.
-        with rasterio.Env(**options), np.errstate(over="ignore"), contextlib.ExitStack() as stack:
+        with np.errstate(over="ignore"), contextlib.ExitStack() as stack:
+            if _last.inside and not (warp or opens_as or is_remote(path)):
+                yield _opened_last(path, driver)
+                return
+            options = _REMOTE_OPTIONS if is_remote(path) else _LOCAL_OPTIONS
+            if opens_as:
+                # Descriptions that we write ourselves; GDAL 3.12 and later would have the raw file beside a .vrt file.
+                options = {**options, "GDAL_VRT_RAWRASTERBAND_ALLOWED_SOURCE": "ALL"}
+            stack.enter_context(rasterio.Env(**options))
             with _quiet:
                 source = stack.enter_context(rasterio.open(opens_as or gdal_path(path), driver=driver or None))
                 if warp:
@@ -207,6 +248,16 @@ def _opened(path: str, warp: str = "", *, opens_as: str = "", driver: str = "") 
         if isinstance(error, ProductError):
             raise
         raise ProductError(explain(path, error)) from error
+
+
+def _opened_last(path: str, driver: str) -> Any:
+    # Values are asked for with the driver that the header was found to have.
+    if _last.source is None or _last.path != path or driver not in {"", _last.source.driver}:
+        _last.close()
+        with _quiet:
+            _last.source = rasterio.open(path, driver=driver or None)
+        _last.path = path
+    return _last.source
 
 
 def _north_up(source: Any, warp: str) -> WarpedVRT:
@@ -318,7 +369,14 @@ def inspect(path: str, *, opens_as: str = "", driver: str = "") -> RasterInfo:
             )
 
 
-def read(info: RasterInfo, *, bands: Sequence[int] = (1,), mask: bool = False, chunks: Chunks = None) -> Array:
+def read(
+    info: RasterInfo,
+    *,
+    bands: Sequence[int] = (1,),
+    mask: bool = False,
+    chunks: Chunks = None,
+    rows: slice | None = None,
+) -> Array:
     """Read bands of a raster, at once or lazily.
 
     Parameters
@@ -332,6 +390,8 @@ def read(info: RasterInfo, *, bands: Sequence[int] = (1,), mask: bool = False, c
     chunks
         None reads rasters of up to :data:`EAGER_PIXELS` at once and larger ones lazily. A side length, a pair
         (rows, columns) or ``"auto"`` reads lazily always.
+    rows
+        Only these rows (explicit bounds), at once.
 
     Returns
     -------
@@ -339,6 +399,9 @@ def read(info: RasterInfo, *, bands: Sequence[int] = (1,), mask: bool = False, c
         (bands, H, W) in the raster's own type, without scaling.
     """
     count = len(bands) + mask
+    if rows is not None:
+        window = Window(0, rows.start, info.shape[1], rows.stop - rows.start)
+        return _read_window(info, bands, mask=mask, window=window)
     if chunks is None and info.pixels <= EAGER_PIXELS:
         return _read_window(info, bands, mask=mask, window=None)
     import dask.array as da
@@ -350,11 +413,11 @@ def read(info: RasterInfo, *, bands: Sequence[int] = (1,), mask: bool = False, c
             "rewrite it in tiles: gdal_translate -co TILED=YES -co COMPRESS=DEFLATE in.tif out.tif"
         )
         raise ProductError(message)
-    rows, columns = chunk_shape(info, chunks)
+    high, wide = chunk_shape(info, chunks)
     layout = (
         (count,),
-        tuple(min(rows, info.shape[0] - start) for start in range(0, info.shape[0], rows)),
-        tuple(min(columns, info.shape[1] - start) for start in range(0, info.shape[1], columns)),
+        tuple(min(high, info.shape[0] - start) for start in range(0, info.shape[0], high)),
+        tuple(min(wide, info.shape[1] - start) for start in range(0, info.shape[1], wide)),
     )
 
     def block(block_info: Any = None) -> np.ndarray:
@@ -368,7 +431,7 @@ def read(info: RasterInfo, *, bands: Sequence[int] = (1,), mask: bool = False, c
     return da.map_blocks(block, chunks=layout, dtype=dtype, meta=meta, name=name)  # type: ignore[no-untyped-call]
 
 
-def chunk_shape(info: RasterInfo, chunks: Chunks) -> tuple[int, int]:
+def chunk_shape(info: RasterInfo | Grid, chunks: Chunks) -> tuple[int, int]:
     """Return the (rows, columns) in which a raster is read lazily: whole blocks of the file, about 4 million pixels."""
     height, width = info.shape
     if isinstance(chunks, int):

@@ -132,6 +132,9 @@ class Reader:
         Reference and options to a valid interferogram.
     beside
         The local files, other than those the reference names, that reading it takes along; existing ones only.
+    complete
+        From a reference, options, and an interferogram in memory that was read without companions: the same with them,
+        of some rows (None: of all). None if the reader never leaves them out.
     members
         Whether its files may hold several interferograms, so that a reference may name one as its member.
     """
@@ -141,6 +144,7 @@ class Reader:
     collect: Callable[[Sequence[str]], list[Reference]]
     read: Callable[[Reference, ReadOptions], xr.Dataset]
     beside: Callable[[Reference], list[str]] = lambda _: []
+    complete: Callable[[Reference, ReadOptions, xr.Dataset, slice | None], xr.Dataset] | None = None
     members: bool = False
 
 

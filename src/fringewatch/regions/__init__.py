@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from fringewatch.regions.find import COLUMNS, find_regions
+from fringewatch.regions.detections import COLUMNS, Detections
+from fringewatch.regions.find import Region, describe_regions, find_regions, pick_regions, rows_of
 from fringewatch.regions.measure import FringeEstimate, fringes_inside
 
-__all__ = ["COLUMNS", "FringeEstimate", "find_regions", "fringes_inside"]
+__all__ = [
+    "COLUMNS",
+    "Detections",
+    "FringeEstimate",
+    "Region",
+    "describe_regions",
+    "find_regions",
+    "fringes_inside",
+    "pick_regions",
+    "rows_of",
+]

@@ -7,56 +7,42 @@ whether there is something and the other where it ends. A scene is flagged exact
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy import ndimage
 
+from fringewatch.regions.detections import Detections, plain_row
 from fringewatch.regions.measure import Piece, measure
 from fringewatch.regions.outline import georeference, outline
-from fringewatch.regions.subsidence import SUBSIDENCE_COLUMNS
-from fringewatch.scan import Scan, enclosed, smooth_logits
+from fringewatch.scan import enclosed, smooth_logits
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import geopandas as gpd
     import xarray as xr
     from numpy.typing import NDArray
 
     from fringewatch.models import Card
+    from fringewatch.scan import Scan
 
-__all__ = ["COLUMNS", "find_regions"]
-
-COLUMNS: dict[str, str] = {
-    "scene": "str",
-    "region": "int64",
-    "score": "float64",
-    "max_probability": "float64",
-    "mean_probability": "float64",
-    "area_km2": "float64",
-    "area_px": "int64",
-    "row": "int64",
-    "col": "int64",
-    "row0": "int64",
-    "row1": "int64",
-    "col0": "int64",
-    "col1": "int64",
-    "lon": "float64",
-    "lat": "float64",
-    "fringe_count": "float64",
-    "peak_to_peak_los_cm": "float64",
-    "mean_coherence": "float64",
-    "phase_height_correlation": "float64",
-    **SUBSIDENCE_COLUMNS,
-    "reference_date": "str",
-    "secondary_date": "str",
-    "product": "str",
-    "model": "str",
-    "model_version": "str",
-}
-"""Columns of a detection table besides ``geometry``, and their types."""
+__all__ = ["Region", "describe_regions", "find_regions", "pick_regions", "rows_of"]
 
 _BEYOND_EDGE = np.float32(1)
 """How far below the edge logit the surroundings count where they are cut off (gaps, neighbours, scene border)."""
+
+
+class Region(NamedTuple):
+    """A place that deforms, as the map alone tells of it."""
+
+    piece: Piece
+    score: float
+    max_probability: float
+    mean_probability: float
+    row: int
+    col: int
+    """The scene pixel at the middle of the map pixel with the highest probability."""
 
 
 def find_regions(
@@ -99,13 +85,16 @@ def find_regions(
         ``subsidence_cm``, ...    :data:`SUBSIDENCE_COLUMNS`: see :func:`fringewatch.regions.subsidence.subsidence`
         ========================= ==================================================================================
     """
-    import geopandas as gpd
-    import pandas as pd
+    regions = pick_regions(scan, card, threshold=threshold)
+    return describe_regions(regions, scan, interferogram, card, threshold=threshold).table()
 
+
+def pick_regions(scan: Scan, card: Card, *, threshold: float | None = None) -> list[Region]:
+    """Return the places on a map that reach the threshold, best first; see :func:`find_regions`."""
     threshold = card.thresholds.scene if threshold is None else threshold
     edge = _edge_logit(card, threshold)
     labels, _ = ndimage.label(scan.valid & (scan.logits >= edge))
-    rows, pixel_polygons = [], []
+    regions = []
     for label, box in enumerate(ndimage.find_objects(labels), start=1):
         inside = labels[box] == label
         score = float(card.scene_calibration(np.asarray(_best_mean(scan, box, inside))))
@@ -113,32 +102,51 @@ def find_regions(
             continue
         chances = card.calibration(scan.logits[box][inside])
         piece = _cut(scan, labels, label, box, edge)
-        rows.append(
+        peak = _peak(chances, inside, box, scan)
+        regions.append(Region(piece, score, float(chances.max()), float(chances.mean()), *peak))
+    return sorted(regions, key=lambda region: (-region.score, -region.max_probability))
+
+
+def rows_of(regions: Sequence[Region], scan: Scan) -> slice:
+    """Return the rows of the scene in which regions lie; there is at least one."""
+    tops = [region.piece.top for region in regions]
+    bottoms = [region.piece.top + region.piece.logits.shape[0] for region in regions]
+    return slice(max(min(tops) * scan.stride, 0), min(max(bottoms) * scan.stride, scan.shape[0]))
+
+
+def describe_regions(
+    regions: Sequence[Region], scan: Scan, interferogram: xr.Dataset, card: Card, *, threshold: float | None = None
+) -> Detections:
+    """Measure regions on the scene's own grid.
+
+    Parameters
+    ----------
+    regions
+        From :func:`pick_regions`.
+    scan, interferogram, card, threshold
+        As for :func:`find_regions`, and the same.
+    """
+    edge = _edge_logit(card, card.thresholds.scene if threshold is None else threshold)
+    located = georeference([outline(region.piece, scan, edge) for region in regions], interferogram)
+    attrs = interferogram.attrs
+    rows = [
+        plain_row(
             {
-                "scene": interferogram.attrs.get("name", ""),
-                "score": score,
-                "max_probability": float(chances.max()),
-                "mean_probability": float(chances.mean()),
-                **_peak(chances, inside, box, scan),
-                **measure(piece, scan, interferogram, edge),
-                "reference_date": interferogram.attrs.get("reference_date", ""),
-                "secondary_date": interferogram.attrs.get("secondary_date", ""),
-                "product": interferogram.attrs.get("product", ""),
+                "scene": attrs.get("name", ""),
+                "region": number + 1,
+                **region._asdict(),
+                "area_km2": located.area_km2[number],
+                "lon": located.lon[number],
+                "lat": located.lat[number],
+                **measure(region.piece, scan, interferogram, edge),
+                **{name: attrs.get(name, "") for name in ("reference_date", "secondary_date", "product")},
                 "model": card.name,
                 "model_version": card.version,
             }
         )
-        pixel_polygons.append(outline(piece, scan, edge))
-    order = sorted(range(len(rows)), key=lambda index: (-rows[index]["score"], -rows[index]["max_probability"]))
-    located = georeference([pixel_polygons[index] for index in order], interferogram)
-    columns: dict[str, Any] = {name: [rows[index].get(name) for index in order] for name in COLUMNS}
-    columns["region"] = range(1, len(order) + 1)
-    columns |= {"area_km2": located.area_km2, "lon": located.lon, "lat": located.lat}
-    table = {
-        name: pd.array(columns[name], dtype=kind) if kind == "str" else np.array(columns[name], dtype=kind)
-        for name, kind in COLUMNS.items()
-    }
-    return gpd.GeoDataFrame(table, geometry=located.polygons, crs=located.crs)
+        for number, region in enumerate(regions)
+    ]
+    return Detections(rows, located.polygons, located.degrees, located.crs)
 
 
 def _best_mean(scan: Scan, box: tuple[slice, slice], inside: NDArray[np.bool_]) -> np.float32:
@@ -182,11 +190,11 @@ def _edge_logit(card: Card, threshold: float) -> np.float32:
 
 def _peak(
     chances: NDArray[np.float32], inside: NDArray[np.bool_], box: tuple[slice, slice], scan: Scan
-) -> dict[str, int]:
+) -> tuple[int, int]:
     place = np.flatnonzero(inside)[int(chances.argmax())]
     row, column = np.unravel_index(place, inside.shape)
     half = scan.stride // 2
-    return {
-        "row": min((box[0].start + int(row)) * scan.stride + half, scan.shape[0] - 1),
-        "col": min((box[1].start + int(column)) * scan.stride + half, scan.shape[1] - 1),
-    }
+    return (
+        min((box[0].start + int(row)) * scan.stride + half, scan.shape[0] - 1),
+        min((box[1].start + int(column)) * scan.stride + half, scan.shape[1] - 1),
+    )

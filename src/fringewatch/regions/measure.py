@@ -5,36 +5,32 @@ A region may be as large as the largest scene, of which no more than a tile is h
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
-from fringewatch.regions.subsidence import subsidence
+from fringewatch.fringes import KNOWN_WEIGHT, Troughs, map_surface, surroundings_px, troughs_of
+from fringewatch.interferogram import pixel_size_m
+from fringewatch.regions.subsidence import ASSUMED_LOS_UP, subsidence, upward_part
 from fringewatch.scan import upsample_logits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     import xarray as xr
     from numpy.typing import NDArray
 
+    from fringewatch.fringes import Surface
     from fringewatch.scan import Scan
 
     Box = tuple[slice, slice]
-    Read = Callable[[slice, slice], tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32] | None]]
-    """A window of a region to its phase, where it is inside, and the height."""
 
 __all__ = ["FringeEstimate", "Piece", "fringes_inside", "measure"]
 
-_SMOOTHING_PX = 1.0
-_REACH_PX = 4
-"""Beyond four standard deviations the smoothing takes nothing into account."""
-_LEAST_CONSISTENCY = 0.3
 _LEAST_PIXELS = 16
-_MOST_PIXELS = 250_000
-_MOST_BOX_PIXELS = 16_000_000
 _TILE_PX = 2048
+_LARGEST_TROUGH_PX = 4_000_000
+"""Regions with larger bounds are no trough."""
 
 
 class FringeEstimate(NamedTuple):
@@ -61,8 +57,8 @@ def fringes_inside(
 ) -> FringeEstimate:
     """Estimate how many fringes a region holds, the LOS motion they stand for, and whether they follow the terrain.
 
-    The wrapped phase is smoothed as a complex number (Gaussian, 1 pixel), unwrapped over the largest connected part
-    where neighbouring pixels agree (Herraez et al. 2002), and the range between the 1st and 99th percentile is taken.
+    Local fringe rates are integrated by least squares, weighted by their coherence (Ghiglia and Romero 1994), and the
+    range between the 1st and 99th percentile is taken where the phase is coherent.
 
     Parameters
     ----------
@@ -78,22 +74,19 @@ def fringes_inside(
     Returns
     -------
     FringeEstimate
-        Fringes (range / 2 pi) and peak-to-peak LOS motion in cm (both >= 0); NaN where fewer than 16 pixels agree.
-        Pearson's correlation of unwrapped phase and height over the same pixels; NaN without height or relief.
+        Fringes (range / 2 pi) and peak-to-peak LOS motion in cm (both >= 0); NaN where fewer than 16 pixels are
+        coherent. Pearson's correlation of unwrapped phase and height over the same pixels; NaN without height or
+        relief.
 
     Notes
     -----
     This is an order of magnitude, not a measurement. It includes the atmosphere inside the region; it misses what lies
-    outside the polygon and what decorrelated; fringes denser than about one in four pixels are lost, so that the
+    outside the polygon and what decorrelated; fringes denser than about one in three pixels are lost, so that the
     fast core of a mining trough or an earthquake is underestimated. It says nothing of the sign.
     """
-
-    def read(rows: slice, columns: slice) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32] | None]:
-        height = None if height_m is None else height_m[rows, columns]
-        return phase_rad[rows, columns], inside[rows, columns], height
-
-    usable = int((inside & np.isfinite(phase_rad)).sum())
-    return _fringes(read, inside.shape, usable, wavelength_m)
+    surface = map_surface(lambda rows, cols: (phase_rad[rows, cols], inside[rows, cols]), phase_rad.shape)
+    known = None if height_m is None else height_m[:: surface.step, :: surface.step]
+    return _fringes(surface, wavelength_m, known)
 
 
 def measure(piece: Piece, scan: Scan, interferogram: xr.Dataset, edge: np.float32) -> dict[str, float | int | str]:
@@ -109,35 +102,33 @@ def measure(piece: Piece, scan: Scan, interferogram: xr.Dataset, edge: np.float3
         Logit at which the region ends.
     """
     region = _Region(piece, scan, edge)
-    rows, columns = region.box
-    phase, wavelength_m = interferogram["phase"], interferogram.attrs["wavelength_m"]
-    area = usable = known = 0
+    box = region.box
+    coherence = interferogram.variables.get("coherence")
+    area = known = 0
     total = 0.0
-    for tile in _tiles((rows.stop - rows.start, columns.stop - columns.start), 1):
-        window = _shifted(tile, rows.start, columns.start)
+    for window in _tiles(box):
         inside = region.inside(*window)
-        area += int(inside.sum())
-        usable += int((inside & np.isfinite(_values(phase, window))).sum())
-        if "coherence" in interferogram:
-            coherence = _values(interferogram["coherence"], window)[inside]
-            known += int(np.isfinite(coherence).sum())
-            total += float(np.nansum(coherence, dtype=np.float64))
-
-    def read(down: slice, across: slice) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32] | None]:
-        window = _shifted((down, across), rows.start, columns.start)
-        height = _values(interferogram["height"], window) if "height" in interferogram else None
-        return _values(phase, window), region.inside(*window), height
-
-    shape = rows.stop - rows.start, columns.stop - columns.start
+        area += int(np.count_nonzero(inside))
+        if coherence is not None:
+            values = _values(coherence, window)[inside]
+            known += int(np.isfinite(values).sum())
+            total += float(np.nansum(values, dtype=np.float64))
+    is_trough = _size(box) <= _LARGEST_TROUGH_PX
+    surface, corner = _surface_of(region, surroundings_px(area) if is_trough else 0, interferogram)
+    troughs, upward, size_m = Troughs.unknown(), ASSUMED_LOS_UP, pixel_size_m(interferogram)
+    if is_trough:
+        troughs = troughs_of(surface, area, pixel_ratio=1.0 if size_m is None else size_m[0] / size_m[1])
+        look_up = interferogram.variables.get("los_up")
+        upward = upward_part(None if look_up is None else _values(look_up, box)[region.inside(*box)])
     return {
         "area_px": area,
-        "row0": rows.start,
-        "row1": rows.stop,
-        "col0": columns.start,
-        "col1": columns.stop,
-        **_fringes(read, shape, usable, wavelength_m)._asdict(),
+        "row0": box[0].start,
+        "row1": box[0].stop,
+        "col0": box[1].start,
+        "col1": box[1].stop,
+        **_fringes(surface, interferogram.attrs["wavelength_m"], _heights(surface, corner, interferogram))._asdict(),
         "mean_coherence": total / known if known else float("nan"),
-        **subsidence(region.box, region.inside, interferogram),
+        **subsidence(troughs, interferogram, upward=upward, size_m=size_m),
     }
 
 
@@ -154,10 +145,14 @@ class _Region:
             slice(max(left, 0), min(left + width, scan.shape[1])),
         )
         self._single = False
+        self._kept: tuple[Box, NDArray[np.bool_]] | None = None
         self.box = self._bounds()
 
     def inside(self, rows: slice, columns: slice) -> NDArray[np.bool_]:
         """Return which pixels of a window of the scene, within the piece, belong to the region."""
+        if self._kept is not None:
+            (top, left), values = ((axis.start for axis in self._kept[0]), self._kept[1])
+            return values[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
         stride = self._scan.stride
         top, left = self._piece.top * stride, self._piece.left * stride
         window = slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left)
@@ -168,92 +163,75 @@ class _Region:
         reached: NDArray[np.bool_] = upsample_logits(self._piece.logits, stride, *window) >= self._edge
         return reached
 
+    def inside_around(self, rows: slice, columns: slice) -> NDArray[np.bool_]:
+        """Return the same of any window of the scene."""
+        result = np.zeros((rows.stop - rows.start, columns.stop - columns.start), bool)
+        own = _overlap(rows, self.box[0]), _overlap(columns, self.box[1])
+        if all(axis.start < axis.stop for axis in own):
+            place = tuple(
+                slice(axis.start - asked.start, axis.stop - asked.start)
+                for axis, asked in zip(own, (rows, columns), strict=True)
+            )
+            result[place] = self.inside(*own)
+        return result
+
     def _bounds(self) -> Box:
         rows, columns = self._whole
         some_rows = np.zeros(rows.stop - rows.start, bool)
         some_columns = np.zeros(columns.stop - columns.start, bool)
-        for down, across in _tiles((len(some_rows), len(some_columns)), 1):
-            inside = self.inside(*_shifted((down, across), rows.start, columns.start))
-            some_rows[down] |= inside.any(axis=1)
-            some_columns[across] |= inside.any(axis=0)
+        tiles = list(_tiles(self._whole))
+        for window in tiles:
+            inside = self.inside(*window)
+            some_rows[_moved(window[0], -rows.start)] |= inside.any(axis=1)
+            some_columns[_moved(window[1], -columns.start)] |= inside.any(axis=0)
         if not some_rows.any():
             # A single map pixel that just reaches the edge: no scene pixel's centre falls on its centre.
             self._single = True
             return self._bounds()
+        if len(tiles) == 1:
+            # Asked for again and again.
+            self._kept = self._whole, inside
         return _between(some_rows, rows.start), _between(some_columns, columns.start)
 
 
-def _between(flags: NDArray[np.bool_], start: int) -> slice:
-    places = np.flatnonzero(flags)
-    return slice(start + int(places[0]), start + int(places[-1]) + 1)
+def _surface_of(region: _Region, reach: int, interferogram: xr.Dataset) -> tuple[Surface, tuple[int, int]]:
+    """Return the surface of a region and so many pixels around it, and the pixel of the scene at its corner."""
+    phase, box = interferogram.variables["phase"], region.box
+    rows, columns = (
+        slice(max(axis.start - reach, 0), min(axis.stop + reach, size))
+        for axis, size in zip(box, phase.shape, strict=True)
+    )
+
+    def read(down: slice, across: slice) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        window = _moved(down, rows.start), _moved(across, columns.start)
+        return _values(phase, window), region.inside_around(*window)
+
+    shape = rows.stop - rows.start, columns.stop - columns.start
+    return map_surface(read, shape), (rows.start, columns.start)
 
 
-def _tiles(shape: tuple[int, int], step: int) -> Iterator[Box]:
-    """Cut an area into tiles that start at multiples of `step`."""
-    side = -(-_TILE_PX // step) * step
-    for top in range(0, shape[0], side):
-        for left in range(0, shape[1], side):
-            yield slice(top, min(top + side, shape[0])), slice(left, min(left + side, shape[1]))
+def _heights(surface: Surface, corner: tuple[int, int], interferogram: xr.Dataset) -> NDArray[np.float32] | None:
+    """Return the terrain at the places of a surface; None where it is not known at all."""
+    height = interferogram.variables.get("height")
+    if height is None:
+        return None
+    rows, columns = (
+        slice(start, start + (size - 1) * surface.step + 1, surface.step)
+        for start, size in zip(corner, surface.inside.shape, strict=True)
+    )
+    return _values(height, (rows, columns))
 
 
-def _shifted(box: Box, down: int, across: int) -> Box:
-    rows, columns = box
-    return slice(rows.start + down, rows.stop + down), slice(columns.start + across, columns.stop + across)
-
-
-def _values(variable: xr.DataArray, window: Box) -> NDArray[np.float32]:
-    return np.asarray(variable[window].values, np.float32)
-
-
-def _fringes(read: Read, shape: tuple[int, int], usable: int, wavelength_m: float) -> FringeEstimate:
-    """Estimate fringes; see :func:`fringes_inside`. `usable` pixels of the region have a phase."""
-    nothing = FringeEstimate(float("nan"), float("nan"), float("nan"))
-    if usable < _LEAST_PIXELS:
-        return nothing
-    # Unwrapping is the only step whose time could run away on a large region.
-    step = int(np.ceil(np.sqrt(max(usable / _MOST_PIXELS, shape[0] * shape[1] / _MOST_BOX_PIXELS))))
-    thinned = -(-shape[0] // step), -(-shape[1] // step)
-    angle, height_m = np.empty(thinned, np.float32), np.full(thinned, np.nan, np.float32)
-    consistent = np.empty(thinned, bool)
-    has_height = False
-    for tile in _tiles(shape, step):
-        target = tuple(slice(axis.start // step, -(-axis.stop // step)) for axis in tile)
-        angle[target], consistent[target], height = _smooth(read, tile, shape, step)
-        if height is not None:
-            has_height = True
-            height_m[target] = height
-    labels, number = ndimage.label(consistent)
-    if number == 0:
-        return nothing
-    sizes = np.bincount(labels.ravel())[1:]
-    largest = labels == sizes.argmax() + 1
-    if sizes.max() < _LEAST_PIXELS:
-        return nothing
-    unwrapped = _unwrap(np.ma.masked_array(angle, ~largest))
-    low, high = np.percentile(unwrapped, [1, 99])
+def _fringes(surface: Surface, wavelength_m: float, height_m: NDArray[np.float32] | None) -> FringeEstimate:
+    """Estimate fringes; see :func:`fringes_inside`."""
+    coherent = surface.inside & (surface.weight > KNOWN_WEIGHT)
+    if np.count_nonzero(coherent) * surface.step**2 < _LEAST_PIXELS:
+        return FringeEstimate(float("nan"), float("nan"), float("nan"))
+    phase = surface.height_rad[coherent]
+    low, high = np.percentile(phase, [1, 99])
     span = float(high - low)
-    correlation = _correlation(unwrapped, height_m[largest]) if has_height else float("nan")
+    correlation = float("nan") if height_m is None else _correlation(phase, height_m[coherent])
     return FringeEstimate(span / (2 * np.pi), 100 * span * wavelength_m / (4 * np.pi), correlation)
-
-
-def _smooth(
-    read: Read, tile: Box, shape: tuple[int, int], step: int
-) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32] | None]:
-    """Return smoothed phase, where it is consistent, and the height, at every `step`-th pixel of a tile."""
-    around = tuple(
-        slice(max(axis.start - _REACH_PX, 0), min(axis.stop + _REACH_PX, size))
-        for axis, size in zip(tile, shape, strict=True)
-    )
-    phase_rad, inside, height_m = read(*around)
-    usable = inside & np.isfinite(phase_rad)
-    phasor = np.where(usable, np.exp(1j * np.where(usable, phase_rad, 0)), 0).astype(np.complex64)
-    smooth = ndimage.gaussian_filter(phasor, _SMOOTHING_PX, mode="constant")
-    weight = ndimage.gaussian_filter(usable.astype(np.float32), _SMOOTHING_PX, mode="constant")
-    consistent = usable & (np.abs(smooth) >= _LEAST_CONSISTENCY * weight)
-    kept = tuple(
-        slice(axis.start - grown.start, axis.stop - grown.start, step) for axis, grown in zip(tile, around, strict=True)
-    )
-    return np.angle(smooth[kept]), consistent[kept], None if height_m is None else height_m[kept]
 
 
 def _correlation(phase: NDArray[np.float64], height: NDArray[np.float32]) -> float:
@@ -263,11 +241,30 @@ def _correlation(phase: NDArray[np.float64], height: NDArray[np.float32]) -> flo
     return float(np.corrcoef(phase[known], height[known])[0, 1])
 
 
-def _unwrap(wrapped: np.ma.MaskedArray[Any, Any]) -> NDArray[np.float64]:
-    """Unwrap a masked array and return what is not masked, flat."""
-    from skimage.restoration import unwrap_phase
+def _tiles(box: Box) -> Iterator[Box]:
+    """Cut an area of the scene into tiles."""
+    rows, columns = box
+    for top in range(rows.start, rows.stop, _TILE_PX):
+        for left in range(columns.start, columns.stop, _TILE_PX):
+            yield slice(top, min(top + _TILE_PX, rows.stop)), slice(left, min(left + _TILE_PX, columns.stop))
 
-    # scikit-image ships no types; the fixed generator makes ties between equally good paths repeatable.
-    unwrapped: np.ma.MaskedArray[Any, Any] = unwrap_phase(wrapped, rng=0)  # type: ignore[no-untyped-call]
-    result: NDArray[np.float64] = unwrapped.compressed()
-    return result
+
+def _between(flags: NDArray[np.bool_], start: int) -> slice:
+    places = np.flatnonzero(flags)
+    return slice(start + int(places[0]), start + int(places[-1]) + 1)
+
+
+def _overlap(one: slice, other: slice) -> slice:
+    return slice(max(one.start, other.start), min(one.stop, other.stop))
+
+
+def _moved(axis: slice, by: int) -> slice:
+    return slice(axis.start + by, axis.stop + by)
+
+
+def _size(box: Box) -> int:
+    return int((box[0].stop - box[0].start) * (box[1].stop - box[1].start))
+
+
+def _values(variable: xr.Variable, window: Box) -> NDArray[np.float32]:
+    return np.asarray(variable[window].values, np.float32)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy import ndimage
+
+from fringewatch.interferogram import grid_of
 
 if TYPE_CHECKING:
     import shapely
@@ -31,8 +34,12 @@ def outline(piece: Piece, scan: Scan, edge: np.float32) -> shapely.Polygon:
     parts = sorted((shapely.Polygon(ring) for ring in rings), key=lambda part: part.area, reverse=True)
     polygon = shapely.Polygon(parts[0].exterior, [part.exterior for part in parts[1:]])
     # Drops points that lie on a line; more would take a visible share of a small region's area.
-    valid = shapely.make_valid(polygon.simplify(scan.stride / 16))
+    simple = polygon.simplify(scan.stride / 16)
+    valid = simple if simple.is_valid else shapely.make_valid(simple)
     height, width = scan.shape
+    left, top, right, bottom = valid.bounds
+    if min(left, top) >= -0.5 and right <= width - 0.5 and bottom <= height - 0.5:
+        return valid
     return valid.intersection(shapely.box(-0.5, -0.5, width - 0.5, height - 0.5))
 
 
@@ -41,6 +48,8 @@ class Located(NamedTuple):
 
     polygons: list[Any]
     crs: Any
+    degrees: list[Any]
+    """The same in longitude and latitude; empty where there is no CRS."""
     area_km2: list[float]
     lon: list[float]
     lat: list[float]
@@ -48,21 +57,15 @@ class Located(NamedTuple):
 
 def georeference(polygons: list[Any], interferogram: xr.Dataset) -> Located:
     """Bring polygons from scene pixels to the CRS of the interferogram; without one they stay as they are."""
-    import geopandas as gpd
-    import rioxarray  # noqa: F401  (registers the .rio accessor)
     import shapely
-    from pyproj import Geod
 
-    crs = interferogram.rio.crs
-    # The ellipsoid for every CRS: planar areas are wrong in Web Mercator and in degrees.
-    ellipsoid = Geod(ellps="WGS84")
+    crs, transform = grid_of(interferogram)
     if crs is None and "lat" in interferogram.coords:
-        places = [_look_up(polygon, interferogram, ellipsoid) for polygon in polygons]
-        return Located(polygons, None, *([place[column] for place in places] for column in range(3)))
+        places = [_look_up(polygon, interferogram, _ellipsoid()) for polygon in polygons]
+        return Located(polygons, None, [], *([place[column] for place in places] for column in range(3)))
     nan = [float("nan")] * len(polygons)
     if crs is None:
-        return Located(polygons, None, nan, nan, nan)
-    transform = interferogram.rio.transform()
+        return Located(polygons, None, [], nan, nan, nan)
 
     def to_map(points: NDArray[np.float64]) -> NDArray[np.float64]:
         columns, rows = points[:, 0] + 0.5, points[:, 1] + 0.5
@@ -73,11 +76,35 @@ def georeference(polygons: list[Any], interferogram: xr.Dataset) -> Located:
             ]
         )
 
-    mapped = [shapely.transform(polygon, to_map) for polygon in polygons]
-    degrees = list(gpd.GeoSeries(mapped, crs=crs).to_crs("EPSG:4326"))
-    area = [_area_m2(shape, ellipsoid) / 1e6 for shape in degrees]
+    mapped = degrees = [shapely.transform(polygon, to_map) for polygon in polygons]
+    transformer = _into_degrees(crs.to_wkt())
+    if transformer is not None:
+        degrees = [
+            shapely.transform(shape, lambda points: np.column_stack(transformer.transform(*points.T)))
+            for shape in mapped
+        ]
+    # The ellipsoid for every CRS: planar areas are wrong in Web Mercator and in degrees.
+    area = [_area_m2(shape, _ellipsoid()) / 1e6 for shape in degrees]
     centres = [shape.centroid for shape in degrees]
-    return Located(mapped, crs, area, [point.x for point in centres], [point.y for point in centres])
+    return Located(mapped, crs, degrees, area, [point.x for point in centres], [point.y for point in centres])
+
+
+@functools.cache
+def _ellipsoid() -> Any:
+    from pyproj import Geod
+
+    return Geod(ellps="WGS84")
+
+
+@functools.lru_cache(maxsize=256)
+def _into_degrees(wkt: str) -> Any:
+    """Return what brings coordinates of a CRS to longitude and latitude; None where they are that already."""
+    from pyproj import CRS, Transformer
+
+    source = CRS.from_wkt(wkt)
+    if source.equals("EPSG:4326", ignore_axis_order=True):
+        return None
+    return Transformer.from_crs(source, "EPSG:4326", always_xy=True)
 
 
 def _look_up(polygon: Any, interferogram: xr.Dataset, ellipsoid: Any) -> tuple[float, float, float]:

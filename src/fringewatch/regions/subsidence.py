@@ -7,18 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fringewatch.conventions import PHASE_SIGN
-from fringewatch.fringes import Troughs, measure_troughs, surroundings_px
-from fringewatch.interferogram import pixel_size_m
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import xarray as xr
     from numpy.typing import NDArray
 
-    Box = tuple[slice, slice]
+    from fringewatch.fringes import Troughs
 
-__all__ = ["ASSUMED_LOS_UP", "SUBSIDENCE_COLUMNS", "subsidence"]
+__all__ = ["ASSUMED_LOS_UP", "SUBSIDENCE_COLUMNS", "subsidence", "upward_part"]
 
 ASSUMED_LOS_UP = float(np.cos(np.radians(39.0)))
 """Upward part of the line of sight where a product does not give it: 39 degrees of incidence, the middle of
@@ -35,23 +31,22 @@ SUBSIDENCE_COLUMNS: dict[str, str] = {
 }
 """Columns of a detection table, and their types."""
 
-_MOST_PX = 4_000_000
-"""Regions with larger bounds are no trough, and would take long."""
-
 
 def subsidence(
-    box: Box, inside_of: Callable[[slice, slice], NDArray[np.bool_]], interferogram: xr.Dataset
+    found: Troughs, interferogram: xr.Dataset, *, upward: float, size_m: tuple[float, float] | None
 ) -> dict[str, float | int | str]:
-    """Measure the troughs of a region.
+    """Turn the troughs of a region into what is said of it.
 
     Parameters
     ----------
-    box
-        Rows and columns of the scene: the region's bounds.
-    inside_of
-        Tells which pixels of a window within those bounds belong to the region.
+    found
+        From :func:`fringewatch.fringes.troughs_of`; unknown ones where nothing was measured.
     interferogram
-        The scene.
+        The scene: its wavelength, and whether the sign of its phase is known.
+    upward
+        From :func:`upward_part`.
+    size_m
+        Of its pixels along y and x; see :func:`fringewatch.interferogram.pixel_size_m`.
 
     Returns
     -------
@@ -60,26 +55,13 @@ def subsidence(
         where the sign of the phase is not known. ``trough_diameter_m``, ``profile_length_m``: NaN without a pixel size,
         which is never guessed. ``depth_profile_cm``: depths at equal steps along the long axis, separated by blanks,
         with the sign of ``subsidence_cm``. NaN, 0 troughs and an empty profile where nothing can be told, see
-        :func:`fringewatch.fringes.measure_troughs`, and for regions with bounds of more than 4 million pixels.
+        :func:`fringewatch.fringes.measure_troughs`.
 
     Notes
     -----
     All motion is taken for vertical: at the deepest point of a trough horizontal motion is small.
     """
-    size = pixel_size_m(interferogram)
-    found, upward = Troughs.unknown(), ASSUMED_LOS_UP
-    if (box[0].stop - box[0].start) * (box[1].stop - box[1].start) <= _MOST_PX:
-        inside = inside_of(*box)
-        upward = _upward(box, inside, interferogram)
-        reach = surroundings_px(inside)
-        grown = tuple(
-            slice(max(side.start - reach, 0), min(side.stop + reach, length))
-            for side, length in zip(box, interferogram["phase"].shape, strict=True)
-        )
-        room = [(side.start - wide.start, wide.stop - side.stop) for side, wide in zip(box, grown, strict=True)]
-        phase = np.asarray(interferogram["phase"][grown].values, np.float32)
-        found = measure_troughs(phase, np.pad(inside, room), pixel_ratio=1.0 if size is None else size[0] / size[1])
-    width_m = float("nan") if size is None else size[1]
+    width_m = float("nan") if size_m is None else size_m[1]
     # One radian of phase, which grows with range, is so much motion away from the satellite, and so much down.
     to_cm = 100 * interferogram.attrs["wavelength_m"] / (4 * np.pi) / upward
     depth_rad = found.troughs[0].depth_rad if found.troughs else float("nan")
@@ -98,10 +80,9 @@ def subsidence(
     }
 
 
-def _upward(box: Box, inside: NDArray[np.bool_], interferogram: xr.Dataset) -> float:
-    if "los_up" in interferogram:
-        values = np.asarray(interferogram["los_up"][box].values, np.float32)[inside]
-        values = values[np.isfinite(values) & (values > 0)]
-        if values.size:
-            return float(values.mean())
-    return ASSUMED_LOS_UP
+def upward_part(look_up: NDArray[np.float32] | None) -> float:
+    """Return the mean upward part of unit vectors to the satellite, NaN = unknown; the assumed one where all are."""
+    if look_up is None:
+        return ASSUMED_LOS_UP
+    values = look_up[np.isfinite(look_up) & (look_up > 0)]
+    return float(values.mean()) if values.size else ASSUMED_LOS_UP

@@ -1,4 +1,4 @@
-"""Atomic files: a name appears only when its content is complete."""
+"""Atomic files: a name appears only when its content is complete; and where a path leads that goes through links."""
 
 from __future__ import annotations
 
@@ -13,7 +13,35 @@ from fringewatch.errors import OutputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["atomic_path", "ensure_folder", "write_text"]
+__all__ = ["LinkResolver", "atomic_path", "ensure_folder", "write_text"]
+
+_MOST_FOLDERS = 10_000
+
+
+class LinkResolver:
+    """``os.path.realpath`` of the files of an archive: each folder on the way is looked at once, not once per file.
+
+    It takes no notice of a folder that becomes a link to another while it is in use.
+    """
+
+    def __init__(self) -> None:
+        self._folders: dict[str, str] = {}
+
+    def __call__(self, path: str) -> str:
+        """Return a path without links."""
+        folder, name = os.path.split(path)
+        if name in {"", ".", ".."}:
+            return os.path.realpath(path)
+        whole = os.path.join(self._folder(folder), name)  # noqa: PTH118  (a Path costs more than all the rest)
+        return os.path.realpath(whole) if os.path.islink(whole) else whole  # noqa: PTH114  (as above)
+
+    def _folder(self, folder: str) -> str:
+        known = self._folders.get(folder)
+        if known is None:
+            if len(self._folders) >= _MOST_FOLDERS:
+                self._folders.clear()
+            known = self._folders[folder] = self(folder)
+        return known
 
 
 @contextlib.contextmanager

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from fringewatch.products.reference import is_remote
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import geopandas as gpd
     import shapely
 
@@ -49,9 +51,12 @@ class SceneRecord:
     model_version: str = ""
 
 
-def scene_key(file: str) -> str:
-    """Return how a catalogue knows a file: by its absolute path with all links resolved, or by its address."""
-    return file if is_remote(file) else os.path.realpath(file)
+def scene_key(file: str, resolve: Callable[[str], str] = os.path.realpath) -> str:
+    """Return how a catalogue knows a file: by its absolute path with all links resolved, or by its address.
+
+    Where it is asked for many files, `resolve` may be a :class:`fringewatch.files.LinkResolver`.
+    """
+    return file if is_remote(file) else resolve(file)
 
 
 def scene_values(key: str, record: SceneRecord, run_id: int, settings: str) -> dict[str, Any]:

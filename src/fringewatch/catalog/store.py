@@ -16,6 +16,7 @@ from fringewatch.catalog.engine import Database
 from fringewatch.catalog.records import as_multipolygon, detection_values, scene_key, scene_values
 from fringewatch.catalog.tables import DETECTIONS, REVIEWS, RUNS, SCENE_SITES, SCENES, SITES, now
 from fringewatch.errors import CatalogError
+from fringewatch.files import LinkResolver
 from fringewatch.sites import NEAR_KM, Sites
 from fringewatch.sites.nearest import tie
 
@@ -180,7 +181,8 @@ class Catalog:
         CatalogError
             If it cannot be written; then nothing of the batch was.
         """
-        keyed = {scene_key(record.row.file): record for record in scenes}
+        resolve = LinkResolver()
+        keyed = {scene_key(record.row.file, resolve): record for record in scenes}
         # Two that write the same files at once take their locks in one order.
         records = {key: keyed[key] for key in sorted(keyed)}
         rows = [] if detections is None else detection_values(detections)

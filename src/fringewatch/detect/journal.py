@@ -7,14 +7,13 @@ goes on where it was. A scene is kept only if its file, the model and the settin
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import os
 import threading
 from typing import TYPE_CHECKING, Any
 
 from fringewatch.errors import OutputError
-from fringewatch.files import write_text
+from fringewatch.files import LinkResolver, write_text
 from fringewatch.report import SceneRow
 
 if TYPE_CHECKING:
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["JOURNAL_NAME", "Entry", "Journal", "file_state"]
+
+_resolve = LinkResolver()
 
 JOURNAL_NAME = ".fringewatch-journal.jsonl"
 
@@ -57,12 +58,7 @@ def _one_state(path: str) -> str:
     except (OSError, ValueError):
         return path
     folder, name = os.path.split(path)
-    return f"{_resolved(folder)}{os.sep}{name}:{status.st_size}:{status.st_mtime_ns}"
-
-
-@functools.lru_cache(maxsize=1024)
-def _resolved(folder: str) -> str:
-    return os.path.realpath(folder)
+    return f"{_resolve(folder)}{os.sep}{name}:{status.st_size}:{status.st_mtime_ns}"
 
 
 class Journal:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import glob
+import itertools
 import os
 import re
 from collections import defaultdict
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from fringewatch.files import LinkResolver
 from fringewatch.products.reference import Reference, file_name, is_remote, parent, split_member, stem
 
 if TYPE_CHECKING:
@@ -40,10 +42,11 @@ def discover_with(
     # same has a chance of 1 in 40 million.
     seen: set[int] = set()
     names: set[int] = set()
+    resolve = LinkResolver()
     for text in texts:
         references = named[text] if text in named else _search(readers, text, recursive=recursive)
         for reference in references:
-            path = reference.path if is_remote(reference.path) else os.path.realpath(reference.path)
+            path = reference.path if is_remote(reference.path) else resolve(reference.path)
             key = hash((path, reference.member))
             if key in seen:
                 continue
@@ -131,8 +134,9 @@ def _is_folder(path: Path) -> bool:
 def _walk(readers: Sequence[Reader], folder: Path, *, recursive: bool) -> Iterator[Reference]:
     # Archives are often folders of links; a link to a folder above would never end.
     entered: set[str] = set()
+    resolve = LinkResolver()
     for root, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(root)
+        real = resolve(root)
         if real in entered:
             folders.clear()
             continue
@@ -140,7 +144,9 @@ def _walk(readers: Sequence[Reader], folder: Path, *, recursive: bool) -> Iterat
         folders[:] = sorted(f for f in folders if not f.startswith(".") and f.lower() not in _SKIPPED_FOLDERS)
         if not recursive:
             folders.clear()
-        yield from _collect(readers, [str(Path(root, name)) for name in sorted(files) if not name.startswith(".")])
+        # As a Path spells it, which costs more than all else here where it is made for every file.
+        plain = os.path.join(str(Path(root)), "")  # noqa: PTH118
+        yield from _collect(readers, [plain + name for name in sorted(files) if not name.startswith(".")])
 
 
 def _match(readers: Sequence[Reader], pattern: str, *, recursive: bool) -> Iterator[Reference]:
@@ -162,8 +168,13 @@ def _collect(readers: Sequence[Reader], files: list[str]) -> list[Reference]:
     left = [path for path in files if path not in results and not _LOSSY.search(path)]
     references: list[Reference] = []
     for reader in readers:
-        mine = [path for path in left if reader.claims(path)]
-        left = [path for path in left if not reader.claims(path)]
+        if not left:
+            break
+        claimed = [reader.claims(path) for path in left]
+        if not any(claimed):
+            continue
+        mine = list(itertools.compress(left, claimed))
+        left = [path for path, taken in zip(left, claimed, strict=True) if not taken]
         # A picture beside a raster of the same name is its quicklook.
         stems = {stem(reference.path) for reference in references}
         references += [reference for reference in reader.collect(mine) if stem(reference.path) not in stems]

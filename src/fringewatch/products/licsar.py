@@ -46,7 +46,7 @@ from fringewatch.products.radians import read_radians
 from fringewatch.products.reference import Reader, Reference, file_name, first_file, is_remote, join, parent, stem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import xarray as xr
 
@@ -151,7 +151,7 @@ def _read_companions(path: str, match: re.Match[str], companions: Companions) ->
     found: dict[str, raster.Array | None] = {
         "coherence": companions.read("coherence", _coherence_paths(path, match), decode_coherence)
     }
-    paths = {variable: _geometry_paths(path, variable, match["cut"]) for variable in _GEOMETRY}
+    paths = _geometry_paths(path, match["cut"])
     if companions.rows is not None and isinstance(companions.onto, Grid) and not is_remote(path):
         found |= _shared_geometry(paths, companions, companions.onto)
     else:
@@ -222,29 +222,29 @@ def _beside(reference: Reference) -> list[str]:
     match = _PHASE.search(file_name(path))
     if match is None or is_remote(path):
         return []
-    found = first_file(_coherence_paths(path, match))
-    for variable in _GEOMETRY:
-        found += first_file(_geometry_paths(path, variable, match["cut"]))
-    return found
+    candidates = [_coherence_paths(path, match), *_geometry_paths(path, match["cut"]).values()]
+    return [file for paths in candidates for file in first_file(paths)]
 
 
-def _geometry_paths(path: str, variable: str, cut: str) -> Iterator[str]:
+def _geometry_paths(path: str, cut: str) -> dict[str, list[str]]:
     """Return where a frame's geometry may be: beside the pair, in the frame's folder, in its metadata folder."""
-    ending = f".geo.{_GEOMETRY[variable]}{cut}.tif"
+    endings = {variable: f".geo.{letter}{cut}.tif" for variable, letter in _GEOMETRY.items()}
     frame = frame_id(path)
     folder = parent(path)
     above = parent(parent(folder))
     if is_remote(path):
         # A listing is not to be had: the portal's own place is the only one worth a request; a look into a zip is none.
         bases = (above, parent(folder)) if path.startswith("/vsizip/") else (above,)
-        yield from (join(base, "metadata", frame + ending) for base in bases if frame)
-        return
+        return {
+            variable: [join(base, "metadata", frame + ending) for base in bases if frame]
+            for variable, ending in endings.items()
+        }
     places = [place for base in (folder, parent(folder), above) for place in (base, join(base, "metadata"))]
+    found = [name for place in places for name in names_in(place, _GEOMETRY_NAME)]
     if frame:
-        yield from (join(place, frame + ending) for place in places)
-    # A file of another frame would be on another grid, and is then left out with a note.
-    for place in places:
-        yield from (other for other in names_in(place, _GEOMETRY_NAME) if other.endswith(ending))
+        # A file of another frame would be on another grid, and is then left out with a note.
+        found.sort(key=lambda name: not file_name(name).startswith(f"{frame}.geo."))
+    return {variable: [name for name in found if name.endswith(ending)] for variable, ending in endings.items()}
 
 
 def write_licsar(

@@ -48,6 +48,7 @@ def main() -> None:
     parser.add_argument(
         "--folder", type=Path, help="where the archive is made and kept; a temporary folder if not given"
     )
+    parser.add_argument("--model", default="", help="name or folder of a bundle; the shipped one if not given")
     parser.add_argument("--out", type=Path, help="write the figures to this JSON file too")
     arguments = parser.parse_args()
     print(f"{processor()}, Python {sys.version.split()[0]}")
@@ -57,11 +58,11 @@ def main() -> None:
         archive = make_archive(folder / "archive", arguments.scenes, arguments.distinct)
         figures: dict[str, object] = {"processor": processor(), "scenes": arguments.scenes}
         if arguments.part == "run":
-            figures |= compare(archive, folder, arguments.scenes, arguments.workers)
+            figures |= compare(archive, folder, arguments.scenes, arguments.workers, arguments.model)
         elif arguments.part == "scaling":
-            figures |= scale(archive, folder, arguments.scenes)
+            figures |= scale(archive, folder, arguments.scenes, arguments.model)
         else:
-            figures |= stages(archive)
+            figures |= stages(archive, arguments.model)
     if arguments.out:
         arguments.out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
@@ -108,7 +109,7 @@ class Run(NamedTuple):
     text: str
 
 
-def compare(archive: Path, folder: Path, scenes: int, workers: int) -> dict[str, float]:
+def compare(archive: Path, folder: Path, scenes: int, workers: int, model: str) -> dict[str, float]:
     """Time detecting and reading in turns, and print the comparison."""
     runs: dict[str, list[Run]] = {"read": [], "detect": []}
     timed(reader(archive, workers, kinds="diff_pha"))  # warms the disk cache
@@ -117,7 +118,7 @@ def compare(archive: Path, folder: Path, scenes: int, workers: int) -> dict[str,
         if repeat == 0:
             phase = timed(reader(archive, workers, kinds="diff_pha"))
             out = folder / "results"
-            runs["detect"].append(timed(detector(archive, out, workers)))
+            runs["detect"].append(timed(detector(archive, out, workers, model)))
     read, detect = statistics.mean(run.seconds for run in runs["read"]), runs["detect"][0]
     read_cpu = statistics.mean(run.processor_s for run in runs["read"])
     peak = max(gib for _, gib in detect.memory)
@@ -157,11 +158,12 @@ def compare(archive: Path, folder: Path, scenes: int, workers: int) -> dict[str,
     return figures
 
 
-def scale(archive: Path, folder: Path, scenes: int) -> dict[str, float]:
+def scale(archive: Path, folder: Path, scenes: int, model: str) -> dict[str, float]:
     """Run with one and two processes, and work out larger numbers on paper."""
-    alone = timed(detector(archive, folder / "one", 1))
-    two = timed(detector(archive, folder / "two", 2))
-    start = timed(detector(archive, folder / "two", 2))  # all of it is done: what is left is starting up and looking
+    alone = timed(detector(archive, folder / "one", 1, model))
+    two = timed(detector(archive, folder / "two", 2, model))
+    # All of it is done: what is left is starting up and looking.
+    start = timed(detector(archive, folder / "two", 2, model))
     efficiency = (alone.seconds - start.seconds) / (2 * (two.seconds - start.seconds))
     print(
         f"\n{scenes:,} pairs: {alone.seconds:.1f} s with one process, {two.seconds:.1f} s with two, "
@@ -256,7 +258,7 @@ def measure_catalogue() -> float:
         return (time.process_time() - started) / 50
 
 
-def stages(archive: Path) -> dict[str, float]:
+def stages(archive: Path, model: str) -> dict[str, float]:
     """Time the stages of a scene one after the other, in processor time of one process."""
     from fringewatch.detect import DetectConfig
     from fringewatch.detect.worker import SceneWorker, load_detector, scene_state
@@ -264,8 +266,9 @@ def stages(archive: Path) -> dict[str, float]:
     from fringewatch.products import discover, open_interferogram
 
     references = list(discover(archive))[:200]
-    detector = load_detector(DetectConfig(), threads=1)
-    worker = SceneWorker(DetectConfig(), archive, detector, keep=(), catalogued=True)
+    config = DetectConfig(model=model) if model else DetectConfig()
+    detector = load_detector(config, threads=1)
+    worker = SceneWorker(config, archive, detector, keep=(), catalogued=True)
     worker.work(references[:20])
     times: dict[str, float] = {}
 
@@ -309,7 +312,7 @@ def reader(archive: Path, workers: int, *, kinds: str) -> list[str]:
     return [sys.executable, "-c", _READ_ALL, str(archive), str(workers), kinds]
 
 
-def detector(archive: Path, out: Path, workers: int) -> list[str]:
+def detector(archive: Path, out: Path, workers: int, model: str) -> list[str]:
     script = str(Path(sys.executable).with_name("fringewatch"))
     return [
         script,
@@ -321,6 +324,7 @@ def detector(archive: Path, out: Path, workers: int) -> list[str]:
         str(out) + ".gpkg",
         "--workers",
         str(workers),
+        *(["--model", model] if model else []),
     ]
 
 

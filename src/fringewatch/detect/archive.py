@@ -1,7 +1,8 @@
 """A run over an archive: any number of scenes, of which the catalogue keeps scores and detections.
 
 The catalogue is also the memory of the run. What it has is done, and is written together with its detections in one
-transaction as soon as it comes back from a worker; whatever else was going on when the run was killed is done again.
+transaction within a second or two of its coming back from a worker; whatever else was going on when the run was killed
+is done again.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from fringewatch.detect.run_files import write_settings
 from fringewatch.detect.settings import FAILURES_NAME, DetectConfig, DetectResult, Totals
 from fringewatch.detect.worker import cores, load_detector, scene_state, settings_digest
 from fringewatch.errors import CatalogError, OutputError
+from fringewatch.files import LinkResolver
 from fringewatch.products import discover
 from fringewatch.products.reference import is_remote
 from fringewatch.progress import say, track
@@ -44,6 +46,8 @@ __all__ = ["run_archive"]
 _MOST_LISTED = 500
 _MOST_SAID = 20
 _DIGEST_BYTES = 8
+_ENTER_SECONDS = 1.0
+"""How long results may wait for others to be entered with: a transaction costs as much as a dozen scenes in it."""
 
 
 def run_archive(config: DetectConfig, folder: Path, references: Iterable[Reference]) -> DetectResult:
@@ -92,7 +96,7 @@ def run_archive(config: DetectConfig, folder: Path, references: Iterable[Referen
         with archive, crew_of(config, folder, keep) as crew, track("scanning", total=None, text="") as advance:
             try:
                 for outcomes in archive.outcomes(crew, references):
-                    archive.record(outcomes)
+                    archive.take(outcomes)
                     advance(len(outcomes), text=f"{archive.totals.flagged:,} flagged")
             except KeyboardInterrupt:
                 archive.interrupted = True
@@ -134,6 +138,9 @@ class _Archive:
         done = {} if config.overwrite else catalog.done(self._settings)
         self._done = {_number(key): _number(state) for key, state in done.items()}
         self._best: list[tuple[float, str, SceneRow]] = []
+        self._waiting: list[Outcome] = []
+        self._entered_s = 0.0
+        self._resolve = LinkResolver()
 
     def __enter__(self) -> Self:
         return self
@@ -142,6 +149,7 @@ class _Archive:
         stopped: Literal["interrupted", "done"] = "interrupted" if self.interrupted else "done"
         # An error of the catalogue itself cannot be entered in it.
         if not isinstance(error, CatalogError):
+            self.enter()
             self._catalog.finish_run(self._run, stopped if error is None else "failed")
 
     @property
@@ -157,7 +165,9 @@ class _Archive:
         say(f"watching every {self._config.watch_seconds:g} s; Ctrl-C ends it")
         seen: dict[int, int] = {}
         while True:
+            self._resolve = LinkResolver()
             yield from drive(crew, self._settled(references, seen))
+            self.enter()
             _pause(self._config.watch_seconds)
             references = discover(self._config.inputs)
 
@@ -167,7 +177,7 @@ class _Archive:
             if not is_remote(reference.path) and not Path(reference.path).is_file():
                 # A folder that is still empty, or a file that has gone again.
                 continue
-            key, state = _number(scene_key(reference.address)), _number(_state_digest(reference))
+            key, state = _number(scene_key(reference.address, self._resolve)), _number(_state_digest(reference))
             last = seen.get(key)
             seen[key] = state
             if last is None and not self._is_done(reference):
@@ -180,7 +190,7 @@ class _Archive:
 
     def _is_done(self, reference: Reference) -> bool:
         """Tell whether the catalogue has a scene, and count it."""
-        state = self._done.get(_number(scene_key(reference.address)))
+        state = self._done.get(_number(scene_key(reference.address, self._resolve)))
         if state is None or state != _number(_state_digest(reference)):
             return False
         outputs = output_paths(self._folder, reference.name, keep=self._keep)
@@ -189,8 +199,16 @@ class _Archive:
         self.kept += 1
         return True
 
-    def record(self, outcomes: list[Outcome]) -> None:
-        """Enter scenes and their detections in the catalogue, all of them or none."""
+    def take(self, outcomes: list[Outcome]) -> None:
+        """Take what became of scenes, and enter it in the catalogue now or with others that come soon."""
+        self._waiting += outcomes
+        if self._waiting and time.monotonic() - self._entered_s >= _ENTER_SECONDS:
+            self.enter()
+
+    def enter(self) -> None:
+        """Enter scenes that wait and their detections in the catalogue, all of them or none."""
+        outcomes, self._waiting = self._waiting, []
+        self._entered_s = time.monotonic()
         found = [row for outcome in outcomes for row in outcome.detections]
         self._catalog.add(self._run, [self._record_of(outcome) for outcome in outcomes], found)
         totals = dataclasses.asdict(self.totals)

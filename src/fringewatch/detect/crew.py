@@ -36,6 +36,7 @@ __all__ = ["Crew", "cluster_crew", "drive", "local_crew", "thread_crew"]
 _LOCAL_CHUNK = 16
 _CLUSTER_CHUNK = 32
 _RETRIES = 2
+_LOOK_SECONDS = 1.0
 _CONNECT = "30s"
 _DIED = (
     "the process that worked on it died, twice; perhaps the machine ran out of memory, or the file is damaged in a way "
@@ -81,8 +82,9 @@ def drive(crew: Crew, references: Iterable[Reference]) -> Iterator[list[Outcome]
     Yields
     ------
     list of Outcome
-        Of whatever was finished since the last time, every scene exactly once. After Ctrl-C, what was being worked on
-        is waited for and yielded before :class:`KeyboardInterrupt` goes on its way.
+        Of whatever was finished since the last time, every scene exactly once; empty where a second passes without any,
+        so that nobody sits on what came before. After Ctrl-C, what was being worked on is waited for and yielded before
+        :class:`KeyboardInterrupt` goes on its way.
     """
     queue = iter(references)
     pending: dict[Task, list[Reference]] = {}
@@ -92,7 +94,9 @@ def drive(crew: Crew, references: Iterable[Reference]) -> Iterator[list[Outcome]
             if not suspects:
                 suspects += _hand_out(crew, queue, pending)
             if pending:
-                done, _ = concurrent.futures.wait(pending, return_when=concurrent.futures.FIRST_COMPLETED)
+                done, _ = concurrent.futures.wait(
+                    pending, timeout=_LOOK_SECONDS, return_when=concurrent.futures.FIRST_COMPLETED
+                )
                 outcomes: list[Outcome] = []
                 for task in done:
                     chunk = pending.pop(task)
@@ -100,7 +104,7 @@ def drive(crew: Crew, references: Iterable[Reference]) -> Iterator[list[Outcome]
                         suspects += chunk
                     else:
                         outcomes += finished
-                if outcomes:
+                if outcomes or not done:
                     yield outcomes
             elif suspects:
                 # One of them may have killed its worker: by itself it shows, and takes no other along.

@@ -178,7 +178,8 @@ def grid_of(dataset: xr.Dataset) -> tuple[Any, Affine]:
     import rioxarray  # noqa: F401  (registers the .rio accessor)
     from affine import Affine
 
-    attrs = dataset.coords["spatial_ref"].attrs if "spatial_ref" in dataset.coords else {}
+    # Of variables: a coordinate by itself is made anew each time, with all the others that belong to it.
+    attrs = dataset.variables["spatial_ref"].attrs if "spatial_ref" in dataset.coords else {}
     if not {"crs_wkt", "GeoTransform"} <= attrs.keys():
         return dataset.rio.crs, dataset.rio.transform()
     crs, transform = _parsed_grid(attrs["crs_wkt"], attrs["GeoTransform"])
@@ -231,7 +232,7 @@ def validate(dataset: xr.Dataset) -> xr.Dataset:
     if "phase" not in dataset:
         message = f"{source}: has no variable 'phase' (variables: {', '.join(map(str, dataset.data_vars)) or 'none'})"
         raise ProductError(message)
-    phase = dataset["phase"]
+    phase = dataset.variables["phase"]
     if phase.dims != ("y", "x"):
         message = f"{source}: phase has dimensions {phase.dims}, expected ('y', 'x')"
         raise ProductError(message)
@@ -321,10 +322,10 @@ def footprint(dataset: xr.Dataset) -> shapely.Polygon | None:
         for they are curved there. A scene across the date line goes on beyond 180. In radar geometry with ``lat`` and
         ``lon`` it runs through the corners of the lookup table. None where neither is known.
     """
-    rows, columns = dataset["phase"].shape
+    rows, columns = dataset.variables["phase"].shape
     crs, transform = grid_of(dataset)
     if crs is not None:
-        return _grid_outline(crs.to_wkt(), transform, rows, columns)
+        return _grid_outline(crs.wkt, transform, rows, columns)
     if "lat" not in dataset.coords:
         return None
     corners = {"y": xr.DataArray([0, 0, -1, -1], dims="corner"), "x": xr.DataArray([0, -1, -1, 0], dims="corner")}

@@ -232,7 +232,9 @@ class Detector:
         (examination,) = self.examine_many([interferogram], tile_px=tile_px)
         return examination.checked()
 
-    def examine_many(self, interferograms: Sequence[xr.Dataset], *, tile_px: int | None = None) -> list[Examination]:
+    def examine_many(
+        self, interferograms: Sequence[xr.Dataset], *, tile_px: int | None = None, checked: bool = False
+    ) -> list[Examination]:
         """Run the network over several scenes; small ones of one size go through it together.
 
         Parameters
@@ -241,6 +243,8 @@ class Detector:
             As for :meth:`examine`.
         tile_px
             See :func:`fringewatch.scan.scan`; windows need none.
+        checked
+            Whether they are known to keep the schema, as what :func:`fringewatch.open_interferogram` has just returned.
 
         Returns
         -------
@@ -253,8 +257,9 @@ class Detector:
         ProductError
             If one is no dataset or breaks the schema.
         """
-        for given in interferograms:
-            _check(given)
+        if not checked:
+            for given in interferograms:
+                _check(given)
         if self.windows:
             scans = [scan_windows(interferogram, self.bundle) for interferogram in interferograms]
         else:

@@ -149,7 +149,7 @@ class SceneWorker:
                 if reference is None:
                     break
                 group.append(scene := self._read(reference))
-                pixels += scene.interferogram["phase"].size if scene.interferogram is not None else 0
+                pixels += scene.interferogram.variables["phase"].size if scene.interferogram is not None else 0
             return group
 
         with ThreadPoolExecutor(1) as reader:
@@ -166,7 +166,7 @@ class SceneWorker:
             state = scene_state(reference)
             interferogram = self._open(reference)
             if self.catalogued:
-                content = _content_hash(interferogram["phase"])
+                content = _content_hash(interferogram.variables["phase"])
         except Exception as error:  # noqa: BLE001  (one bad file never stops a batch, whatever a library raises)
             problem = _explain(reference, error)
         return _Scene(reference, state, time.perf_counter() - started, interferogram, content, problem)
@@ -209,11 +209,11 @@ class SceneWorker:
     def _examine(self, scenes: Sequence[_Scene]) -> list[Examination | str]:
         """Return examinations, or what is wrong with a scene."""
         interferograms = [scene.interferogram for scene in scenes if scene.interferogram is not None]
-        large = any(interferogram["phase"].size > _LARGE_PIXELS for interferogram in interferograms)
+        large = any(interferogram.variables["phase"].size > _LARGE_PIXELS for interferogram in interferograms)
         try:
             # The network's memory grows with the tile, not with the scene: a few large ones at once are enough.
             with self._large if large else contextlib.nullcontext():
-                return list(self.detector.examine_many(interferograms, tile_px=self.config.tile_px))
+                return list(self.detector.examine_many(interferograms, tile_px=self.config.tile_px, checked=True))
         except Exception as error:  # noqa: BLE001  (as above: values of a lazy scene are read only now)
             if len(scenes) == 1:
                 return [_explain(scenes[0].reference, error)]
@@ -348,7 +348,8 @@ def _row_of(reference: Reference, examination: Examination) -> SceneRow:
     # A scene has a region exactly where it is flagged.
     found = examination.detections.rows if examination.flagged else []
     areas = [row["area_km2"] for row in found if not np.isnan(row["area_km2"])]
-    known = areas if found else {"spatial_ref", "lat"} & set(examination.interferogram.coords)
+    coords = examination.interferogram.coords
+    known = areas if found else "spatial_ref" in coords or "lat" in coords
     return SceneRow(
         file=reference.address,
         name=reference.name,
@@ -366,7 +367,7 @@ def _row_of(reference: Reference, examination: Examination) -> SceneRow:
     )
 
 
-def _content_hash(phase: xr.DataArray) -> str:
+def _content_hash(phase: xr.Variable) -> str:
     """Return a hash of the phase of a scene; ``""`` for one too large to be read once more.
 
     Words of 64 bits are added up, each times a power of an odd number that its place tells, and the sums go through

@@ -196,8 +196,8 @@ def _split(depth: Real, inside: NDArray[np.bool_]) -> tuple[NDArray[np.int32], f
     # Only maxima that stand out of the noise; scikit-image has no types.
     flooded = reconstruction(within - _NOISE_DIP_RAD, within)  # type: ignore[no-untyped-call]
     tops, count = ndimage.label(local_maxima(flooded) & inside, np.ones((3, 3)))  # type: ignore[no-untyped-call]
-    if count == 0:
-        # Nothing stands out that far: one trough.
+    if count == 0 or (count == 1 and ndimage.label(inside)[1] == 1):
+        # Nothing stands out that far, or one top from which all of it is reached: one trough.
         return inside.astype(np.int32), float("nan")
     labels: NDArray[np.int32] = watershed(-within, tops, mask=inside)  # type: ignore[no-untyped-call]
     while dips := _dips(depth, labels):

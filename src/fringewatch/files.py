@@ -38,9 +38,10 @@ class LinkResolver:
     def _folder(self, folder: str) -> str:
         known = self._folders.get(folder)
         if known is None:
+            known = self(folder)
             if len(self._folders) >= _MOST_FOLDERS:
                 self._folders.clear()
-            known = self._folders[folder] = self(folder)
+            self._folders[folder] = known
         return known
 
 

@@ -6,6 +6,7 @@ import concurrent.futures
 import csv
 import itertools
 import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -286,6 +287,28 @@ def test_no_more_scenes_are_looked_for_than_are_needed():
         assert taken - done <= 2 * pool.size * pool.chunk
         if done > 100:
             break
+
+
+def test_results_are_entered_together_but_never_wait_for_those_that_take_long(monkeypatch):
+    """A second without results is told, so that what came before is entered."""
+    monkeypatch.setattr(crew, "_LOOK_SECONDS", 0.02)
+
+    class Slow(Pool):
+        size = 1
+        chunk = 1
+
+        def submit(self, references):
+            if references[0].name != "slow":
+                return super().submit(references)
+            task = concurrent.futures.Future()
+            threading.Timer(0.3, task.set_result, [[failure(references[0], "slow")]]).start()
+            return task
+
+    references = [Reference("fast.tif", "geotiff", "fast"), Reference("slow.tif", "geotiff", "slow")]
+    parts = [[outcome.row.name for outcome in part] for part in crew.drive(Slow(), references)]
+    assert (parts[0], parts[-1]) == (["fast"], ["slow"])
+    assert len(parts) > 2
+    assert not any(parts[1:-1])
 
 
 def test_a_scene_that_kills_its_workers_is_a_failure_and_takes_no_other_along():

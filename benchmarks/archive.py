@@ -263,8 +263,11 @@ def stages(archive: Path, model: str) -> dict[str, float]:
     from fringewatch.detect import DetectConfig
     from fringewatch.detect.worker import SceneWorker, load_detector, scene_state
     from fringewatch.interferogram import footprint
+    from fringewatch.parallel import keep_freed_memory
     from fringewatch.products import discover, open_interferogram
 
+    # As processes of a run do.
+    keep_freed_memory()
     references = list(discover(archive))[:200]
     config = DetectConfig(model=model) if model else DetectConfig()
     detector = load_detector(config, threads=1)

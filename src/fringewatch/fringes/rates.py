@@ -103,8 +103,10 @@ def sampled_rates(phase_rad: Real, rows: slice, cols: slice, *, sigma_px: float)
     # A step lies midway between two pixels and counts half for each.
     steps_window = np.convolve(window, np.ones(2, np.float32))
     # Nothing lies beyond the phase that is given.
-    valid = np.pad(np.isfinite(phase_rad), reach)
-    known = np.pad(np.where(np.isfinite(phase_rad), phase_rad, np.float32(0)), reach)
+    shape, inner = tuple(size + 2 * reach for size in phase_rad.shape), (slice(reach, -reach),) * 2
+    valid, known = np.zeros(shape, bool), np.zeros(shape, np.float32)
+    np.isfinite(phase_rad, out=valid[inner])
+    np.copyto(known[inner], phase_rad, where=valid[inner])
     cosine, sine = np.cos(known) * valid, np.sin(known) * valid
     angles, moduli = [], []
     for axis in (0, 1):

@@ -211,16 +211,20 @@ def _split(depth: Real, inside: NDArray[np.bool_]) -> tuple[NDArray[np.int32], f
 
 def _dips(depth: Real, labels: NDArray[np.int32]) -> list[tuple[float, int, int]]:
     """Return of troughs that touch how far depth falls between them over the shallower's, and their numbers."""
-    numbers = np.unique(labels[labels > 0])
-    heights = dict(zip(numbers.tolist(), ndimage.maximum(depth, labels, numbers), strict=True))
-    passes: dict[tuple[int, int], float] = {}
+    touching: list[tuple[int, int, float]] = []
     for levels, places in ((depth, labels), (depth.T, labels.T)):
         first, second = places[:-1], places[1:]
         between = (first != second) & (first > 0) & (second > 0)
         lower = np.minimum(levels[:-1], levels[1:])[between]
-        for one, other, height in zip(first[between].tolist(), second[between].tolist(), lower, strict=True):
-            pair = (one, other) if heights[one] <= heights[other] else (other, one)
-            passes[pair] = max(passes.get(pair, 0.0), float(height))
+        touching += zip(first[between].tolist(), second[between].tolist(), lower.tolist(), strict=True)
+    if not touching:
+        return []
+    numbers = np.unique(labels[labels > 0])
+    heights = dict(zip(numbers.tolist(), ndimage.maximum(depth, labels, numbers), strict=True))
+    passes: dict[tuple[int, int], float] = {}
+    for one, other, height in touching:
+        pair = (one, other) if heights[one] <= heights[other] else (other, one)
+        passes[pair] = max(passes.get(pair, 0.0), height)
     return [(1 - height / max(heights[pair[0]], 1e-9), *pair) for pair, height in passes.items()]
 
 
@@ -230,9 +234,10 @@ def _diameter(depth: Real, distance: Real, labels: NDArray[np.int32], number: in
     # The pattern's outline is not the trough's end: what surrounds it may belong to it, but not to another trough.
     near = (labels == 0) & (distance <= width_px)
     deep = (own | near) & (depth >= _EDGE_LEVEL * depth[own].max())
-    parts, _ = ndimage.label(deep)
-    kept = np.unique(parts[own & deep])
-    return 2 * float(np.sqrt(np.isin(parts, kept[kept > 0]).sum() / np.pi))
+    parts, count = ndimage.label(deep)
+    kept = np.zeros(count + 1, bool)
+    kept[parts[own & deep]] = True
+    return 2 * float(np.sqrt(np.count_nonzero(kept[parts]) / np.pi))
 
 
 def _profile(

@@ -64,7 +64,7 @@ class Teachers:
     def __init__(
         self, models: Sequence[str], encoding: Encoding, *, stride: int, peak: Callable[[Tensor, Tensor], Tensor]
     ) -> None:
-        self._bundles = [load_bundle(model) for model in models]
+        self._bundles = [load_bundle(model, threads=1) for model in models]
         self._peak = peak
         for bundle in self._bundles:
             card = bundle.card

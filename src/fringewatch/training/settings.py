@@ -59,6 +59,10 @@ class TrainConfig(Config):
         description="Bundle or file (weights.pt) to start from instead of from nothing, such as the default model for "
         "a population of your own.",
     )
+    teachers: tuple[str, ...] = Field(
+        (), description="Model bundles whose mean answer the network learns beside the labels: slower, and errs less."
+    )
+    teachers_share: float = Field(0.5, ge=0, le=1, description="What the teachers weigh against the labels.")
     precision: Literal["bf16-mixed", "32-true"] = Field("bf16-mixed", description="Arithmetic of training.")
     accelerator: Literal["auto", "cpu", "gpu"] = Field("auto", description="Where to train.")
     cuda_graphs: bool = Field(

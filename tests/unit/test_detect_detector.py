@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 import xarray as xr
+from shapely.geometry import Point
 
 from fringewatch import Detector, make_interferogram, open_interferogram
 from fringewatch.detect import Examination
@@ -184,3 +185,21 @@ def test_the_first_lines_a_scientist_types(write_scene, tiny_bundle_folder):
     assert found.crs == "EPSG:4326"
     assert found["reference_date"].tolist() == ["2020-01-01"]
     assert (found["lon"].iloc[0], found["lat"].iloc[0]) == pytest.approx((14.1205, 40.9295), abs=0.002)
+
+
+def test_the_mining_model_outlines_a_trough_and_leaves_quiet_phase():
+    detector = Detector("mining", threads=1)
+    rows, columns = np.mgrid[:224, :224]
+    bowl = 3 * np.exp(-((rows - 90) ** 2 + (columns - 130) ** 2) / (2 * 14**2))
+    noise = 0.4 * np.random.default_rng(0).standard_normal(bowl.shape)
+    scenes = [
+        make_interferogram(np.angle(np.exp(1j * (2 * np.pi * fringes + noise))).astype(np.float32), wavelength_m=0.0555)
+        for fringes in (bowl, 0 * bowl)
+    ]
+    trough, quiet = (detector.examine(scene) for scene in scenes)
+    assert len(trough.regions) == 1
+    outline = trough.regions.geometry.iloc[0]
+    moving = np.sum(bowl > 0.25)
+    assert 0.5 * moving < outline.area < 1.5 * moving
+    assert outline.contains(Point(130, 90))
+    assert len(quiet.regions) == 0

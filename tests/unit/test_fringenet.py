@@ -5,7 +5,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from fringewatch.errors import BundleError
 from fringewatch.networks.fringenet import FringeNet, receptive_radius_px
+from fringewatch.networks.weights import load_map_weights, save_weights
 
 pytestmark = pytest.mark.train
 
@@ -58,3 +60,20 @@ def test_settings_rebuild_the_network(network):
 def test_strides_that_cannot_be_are_refused(settings):
     with pytest.raises(ValueError, match="expected finest 4 or 8, and stride 2 or 4"):
         FringeNet(**settings)
+
+
+def test_a_finer_map_starts_as_the_coarse_one(tmp_path):
+    torch.manual_seed(0)
+    coarse, fine = FringeNet(finest=4).eval(), FringeNet(finest=4, stride=2).eval()
+    save_weights(coarse, tmp_path / "weights.pt")
+    load_map_weights(fine, tmp_path / "weights.pt")
+    with torch.inference_mode():
+        phase = torch.randn(1, 3, 64, 96)
+        expected = coarse(phase)[0].repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+        torch.testing.assert_close(fine(phase)[0], expected)
+
+
+def test_a_coarser_map_starts_from_no_finer_one(tmp_path):
+    save_weights(FringeNet(finest=4, stride=2), tmp_path / "weights.pt")
+    with pytest.raises(BundleError, match="weight has shape"):
+        load_map_weights(FringeNet(finest=4), tmp_path / "weights.pt")

@@ -131,6 +131,8 @@ def load_weights(classifier: Classifier, source: str | Path, *, strict_top: bool
 def load_map_weights(network: FringeNet, source: str | Path) -> None:
     """Copy all weights into a map network or, on an error, none.
 
+    Where the network's map is finer than that of the source, each of its pixels starts as the coarse one it lies in.
+
     Parameters
     ----------
     network
@@ -146,10 +148,19 @@ def load_map_weights(network: FringeNet, source: str | Path) -> None:
     path = Path(source) if str(source).endswith(_TORCH_ENDINGS) else _weights_of_bundle("fringenet", source)
     stored = _read_state(_existing(path))
     own = network.state_dict()
+    stored = _finer_head(stored, len(own["map_head.bias"]))
     if problem := _difference(own, stored):
         message = f"{path}: {problem}; the file was saved from another network or another size of it"
         raise BundleError(message)
     network.load_state_dict(stored)
+
+
+def _finer_head(stored: dict[str, Tensor], pixels: int) -> dict[str, Tensor]:
+    """Return weights whose last layer says `pixels` logits for each cell, where it said one for all of them."""
+    head = {key: stored[key] for key in ("map_head.weight", "map_head.bias") if key in stored}
+    if pixels == 1 or len(head) < 2 or any(value.shape[:1] != (1,) for value in head.values()):
+        return stored
+    return stored | {key: value.repeat_interleave(pixels, dim=0) for key, value in head.items()}
 
 
 def save_weights(network: Classifier | FringeNet, path: str | Path) -> None:

@@ -69,7 +69,7 @@ class TrainConfig(Config):
         True, description="On a GPU, record the network once and replay it: up to twice as fast at small batches."
     )
     workers: int = Field(2, ge=0, description="Processes that simulate samples.")
-    false_alarm_rate: float = Field(0.1, gt=0, lt=1, description="Share of quiet scenes that may be flagged.")
+    false_alarm_rate: float = Field(0.05, gt=0, lt=1, description="Share of quiet scenes that may be flagged.")
     export: bool = Field(
         True,
         description="Write the bundle after training. If not, the same command with --resume does it later, on another "

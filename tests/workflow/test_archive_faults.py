@@ -207,7 +207,8 @@ sys.exit(cli.main(sys.argv[2:]))
 def test_a_disk_that_is_full(config, write_archive, in_threads):
     """Files of this process may grow to so many bytes; the catalogue with its volcanoes alone needs half of that."""
     pytest.importorskip("resource", reason="limits of a process are a thing of POSIX")
-    number = 60
+    # Several seconds of entries, many times what is left of the disk.
+    number = 400
     write_archive(number)
     with Catalog.open(config.catalog):
         pass

@@ -1,5 +1,7 @@
 """The mean answer of finished models, as training sees it."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -8,11 +10,11 @@ pytest.importorskip("lightning")
 
 from fringewatch.encoding import Encoding
 from fringewatch.errors import BundleError, ConfigError
-from fringewatch.models import load_bundle
+from fringewatch.models import find_bundle, load_bundle, read_card
 from fringewatch.training.cache import Samples
 from fringewatch.training.data import SampleBatches
 from fringewatch.training.module import MapModule, peak_logit
-from fringewatch.training.teachers import Teachers
+from fringewatch.training.teachers import Teachers, identify
 
 pytestmark = pytest.mark.train
 
@@ -72,6 +74,14 @@ def test_losses_mix_labels_and_answer(batch, share):
     assert float(losses.detach()[0]) == pytest.approx(float(expected), rel=1e-5)
     peaks = [entropy(torch.full((10,), 0.3), target) for target in (first.label.float(), answer.label)]
     assert float(losses.detach()[1]) == pytest.approx(float((1 - share) * peaks[0] + share * peaks[1]), rel=1e-5)
+
+
+def test_a_card_names_teachers_wherever_they_lie(tmp_path):
+    folder = find_bundle("fringenet")
+    shutil.copytree(folder, tmp_path / "elsewhere")
+    card = read_card(folder)
+    expected = f"fringenet {card.version} ({card.sha256['model.int8.onnx'][:12]})"
+    assert identify(["fringenet", str(tmp_path / "elsewhere")]) == [expected, expected]
 
 
 def test_teachers_that_do_not_fit_are_refused():

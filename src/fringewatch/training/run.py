@@ -27,6 +27,7 @@ from fringewatch.training.export import export_onnx, quantise
 from fringewatch.training.fit import fit
 from fringewatch.training.folder import SETTINGS, WEIGHTS, check_resume, clear
 from fringewatch.training.settings import HARMLESS, TrainConfig
+from fringewatch.training.teachers import identify
 
 __all__ = ["TrainConfig", "TrainResult", "run"]
 
@@ -195,10 +196,11 @@ def _count(samples: Samples) -> dict[str, Any]:
 
 
 def _describe_training(config: TrainConfig, counts: dict[str, Any]) -> dict[str, Any]:
-    elsewhere = {"out", "cache", "noise_from", "weights", "workers", "resume", "description", "export"}
+    elsewhere = {"out", "cache", "noise_from", "weights", "teachers", "workers", "resume", "description", "export"}
     return {
         "settings": config.model_dump(mode="json", exclude=elsewhere),
         "started_from": Path(config.weights).name or "nothing",
+        "teachers": identify(config.teachers),
         "population": config.spec().model_dump(mode="json"),
         **counts,
         "real_noise": "quiet patches without labels of deformation; sites disjoint from the held-out ones"

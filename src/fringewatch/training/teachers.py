@@ -13,17 +13,23 @@ import torch
 from torch import Tensor
 
 from fringewatch.errors import ConfigError
-from fringewatch.models import load_bundle
+from fringewatch.models import find_bundle, load_bundle, read_card
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from fringewatch.encoding import Encoding
 
-__all__ = ["Answer", "Teachers"]
+__all__ = ["Answer", "Teachers", "identify"]
 
 _AT_ONCE = 8
 """Samples that the teachers see at once: layers of more do not fit the processor's caches."""
+
+
+def identify(models: Sequence[str]) -> list[str]:
+    """Return name, version and the start of the network's SHA-256 of bundles, wherever they lie."""
+    cards = [read_card(find_bundle(model)) for model in models]
+    return [f"{card.name} {card.version} ({card.sha256[card.files[card.default_precision]][:12]})" for card in cards]
 
 
 class Answer(NamedTuple):

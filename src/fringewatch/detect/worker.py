@@ -172,30 +172,28 @@ class SceneWorker:
         return _Scene(reference, state, time.perf_counter() - started, interferogram, content, problem)
 
     def _open(self, reference: Reference) -> xr.Dataset:
-        config = self.config
         return open_interferogram(
             reference,
-            wavelength_m=config.wavelength_m,
-            phase_sign=config.phase_sign,
-            kind=config.kind,
-            band=config.band,
-            nodata=config.nodata,
-            interval_days=config.interval_days,
-            pixel_size_m=config.pixel_size_m,
+            **self._reading(),
+            pixel_size_m=self.config.pixel_size_m,
             companions=not self.catalogued,
         )
 
+    def _reading(self) -> dict[str, Any]:
+        """Return how the run's files are to be understood."""
+        config = self.config
+        return {
+            "wavelength_m": config.wavelength_m,
+            "phase_sign": config.phase_sign,
+            "kind": config.kind,
+            "band": config.band,
+            "nodata": config.nodata,
+            "interval_days": config.interval_days,
+        }
+
     def _complete(self, reference: Reference, examination: Examination) -> Examination:
         """Read what lies beside the phase: it says something of detections only, and most scenes have none."""
-        config = self.config
-        options = ReadOptions(
-            wavelength_m=config.wavelength_m,
-            phase_sign=config.phase_sign,
-            kind=config.kind,
-            band=config.band,
-            nodata=config.nodata,
-            interval_days=config.interval_days,
-        )
+        options = ReadOptions(**self._reading())
         complete = with_what_lies_beside(examination.interferogram, reference, options, rows=examination.rows)
         return examination.with_interferogram(complete)
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from fringewatch.simulate import Sample
 
-__all__ = ["CHUNK", "Samples", "at_stride", "build_cache"]
+__all__ = ["CHUNK", "Samples", "at_stride", "average_blocks", "build_cache"]
 
 CHUNK = 256
 FORMAT = 12
@@ -55,12 +55,18 @@ class Samples(NamedTuple):
 
 def at_stride(samples: Samples, stride: int) -> Samples:
     """Return samples whose coverage is that of larger map pixels, of `stride` input pixels."""
-    count, height, width = samples.coverage.shape
-    factor = stride * width // samples.phase.shape[2]
+    factor = stride * samples.coverage.shape[2] // samples.phase.shape[2]
     if factor <= 1:
         return samples
-    blocks = samples.coverage.reshape(count, height // factor, factor, width // factor, factor)
-    return samples._replace(coverage=np.rint(blocks.mean(axis=(2, 4), dtype=np.float32)).astype(np.uint8))
+    return samples._replace(coverage=np.rint(average_blocks(samples.coverage, factor)).astype(np.uint8))
+
+
+def average_blocks(maps: NDArray[np.generic], side: int) -> NDArray[np.float32]:
+    """Return the means of blocks of `side` x `side` pixels of maps (N, H, W), as (N, H / side, W / side)."""
+    count, height, width = maps.shape
+    blocks = maps.reshape(count, height // side, side, width // side, side)
+    means: NDArray[np.float32] = blocks.mean(axis=(2, 4), dtype=np.float32)
+    return means
 
 
 def build_cache(
@@ -153,9 +159,7 @@ def _make_chunk(job: tuple[Path, SceneSpec, int, int, int, int, str | Path | Non
     rows = []
     for index in range(start, start + size):
         sample = simulate(spec, seed=seed, index=index, noise=noise)
-        height, width = sample.mask.shape
-        blocks = sample.mask.reshape(height // stride, stride, width // stride, stride)
-        coverage = np.rint(blocks.mean(axis=(1, 3), dtype=np.float32) * 255).astype(np.uint8)
+        coverage = np.rint(average_blocks(sample.mask[None], stride)[0] * 255).astype(np.uint8)
         rows.append((encode_codes(sample.phase), coverage, sample.is_deformation, sample.kind, _site(sample, noise)))
     phase, coverage_all, label, kind, site = zip(*rows, strict=True)
     with atomic_path(target) as temporary, temporary.open("wb") as handle:

@@ -45,6 +45,8 @@ class Batch(NamedTuple):
     """(N, h, w) 1 where a map pixel has data, else 0."""
     label: Tensor
     """(N,) 1 = deformation."""
+    target: Tensor
+    """(N,) what the scene logit is to say, in [0, 1]: the label, or a mixture of it and what teachers say."""
 
 
 class _Draws(NamedTuple):
@@ -74,12 +76,24 @@ class SampleBatches:
         that do not fill a batch. What is drawn for a sample depends on seed and epoch alone.
     seed
         Of what is drawn.
+    target
+        (N,) what the scene logit is to say of each sample, in [0, 1]; None for the labels.
     """
 
-    def __init__(self, samples: Samples, encoding: Encoding, *, batch_size: int, augment: bool, seed: int = 0) -> None:
+    def __init__(
+        self,
+        samples: Samples,
+        encoding: Encoding,
+        *,
+        batch_size: int,
+        augment: bool,
+        seed: int = 0,
+        target: NDArray[np.float32] | None = None,
+    ) -> None:
         self._codes = torch.from_numpy(samples.phase)
         self._coverage = torch.from_numpy(samples.coverage)
         self._label = torch.from_numpy(samples.label.astype(np.int64))
+        self._target = self._label.float() if target is None else torch.from_numpy(target)
         self._stride = samples.phase.shape[1] // samples.coverage.shape[1]
         # The encoding is applied to the 256 phases a code can stand for, then looked up: the same numbers, far faster.
         self._table = torch.from_numpy(np.ascontiguousarray(encoding(decode_codes()[None, :])[:, 0, :].T))
@@ -101,7 +115,7 @@ class SampleBatches:
     def to(self, device: torch.device) -> None:
         """Make batches on a device from now on; the samples go there too if they fit."""
         self.device = device
-        self._table, self._label = self._table.to(device), self._label.to(device)
+        self._table, self._label, self._target = (part.to(device) for part in (self._table, self._label, self._target))
         self._codes, self._coverage = on_device((self._codes, self._coverage), device, _SHARE_OF_MEMORY)
 
     def batch(self, number: int, *, epoch: int = 0) -> Batch:
@@ -110,7 +124,7 @@ class SampleBatches:
         if not self.augment:
             where = slice(rows.start, min(rows.stop, len(self._label)))
             codes, coverage = (part[where].to(self.device) for part in (self._codes, self._coverage))
-            return self._encode(codes, coverage, self._label[where])
+            return self._encode(codes, coverage, where)
         draws = self._draws(epoch)
         indices = draws.order[rows]
         chosen = torch.from_numpy(indices).to(self._codes.device)
@@ -118,16 +132,16 @@ class SampleBatches:
         negative, *turns = self._send(draws.turns[indices]).T
         codes, coverage = _turn(codes, *turns), _turn(coverage, *turns)
         codes = _shift(codes, negative, self._send(draws.offset[indices]), self._send(draws.plane[indices]))
-        return self._encode(codes, coverage, self._label[chosen.to(self.device)])
+        return self._encode(codes, coverage, chosen.to(self.device))
 
     def _send(self, array: NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(array).to(self.device, non_blocking=True)
 
-    def _encode(self, codes: Tensor, coverage: Tensor, label: Tensor) -> Batch:
+    def _encode(self, codes: Tensor, coverage: Tensor, which: slice | Tensor) -> Batch:
         phase = torch.nn.functional.embedding(codes.to(torch.int32), self._table).permute(0, 3, 1, 2)
         (count, height, width), stride = codes.shape, self._stride
         valid = (codes > 0).reshape(count, height // stride, stride, width // stride, stride).any(dim=4).any(dim=2)
-        return Batch(phase, coverage.float() / 255, valid.float(), label)
+        return Batch(phase, coverage.float() / 255, valid.float(), self._label[which], self._target[which])
 
     def _draws(self, epoch: int) -> _Draws:
         if self._drawn is None or self._drawn[0] != epoch:

@@ -12,8 +12,8 @@ from fringewatch.files import atomic_path
 from fringewatch.progress import say, track
 from fringewatch.training.data import SampleBatches
 from fringewatch.training.folder import WEIGHTS, extend_history
-from fringewatch.training.module import MapModule, peak_logit
-from fringewatch.training.teachers import Teachers
+from fringewatch.training.module import MapModule
+from fringewatch.training.teachers import ask, mix
 from fringewatch.training.trainer import device_of, train
 
 if TYPE_CHECKING:
@@ -64,19 +64,21 @@ def fit(
         say(f"{finished}: training had finished; exporting and calibrating again")
         return
     train_samples, held_out_samples = samples
-    teachers = None
+    target = None
     if config.teachers:
-        teachers = Teachers(config.teachers, encoding, stride=network.stride, peak=peak_logit)
+        with track("asking the teachers", total=len(train_samples.label)) as advance:
+            answers = ask(config.teachers, train_samples, folder=config.cache, workers=config.workers, progress=advance)
+        train_samples, target = mix(train_samples, answers, config.teachers_share)
     module = MapModule(
         network.to(memory_format=torch.channels_last),  # type: ignore[call-overload]  # torch's stub lacks the keyword alone
-        SampleBatches(train_samples, encoding, batch_size=config.batch_size, augment=True, seed=config.seed),
+        SampleBatches(
+            train_samples, encoding, batch_size=config.batch_size, augment=True, seed=config.seed, target=target
+        ),
         SampleBatches(held_out_samples, encoding, batch_size=2 * config.batch_size, augment=False),
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
         positive_weight=config.positive_weight,
         cuda_graphs=config.cuda_graphs,
-        teachers=teachers,
-        teachers_share=config.teachers_share,
     )
     with track("training (steps)", total=config.epochs * len(module.train_batches)) as advance:
         train(

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fringewatch.training.data import Batch, SampleBatches
-    from fringewatch.training.teachers import Teachers
 
 __all__ = ["MapModule", "peak_logit"]
 
@@ -51,7 +50,7 @@ class MapModule(lightning.LightningModule):
 
     The loss is the sum of three parts: binary cross-entropy of the map, deforming pixels weighted by `positive_weight`;
     binary cross-entropy of the scene logit that detection will use (the map's smoothed peak); cross-entropy of the
-    scene head. In training the first two learn from a mixture of the labels and what teachers say, if there are any.
+    scene head. The first two may learn from a mixture of the labels and what teachers say.
 
     Parameters
     ----------
@@ -65,8 +64,6 @@ class MapModule(lightning.LightningModule):
         Weight of deforming map pixels.
     cuda_graphs
         On a GPU, record the network and replay it.
-    teachers, teachers_share
-        Models to learn from, and what their answer weighs against the labels, 0 to 1.
     """
 
     def __init__(
@@ -79,8 +76,6 @@ class MapModule(lightning.LightningModule):
         weight_decay: float,
         positive_weight: float = 3.0,
         cuda_graphs: bool = True,
-        teachers: Teachers | None = None,
-        teachers_share: float = 0.5,
     ) -> None:
         super().__init__()
         self.network = network
@@ -89,7 +84,6 @@ class MapModule(lightning.LightningModule):
         self.positive_weight = positive_weight
         self.auroc = BinaryAUROC()
         self._cuda_graphs = cuda_graphs
-        self._teachers, self._teachers_share = teachers, teachers_share
         self._recorded: Callable[[Tensor], Any] | None = None
         self.summary: dict[str, float] = {}
         """Losses of the newest epoch, and AUROC and accuracy on held-out samples."""
@@ -121,21 +115,16 @@ class MapModule(lightning.LightningModule):
         """Return (N, 1, h, w) and (N, K) logits of encoded phase."""
         return (self._recorded or self.network)(phase)  # type: ignore[no-any-return]
 
-    def _losses(self, batch: Batch, *, teachers: Teachers | None = None) -> tuple[Tensor, Tensor]:
+    def _losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the losses of map, peak and scene head (3,), and the peak logits (N,)."""
         map_logits, scene_logits = self(batch.phase)
         map_logits, scene_logits = map_logits[:, 0].float(), scene_logits.float()
-        coverage, label = batch.coverage, batch.label.float()
-        if teachers is not None:
-            answer = teachers(batch.phase, batch.valid)
-            coverage = torch.lerp(coverage, answer.coverage, self._teachers_share)
-            label = torch.lerp(label, answer.label, self._teachers_share)
-        weight = batch.valid * (1 + (self.positive_weight - 1) * coverage)
-        cross_entropy = functional.binary_cross_entropy_with_logits(map_logits, coverage, reduction="none")
+        weight = batch.valid * (1 + (self.positive_weight - 1) * batch.coverage)
+        cross_entropy = functional.binary_cross_entropy_with_logits(map_logits, batch.coverage, reduction="none")
         peak = peak_logit(map_logits, batch.valid)
         losses = (
             (cross_entropy * weight).sum() / weight.sum(),
-            functional.binary_cross_entropy_with_logits(peak, label),
+            functional.binary_cross_entropy_with_logits(peak, batch.target),
             functional.cross_entropy(scene_logits, batch.label),
         )
         return torch.stack(losses), peak
@@ -147,7 +136,7 @@ class MapModule(lightning.LightningModule):
     def training_step(self, number: int) -> Tensor:
         """One step."""
         batch = self._train.batch(number, epoch=self.current_epoch)
-        losses, peak = self._losses(batch, teachers=self._teachers)
+        losses, peak = self._losses(batch)
         _add(self.train_sums, losses.detach(), peak, batch.label)
         if number % _LOOK_AT_LOSS == 0 or self.device.type == "cpu":
             # One that was not a number stays in the sum.

@@ -60,7 +60,7 @@ class TrainConfig(Config):
         "a population of your own.",
     )
     teachers: tuple[str, ...] = Field(
-        (), description="Model bundles whose mean answer the network learns beside the labels: slower, and errs less."
+        (), description="Model bundles whose mean answer the network learns beside the labels, and then errs less."
     )
     teachers_share: float = Field(0.5, ge=0, le=1, description="What the teachers weigh against the labels.")
     precision: Literal["bf16-mixed", "32-true"] = Field("bf16-mixed", description="Arithmetic of training.")

@@ -24,6 +24,7 @@ from fringewatch.networks.sliding import Sliding
 from fringewatch.networks.weights import save_weights
 from fringewatch.training.calibrate import calibrate_patches, score_patches
 from fringewatch.training.folder import WEIGHTS
+from fringewatch.training.stem import convolve_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -311,6 +312,9 @@ def quantise(source: str | Path, target: str | Path, inputs: Iterable[NDArray[np
                 nodes_to_exclude=heads,
                 op_types_to_quantize=["Conv", "Add", "Relu", "Resize"],
             )
+            quantised = onnx.load(str(temporary))
+            if convolve_blocks(quantised):
+                onnx.save(quantised, str(temporary))
         finally:
             prepared.unlink(missing_ok=True)
             root.setLevel(level)

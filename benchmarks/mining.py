@@ -8,11 +8,12 @@ A set is a size of scenes and a range of pixel sizes; larger scenes are fewer an
 chosen on the first set.
 
 An object is a connected part of the mask of visible deformation, from 20 pixels; its SNR is that of its scene times its
-own peak over the scene's. A detection belongs to an object if they share half of the smaller one. Objects that one
-detection holds together, and detections of one object, are compared as one group, since troughs merge: they are found,
-and right, if their joined areas overlap by a tenth at least, and that overlap is their IoU. A detection is false if it
-is not right and less than a tenth of it deforms by a quarter of a fringe; what lies between, weak deformation beside
-what is called visible, counts as neither.
+own peak over the scene's. It is resolved if it has 100 pixels, less than half a fringe per pixel in nine tenths of them
+and a coherence of 0.2: SNR, which compares slopes, says nothing of that. A detection belongs to an object if they share
+half of the smaller one. Objects that one detection holds together, and detections of one object, are compared as one
+group, since troughs merge: they are found, and right, if their joined areas overlap by a tenth at least, and that
+overlap is their IoU. A detection is false if it is not right and less than a tenth of it deforms by a quarter of a
+fringe; what lies between, weak deformation beside what is called visible, counts as neither.
 
 Thresholds: the card's, and that at which at most 5 % of the detections are false on the first half of the scenes; all
 figures are of the second half. Intervals resample whole scenes. The ceiling is the IoU of outlines that the true share
@@ -64,6 +65,7 @@ Estimate = tuple[float, float | None, float | None]
 SETS = ("224:20-40", "448:20-40", "224:5-100")
 MOST_FALSE = 0.05
 FRINGES, SIZES, COHERENCES = (1.0, 2.0, 4.0, 8.0), (50.0, 100.0, 300.0, 1000.0, 3000.0), (0.1, 0.2, 0.3, 0.5)
+RATES = (0.05, 0.1, 0.2, 0.5)
 
 
 def main() -> None:
@@ -136,6 +138,7 @@ def tell(looked: Sequence[Looked], name: str, threshold: float) -> dict[str, Any
     iou = np.concatenate([outcome[1] for outcome in outcomes])
     scene = np.array([thing.scene for thing in things])
     wanted = np.array([thing.wanted for thing in things])
+    resolved = np.array([thing.resolved for thing in things])
     counts = np.array([outcome[2:] for outcome in outcomes], float)
     print(f"\n{len(looked)} scenes, {len(things)} objects, at the threshold of {name!r}, {threshold:.3f}")
     rows: dict[str, Any] = {"threshold": threshold, "objects": len(things), "wanted": int(wanted.sum())}
@@ -143,13 +146,18 @@ def tell(looked: Sequence[Looked], name: str, threshold: float) -> dict[str, Any
     rows["recall"] = estimate(found[wanted], scene[wanted])
     rows["false_share"] = ratio(counts[:, 1], counts.sum(axis=1))
     rows["iou"] = estimate(iou[wanted & found], scene[wanted & found])
+    rows["resolved"] = int(resolved.sum())
+    rows["recall_resolved"] = estimate(found[resolved], scene[resolved])
+    rows["iou_resolved"] = estimate(iou[resolved & found], scene[resolved & found])
     levels = {level: at_level(looked, level, threshold) for level in looked[0].levels}
     level = max(levels, key=lambda value: levels[value][0])
     rows["best_level"], rows["iou_at_best_level"] = level, levels[level][1]
     print(f"  recall, all objects                {text(rows['recall_all'])}")
     print(f"  recall, SNR >= 2 and >= 1 fringe   {text(rows['recall'])}")
+    print(f"  recall, those of them resolved     {text(rows['recall_resolved'])} of {rows['resolved']}")
     print(f"  false detections                   {text(rows['false_share'])} of {int(counts.sum())}")
     print(f"  IoU of those found, polygons       {text(rows['iou'])}")
+    print(f"  IoU of those resolved              {text(rows['iou_resolved'])}")
     print(f"  IoU at the best level, {level:.2f}        {levels[level][1]:.3f}")
     rows["ceilings"] = {stride: ceiling(looked, stride) for stride in STRIDES}
     print("  ceiling of IoU, all SNR >= 2 and >= 1 fringe: ", end="")
@@ -366,12 +374,13 @@ STRATA: tuple[tuple[str, Callable[[Thing], str], bool], ...] = (
     ("fringes", lambda thing: f"f {step(thing.fringes, FRINGES)}", False),
     ("size (px)", lambda thing: f"px {step(thing.size_px, SIZES)}", True),
     ("coherence", lambda thing: f"coh {step(thing.coherence, COHERENCES)}", True),
+    ("fringes per pixel", lambda thing: f"rate {step(thing.rate, RATES)}", True),
 )
 ORDER = [
     *(f"SNR {name}" for name in SNR_STRATA),
     *(
         f"{prefix} {step(value, edges)}"
-        for prefix, edges in (("f", FRINGES), ("px", SIZES), ("coh", COHERENCES))
+        for prefix, edges in (("f", FRINGES), ("px", SIZES), ("coh", COHERENCES), ("rate", RATES))
         for value in (0.0, *edges)
     ),
 ]

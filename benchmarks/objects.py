@@ -30,6 +30,9 @@ __all__ += ["population", "simulated"]
 
 FRINGE_M = SENTINEL1_WAVELENGTH_M / 2
 LEAST_PX = 20
+# What can be told from noise at all: ten by ten pixels, less than half a fringe per pixel in nine tenths of them, since
+# beyond that wrapped phase does not say which way it turns, and a coherence at which fringes of the usual looks show.
+RESOLVED_PX, RESOLVED_RATE, RESOLVED_COHERENCE, RATE_QUANTILE = 100, 0.5, 0.2, 0.9
 LEVELS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 STRIDES = (4, 2)
 # What makes two troughs two, as in fringewatch.fringes.troughs: so much of the shallower, and so many radians.
@@ -56,11 +59,19 @@ class Thing(NamedTuple):
     fringes: float
     size_px: int
     coherence: float
+    rate: float
+    """Fringes per pixel that nine tenths of its pixels stay below, along rows or columns."""
 
     @property
     def wanted(self) -> bool:
         """Whether it is what the aim speaks of; on real scenes everything is."""
         return not (self.snr < 2 or self.fringes < 1)
+
+    @property
+    def resolved(self) -> bool:
+        """Whether pixels and coherence show it, of those wanted."""
+        lost = self.size_px < RESOLVED_PX or self.rate >= RESOLVED_RATE or self.coherence < RESOLVED_COHERENCE
+        return self.wanted and not lost
 
 
 class Looked(NamedTuple):
@@ -190,12 +201,19 @@ def fill(polygons: Sequence[Any], shape: tuple[int, ...]) -> NDArray[np.int32]:
 
 def describe(truth: Truth, scene: int) -> list[Thing]:
     things = []
+    known = np.isfinite(truth.moved).all()
+    rates = (
+        np.maximum(*(np.abs(step) for step in np.gradient(truth.moved)))
+        if known
+        else np.full(truth.moved.shape, np.nan)
+    )
     for number in range(1, int(truth.labels.max(initial=0)) + 1):
         where = truth.labels == number
         peak = float(truth.moved[where].max())
         snr = truth.snr * peak / float(truth.moved.max()) if np.isfinite(truth.snr) else np.nan
         coherence = np.nan if truth.coherence is None else float(truth.coherence[where].mean())
-        things.append(Thing(scene, number, snr, peak, int(where.sum()), coherence))
+        rate = float(np.quantile(rates[where], RATE_QUANTILE))
+        things.append(Thing(scene, number, snr, peak, int(where.sum()), coherence, rate))
     return things
 
 

@@ -383,16 +383,18 @@ def _mining_benchmark() -> str:
             (label, *(_interval(scenes[name][key]) for name in names))
             for label, key in (
                 ("objects found, of SNR >= 2 and >= 1 fringe", "recall"),
+                ("objects found, of those of them that are resolved", "recall_resolved"),
                 ("objects found, of all", "recall_all"),
                 ("share of detections that are false", "false_share"),
                 ("mean IoU of those found", "iou"),
+                ("mean IoU of those resolved and found", "iou_resolved"),
             )
         ]
         low, high = scenes["pixels_m"]
         title = (
             f"{scenes['scenes']} simulated scenes of {scenes['size_px']} px, pixels of {low:g} to {high:g} m, seed "
             f"{scenes['seed']}, {scenes[names[0]]['objects']} objects, {scenes[names[0]]['wanted']} of SNR >= 2 and "
-            ">= 1 fringe:"
+            f">= 1 fringe, {scenes[names[0]]['resolved']} of them resolved:"
         )
         parts += [title, table(("", *names), rows)]
         last = scenes[names[-1]]

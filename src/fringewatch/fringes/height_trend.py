@@ -1,0 +1,121 @@
+"""Phase that is proportional to terrain height, as stratified delay is: how much there is, and the phase without it.
+
+The slope is fitted to wrapped phase as it is, since where delay wraps over a mountain unwrapping is what fails: it is
+the one under which the steps of phase between pixels some way apart agree best with those of the height (periodogram;
+the linear model of Doin et al. 2009, 10.1016/j.jappgeo.2009.03.010). Over short distances, so that deformation and
+turbulence, which are long or know nothing of the height, weigh little.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from fringewatch.conventions import wrap
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["LARGEST_DELAY", "HeightTrend", "fit_height_trend", "remove_height_trend"]
+
+LARGEST_DELAY = 1e-4
+"""Largest slope that is sought, metres of delay along the line of sight per metre of height: 10 cm per km."""
+_LAGS_PX = (3, 6, 12)
+_SLOPES, _BINS = 401, 1024
+_LEAST_STEPS = 500
+_LEAST_RELIEF_M = 30.0
+"""Nine tenths of the height steps must not all be below this: flat ground says nothing of a slope."""
+_LEAST_GAIN = 0.02
+"""Rise of the agreement from which a trend is more than the best of many slopes of noise."""
+
+
+class HeightTrend(NamedTuple):
+    """A trend of phase with height."""
+
+    rad_per_m: float
+    """Slope."""
+    agreement: float
+    """Mean cosine of the phase steps that are left, weighted, -1 to 1: with the trend taken out."""
+    agreement_before: float
+    """The same with the trend in."""
+
+
+def fit_height_trend(
+    phase_rad: NDArray[np.float32], height_m: NDArray[np.float32], *, wavelength_m: float
+) -> HeightTrend | None:
+    """Fit the slope of phase with height.
+
+    Parameters
+    ----------
+    phase_rad
+        (H, W) wrapped radians; NaN = no data.
+    height_m
+        (H, W) metres; NaN = unknown.
+    wavelength_m
+        Of the radar: bounds the slope, see :data:`LARGEST_DELAY`.
+
+    Returns
+    -------
+    HeightTrend or None
+        None where the ground is flat, too little is known, or no slope agrees with the phase better than none does.
+    """
+    steps, rises = _pairs(phase_rad, height_m)
+    if len(rises) < _LEAST_STEPS:
+        return None
+    steep = float(np.quantile(np.abs(rises), 0.9))
+    if steep < _LEAST_RELIEF_M:
+        return None
+    # A step along a slope says much of it, one on the flat nothing.
+    weight = np.minimum(np.abs(rises) / steep, 1)
+    edge = float(np.quantile(np.abs(rises), 0.999))
+    index = np.rint((np.clip(rises, -edge, edge) / edge + 1) / 2 * (_BINS - 1)).astype(np.intp)
+    total = weight.sum()
+    binned = [np.bincount(index, weights=part * weight, minlength=_BINS) for part in (steps.real, steps.imag)]
+    centres = np.linspace(-edge, edge, _BINS)
+    most = 4 * np.pi / wavelength_m * LARGEST_DELAY
+    slopes = np.linspace(-most, most, _SLOPES)
+    turns = np.exp(-1j * slopes[:, None] * centres)
+    agreement = (turns @ (binned[0] + 1j * binned[1])).real / total
+    best = int(agreement.argmax())
+    none = float(agreement[_SLOPES // 2])
+    if agreement[best] - none < _LEAST_GAIN or best in (0, _SLOPES - 1):
+        return None
+    # The peak lies between the slopes tried.
+    left, middle, right = agreement[best - 1 : best + 2]
+    offset = 0.5 * (left - right) / (left - 2 * middle + right)
+    return HeightTrend(float(slopes[best] + offset * (slopes[1] - slopes[0])), float(middle), none)
+
+
+def remove_height_trend(
+    phase_rad: NDArray[np.float32], height_m: NDArray[np.float32], trend: HeightTrend
+) -> NDArray[np.float32]:
+    """Return the phase without a trend, wrapped; as it is where the height is not known.
+
+    Parameters
+    ----------
+    phase_rad, height_m
+        As for :func:`fit_height_trend`.
+    trend
+        What it returned.
+    """
+    height = np.where(np.isfinite(height_m), height_m, np.float32(np.nanmedian(height_m)))
+    # In double precision: kilometres times a slope are dozens of radians.
+    return wrap(phase_rad - (trend.rad_per_m * height.astype(np.float64))).astype(np.float32)
+
+
+def _pairs(
+    phase_rad: NDArray[np.float32], height_m: NDArray[np.float32]
+) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
+    """Return phase steps (unit phasors) and height steps between pixels some way apart, along rows and columns."""
+    phasor = np.exp(1j * phase_rad.astype(np.complex64))
+    steps, rises = [], []
+    for lag in _LAGS_PX:
+        for z, height in ((phasor, height_m), (phasor.T, height_m.T)):
+            # Every other pixel of every other row: neighbours say the same.
+            step = (z[lag::2, ::2] * z[:-lag:2, ::2].conj()).ravel()
+            rise = (height[lag::2, ::2] - height[:-lag:2, ::2]).ravel()
+            known = np.isfinite(step) & np.isfinite(rise)
+            steps.append(step[known])
+            rises.append(rise[known])
+    return np.concatenate(steps), np.concatenate(rises)

@@ -33,11 +33,12 @@ def without_height_trend(interferogram: xr.Dataset) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        With one more sentence in the attribute ``assumptions``, which says what was taken out, or why nothing was.
+        With one more sentence in the attribute ``assumptions``, which says what was taken out, or why nothing was; in
+        the first case the slope is the attribute ``height_trend_rad_per_m``.
     """
     source = interferogram["phase"]
     note = "no terrain height: no phase-height trend could be removed"
-    phase = source
+    phase, slope = source, {}
     if "height" in interferogram:
         wavelength_m = float(interferogram.attrs["wavelength_m"])
         parts = [
@@ -59,10 +60,11 @@ def without_height_trend(interferogram: xr.Dataset) -> xr.Dataset:
                 keep_attrs=True,
             )
             path_cm = trend.rad_per_m * wavelength_m / (4 * np.pi) * 1e5
-            slope = f"{trend.rad_per_m * 1e3:+.2f} rad per km of height ({path_cm:+.1f} cm of path)"
-            note = f"a phase-height trend of {slope} was removed"
-    said = [*interferogram.attrs.get("assumptions", ()), note]
-    return interferogram.assign(phase=phase).assign_attrs(assumptions=said)
+            said = f"{trend.rad_per_m * 1e3:+.2f} rad per km of height ({path_cm:+.1f} cm of path)"
+            note = f"a phase-height trend of {said} was removed"
+            slope = {"height_trend_rad_per_m": trend.rad_per_m}
+    notes = [*interferogram.attrs.get("assumptions", ()), note]
+    return interferogram.assign(phase=phase).assign_attrs(assumptions=notes, **slope)
 
 
 def _windows(height: int, width: int) -> list[tuple[slice, slice]]:

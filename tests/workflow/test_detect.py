@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
@@ -21,10 +22,14 @@ import yaml
 from PIL import Image
 
 from fringewatch import cli
-from fringewatch.detect import DetectConfig, batch, outputs, run, worker
+from fringewatch.corrections import without_height_trend
+from fringewatch.detect import DetectConfig, Detector, batch, outputs, run, worker
 from fringewatch.detect.journal import JOURNAL_NAME
 from fringewatch.errors import ConfigError, OutputError
 from fringewatch.models import load_bundle, save_bundle
+from fringewatch.products import open_interferogram
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "scenes"
 
 
 @pytest.fixture
@@ -614,3 +619,50 @@ def test_a_url_is_an_input_like_any_other(detect, write_scene, tmp_path):
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *arguments):
         pass
+
+
+@pytest.fixture(scope="module")
+def cone():
+    """A quiet scene whose phase follows the terrain, and a threshold between its score and that without its trend."""
+    path = next((EXAMPLES / "steep_cone").rglob("*.geo.diff_pha.tif"))
+    interferogram = open_interferogram(path)
+    detector = Detector()
+    scores = [detector.score(each) for each in (interferogram, without_height_trend(interferogram))]
+    assert scores[0] > scores[1] + 0.1
+    return path, (scores[0] + scores[1]) / 2, scores
+
+
+@pytest.mark.parametrize("archive", [False, True])
+def test_scenes_that_follow_the_terrain_are_scanned_again_without_that(cone, archive, tmp_path):
+    path, threshold, scores = cone
+    settings = {"inputs": (str(path),), "threshold": threshold}
+    if archive:
+        settings["catalog"] = str(tmp_path / "catalog.gpkg")
+    (checked,) = run(DetectConfig(**settings, out=tmp_path / "checked")).rows
+    assert checked.flagged
+    assert checked.score == pytest.approx(scores[0])
+    found = re.search(r"without its trend of \+\d\.\d\d rad per km .* score is (0\.\d\d), below", checked.message)
+    assert float(found[1]) == pytest.approx(scores[1], abs=0.006)
+
+    # Another catalogue: in the same one it would be the same scene, done again.
+    if archive:
+        settings["catalog"] = str(tmp_path / "removed.gpkg")
+    removed = run(DetectConfig(**settings, out=tmp_path / "removed", height_trend="remove"))
+    assert not removed.flagged
+    if not archive:
+        assert removed.rows[0].score == pytest.approx(scores[1])
+        assert "rad per km of height" in removed.rows[0].message
+
+
+def test_terrain_is_left_alone_where_that_is_asked_for(cone, tmp_path):
+    path, threshold, scores = cone
+    settings = {"inputs": (str(path),), "height_trend": "keep"}
+    (row,) = run(DetectConfig(**settings, threshold=threshold, out=tmp_path / "kept")).rows
+    assert row.score == pytest.approx(scores[0])
+    assert "without its trend" not in row.message
+
+
+def test_what_stays_flagged_without_its_trend_says_so(cone, tmp_path):
+    path, _, scores = cone
+    (row,) = run(DetectConfig(inputs=(str(path),), threshold=scores[1] / 2, out=tmp_path / "low")).rows
+    assert "it stays flagged" in row.message

@@ -78,6 +78,14 @@ class Examination:
         other.__dict__["_picked"] = self._picked
         return other
 
+    def with_note(self, note: str) -> Examination:
+        """Return the same examination with one more sentence among its notes."""
+        said = [*self.interferogram.attrs.get("assumptions", ()), note]
+        other = self.with_interferogram(self.interferogram.assign_attrs(assumptions=said))
+        if "detections" in self.__dict__:
+            other.__dict__["detections"] = self.detections
+        return other
+
     @cached_property
     def score(self) -> float:
         """Calibrated probability, 0 to 1, that the scene shows deformation."""

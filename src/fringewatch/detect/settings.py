@@ -53,6 +53,12 @@ class DetectConfig(Config):
     interval_days: float | None = Field(
         None, gt=0, description="Days over which a velocity becomes displacement and phase; needed for velocities only."
     )
+    height_trend: Literal["check", "remove", "keep"] = Field(
+        "check",
+        description="Where terrain heights are known, what to do about phase that is proportional to them, as "
+        "stratified delay is: of flagged scenes that follow the terrain, say what the score is without it; remove it "
+        "from every scene before the scan; or neither.",
+    )
     png: bool = Field(True, description="Draw a picture of every scene.")
     keep: str | None = Field(
         None,

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fringewatch._version import __version__
+from fringewatch.corrections import without_height_trend
 from fringewatch.detect.detector import Detector
 from fringewatch.detect.journal import file_state
 from fringewatch.detect.outputs import output_paths, quiet_about_grids, remove_outputs, write_outputs
@@ -47,6 +48,8 @@ _LARGE_PIXELS = 1_000_000
 _LARGE_AT_ONCE = 2
 _GROUP_PIXELS = 2**19
 """Read ahead while the network works; more at once would leave the processor's caches before it is worked on."""
+_FOLLOWS_TERRAIN = 0.5
+"""Magnitude of a detection's phase-height correlation from which the scene is scanned again without its trend."""
 _HASHED_PIXELS = 64_000_000
 _HASH_WORDS = 256
 _HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)
@@ -172,12 +175,14 @@ class SceneWorker:
         return _Scene(reference, state, time.perf_counter() - started, interferogram, content, problem)
 
     def _open(self, reference: Reference) -> xr.Dataset:
-        return open_interferogram(
+        removing = self.config.height_trend == "remove"
+        interferogram = open_interferogram(
             reference,
             **self._reading(),
             pixel_size_m=self.config.pixel_size_m,
-            companions=not self.catalogued,
+            companions=removing or not self.catalogued,
         )
+        return without_height_trend(interferogram) if removing else interferogram
 
     def _reading(self) -> dict[str, Any]:
         """Return how the run's files are to be understood."""
@@ -193,9 +198,26 @@ class SceneWorker:
 
     def _complete(self, reference: Reference, examination: Examination) -> Examination:
         """Read what lies beside the phase: it says something of detections only, and most scenes have none."""
+        if self.config.height_trend == "remove":
+            return examination
         options = ReadOptions(**self._reading())
         complete = with_what_lies_beside(examination.interferogram, reference, options, rows=examination.rows)
         return examination.with_interferogram(complete)
+
+    def _check_terrain(self, reference: Reference, examination: Examination) -> Examination:
+        """Say of a flagged scene whose phase follows the terrain what its score is without that."""
+        correlations = [abs(row["phase_height_correlation"]) for row in examination.detections.rows]
+        if not any(correlation >= _FOLLOWS_TERRAIN for correlation in correlations):
+            return examination
+        # Of an archive's scenes only the rows of detections have heights by now.
+        whole = open_interferogram(reference, **self._reading()) if self.catalogued else examination.interferogram
+        level = without_height_trend(whole)
+        if "height_trend_rad_per_m" not in level.attrs:
+            return examination
+        without = self.detector.examine(level, tile_px=self.config.tile_px)
+        verdict = "it stays flagged" if without.flagged else "below the threshold: it may be stratified delay"
+        trend = f"{level.attrs['height_trend_rad_per_m'] * 1e3:+.2f} rad per km of terrain height"
+        return examination.with_note(f"without its trend of {trend} the score is {without.score:.2f}, {verdict}")
 
     def _finish_group(self, group: Sequence[_Scene]) -> list[Outcome]:
         started = time.perf_counter()
@@ -237,6 +259,8 @@ class SceneWorker:
     def _write(self, scene: _Scene, examination: Examination) -> Outcome:
         if self.catalogued and examination.flagged:
             examination = self._complete(scene.reference, examination)
+        if self.config.height_trend == "check" and examination.flagged:
+            examination = self._check_terrain(scene.reference, examination)
         write_outputs(self.folder, scene.reference.name, examination, keep=self.keep)
         row = _row_of(scene.reference, examination)
         if not self.catalogued:
@@ -330,7 +354,7 @@ def scene_state(reference: Reference) -> str:
 def settings_digest(config: DetectConfig, detector: Detector) -> str:
     """Return a digest of all that decides about a scene's outputs, but for the scene itself."""
     said = {"kind", "wavelength_m", "phase_sign", "band", "nodata", "interval_days", "pixel_size_m"}
-    used = config.model_dump(mode="json", include={*said, "windows"})
+    used = config.model_dump(mode="json", include={*said, "windows", "height_trend"})
     used["precision"] = detector.bundle.precision
     used |= {"threshold": detector.threshold, "card": detector.card.model_dump(mode="json"), "version": __version__}
     return hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()

@@ -35,6 +35,8 @@ class HeightTrend(NamedTuple):
 
     rad_per_m: float
     """Slope."""
+    reference_m: float
+    """Median height, at which phase stays as it is."""
     agreement: float
     """Mean cosine of the phase steps that are left, weighted, -1 to 1: with the trend taken out."""
     agreement_before: float
@@ -84,7 +86,8 @@ def fit_height_trend(
     # The peak lies between the slopes tried.
     left, middle, right = agreement[best - 1 : best + 2]
     offset = 0.5 * (left - right) / (left - 2 * middle + right)
-    return HeightTrend(float(slopes[best] + offset * (slopes[1] - slopes[0])), float(middle), none)
+    slope = float(slopes[best] + offset * (slopes[1] - slopes[0]))
+    return HeightTrend(slope, float(np.nanmedian(height_m)), float(middle), none)
 
 
 def remove_height_trend(
@@ -99,9 +102,9 @@ def remove_height_trend(
     trend
         What it returned.
     """
-    height = np.where(np.isfinite(height_m), height_m, np.float32(np.nanmedian(height_m)))
     # In double precision: kilometres times a slope are dozens of radians.
-    return wrap(phase_rad - (trend.rad_per_m * height.astype(np.float64))).astype(np.float32)
+    above = np.nan_to_num(height_m.astype(np.float64) - trend.reference_m)
+    return wrap(phase_rad - trend.rad_per_m * above).astype(np.float32)
 
 
 def _pairs(

@@ -8,7 +8,7 @@ import pytest
 from fringewatch.encoding import Encoding
 from fringewatch.errors import ConfigError
 from fringewatch.patches import fit_patch, limit_sides, place_centred, resample
-from fringewatch.simulate.crops import draw_crop
+from fringewatch.simulate.crops import Crop, draw_crop, move_to_data
 from fringewatch.simulate.settings import SimulateConfig
 
 try:
@@ -244,3 +244,22 @@ def test_crops_keep_to_their_sides_and_the_scene(box, sides):
 def test_crops_that_cannot_be(values, text):
     with pytest.raises(ConfigError, match=text):
         SimulateConfig.build(values).population()
+
+
+def test_quiet_crops_move_out_of_gaps_no_farther_than_needed():
+    known = np.ones((200, 240), bool)
+    crop = Crop(slice(20, 70), slice(30, 110))
+    assert move_to_data(crop, known) == crop
+    known[:, :100] = False
+    # 80 columns wide: 40 of them have data from column 60 on.
+    assert move_to_data(crop, known) == Crop(slice(20, 70), slice(60, 140))
+    # Less than half of any crop has data: the one that holds all there is, and is nearest.
+    few = np.zeros_like(known)
+    few[100:110, 200:210] = True
+    moved = move_to_data(crop, few)
+    assert few[moved].sum() == 100
+    assert (moved.rows.start, moved.columns.start) == (60, 130)
+    nothing = np.zeros_like(known)
+    assert move_to_data(crop, nothing) == crop
+    whole = Crop(slice(0, 200), slice(0, 240))
+    assert move_to_data(whole, few) == whole

@@ -12,10 +12,12 @@ if TYPE_CHECKING:
 
     from fringewatch.simulate.sample import Sample
 
-__all__ = ["Crop", "crop_sample", "draw_crop"]
+__all__ = ["Crop", "crop_sample", "draw_crop", "move_to_data"]
 
 _MARGIN = (0.05, 0.5)
 """Beyond each edge of the deformation, in shares of its extent."""
+_LEAST_DATA = 0.5
+"""Share of the pixels of a quiet crop that have data, if the scene has so many in one place."""
 
 
 class Crop(NamedTuple):
@@ -47,6 +49,33 @@ def draw_crop(mask: NDArray[np.bool_], sides_px: tuple[int, int], rng: np.random
         start = int(np.clip(round(middle - length / 2), 0, size - length))
         spans.append(slice(start, start + length))
     return Crop(*spans)
+
+
+def move_to_data(crop: Crop, known: NDArray[np.bool_]) -> Crop:
+    """Return a crop, moved no farther than it takes for half of it to have data, or as much as there is in one place.
+
+    A deforming crop shows its deformation; a quiet one at the same place of another scene may lie in a gap, which
+    would tell the class, and be the same picture as every other such crop.
+
+    Parameters
+    ----------
+    crop
+        In the scene.
+    known
+        (H, W), where it has data.
+    """
+    height, width = (side.stop - side.start for side in crop)
+    # Sums over all crops of that size, by differences of the running sums.
+    total = np.pad(known.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    counts = total[height:, width:] - total[:-height, width:] - total[height:, :-width] + total[:-height, :-width]
+    wanted = min(int(counts.max()), round(_LEAST_DATA * height * width))
+    row, column = crop.rows.start, crop.columns.start
+    if counts[row, column] >= wanted:
+        return crop
+    rows, columns = np.nonzero(counts >= wanted)
+    nearest = int(np.argmin((rows - row) ** 2 + (columns - column) ** 2))
+    row, column = int(rows[nearest]), int(columns[nearest])
+    return Crop(slice(row, row + height), slice(column, column + width))
 
 
 def crop_sample(sample: Sample, crop: Crop) -> Sample:

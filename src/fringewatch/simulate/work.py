@@ -18,7 +18,7 @@ import numpy as np
 from fringewatch.errors import FringewatchError, OutputError, PhysicsError
 from fringewatch.figures import Panel
 from fringewatch.parallel import process_pool
-from fringewatch.simulate.crops import Crop, crop_sample, draw_crop
+from fringewatch.simulate.crops import Crop, crop_sample, draw_crop, move_to_data
 from fringewatch.simulate.noise import RealNoise
 from fringewatch.simulate.sample import Sample, simulate
 from fringewatch.simulate.series import Series, simulate_series
@@ -129,7 +129,7 @@ class Maker:
         return Outcome(index, (self._place(path, index, name) | describe_sample(sample),), panels)
 
     def _crop(self, index: int, sample: Sample) -> Crop:
-        """Return where a scene of a balanced set is cut: a quiet one where the deforming one before it is."""
+        """Return where a scene of a balanced set is cut: a quiet one about where the deforming one before it is."""
         assert self.config.crop_px is not None
         leader = index - index % 2
         if leader not in self._crops:
@@ -138,7 +138,8 @@ class Maker:
             self._crops.clear()
             rng = np.random.default_rng([self.config.seed, leader, _OF_THE_CROP])
             self._crops[leader] = draw_crop(mask, self.config.crop_px, rng)
-        return self._crops[leader]
+        crop = self._crops[leader]
+        return crop if index == leader else move_to_data(crop, np.isfinite(sample.phase))
 
     def _simulate(self, index: int) -> Sample:
         seed = self.config.seed

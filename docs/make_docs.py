@@ -584,6 +584,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "alert-channels": _channel_fields,
     "default-bundle": lambda: _bundle(bundles.DEFAULT_BUNDLE),
     "mining-bundle": lambda: _bundle("mining"),
+    "small-bundle": lambda: _bundle("fringenet-s"),
     "mining-benchmark": _mining_benchmark,
     **{f"reads-{product}": _reads(product) for product in _WRITERS},
 }

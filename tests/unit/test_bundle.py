@@ -93,7 +93,7 @@ def test_calibration_is_the_logistic_function():
 def test_bundles_in_the_package_are_whole_and_small():
     packaged = Path(fringewatch.models.__file__).parent
     folders = [card.parent for card in packaged.glob("*/card.json")]
-    assert {folder.name for folder in folders} == {DEFAULT_BUNDLE, "mining"}
+    assert {folder.name for folder in folders} == {DEFAULT_BUNDLE, "fringenet-s", "mining"}
     for folder in folders:
         card = read_card(folder)
         assert card.name == folder.name

@@ -48,7 +48,7 @@ _LARGE_PIXELS = 1_000_000
 _LARGE_AT_ONCE = 2
 _GROUP_PIXELS = 2**19
 """Read ahead while the network works; more at once would leave the processor's caches before it is worked on."""
-_FOLLOWS_TERRAIN = 0.5
+_FOLLOWS_TERRAIN = 0.7
 """Magnitude of a detection's phase-height correlation from which the scene is scanned again without its trend."""
 _HASHED_PIXELS = 64_000_000
 _HASH_WORDS = 256
@@ -209,8 +209,10 @@ class SceneWorker:
         correlations = [abs(row["phase_height_correlation"]) for row in examination.detections.rows]
         if not any(correlation >= _FOLLOWS_TERRAIN for correlation in correlations):
             return examination
-        # Of an archive's scenes only the rows of detections have heights by now.
-        whole = open_interferogram(reference, **self._reading()) if self.catalogued else examination.interferogram
+        whole = examination.interferogram
+        if self.catalogued:
+            # Only the rows of detections have heights by now.
+            whole = with_what_lies_beside(whole, reference, ReadOptions(**self._reading()))
         level = without_height_trend(whole)
         if "height_trend_rad_per_m" not in level.attrs:
             return examination

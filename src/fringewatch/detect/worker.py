@@ -378,7 +378,8 @@ def _content_hash(phase: xr.Variable) -> str:
     words = values[: rows * 2 * _HASH_WORDS].view(np.uint64).reshape(rows, _HASH_WORDS)
     powers = np.cumprod(np.full(rows, _HASH_FACTOR))
     digest = hashlib.sha256(str(phase.shape).encode())
-    digest.update((powers @ words).data)
+    # Half the time of `powers @ words`, which has no fast way for integers.
+    digest.update(np.einsum("i,ij->j", powers, words).data)
     digest.update(values[words.size * 2 :].data)
     return digest.hexdigest()[:32]
 

@@ -134,6 +134,7 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
         crs=crs,
         assumptions=[*assumptions, *companions.sentences()],
         companions=found,
+        decoded=True,
     )
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from fringewatch.products.raster.header import RasterInfo
     from fringewatch.products.reference import Chunks
 
+    Convert = Callable[[np.ndarray], np.ndarray]
+
 __all__ = ["EAGER_PIXELS", "Array", "Block", "chunk_shape", "convert", "read", "sample"]
 
 EAGER_PIXELS = 64_000_000
@@ -150,13 +152,24 @@ def sample(info: RasterInfo, array: Array, *, band: int = 1) -> list[Block]:
     return blocks
 
 
-def convert(array: Array, function: Callable[[np.ndarray], np.ndarray]) -> Array:
-    """Apply a pixelwise conversion (bands, h, w) -> (h, w) float32, now or when the blocks are computed."""
+def convert(array: Array, function: Convert, *, in_place: Convert | None = None) -> Array:
+    """Apply a pixelwise conversion (bands, h, w) -> (h, w) float32, now or when the blocks are computed.
+
+    Parameters
+    ----------
+    array
+        From :func:`read`.
+    function
+        The conversion.
+    in_place
+        The same, taken for an array in memory that nobody needs any more: it may write to its argument.
+    """
+    chosen = function if in_place is None or not isinstance(array, np.ndarray) else in_place
 
     def quiet(bands: np.ndarray) -> np.ndarray:
         # Damaged files hold any number; what overflows is no phase, and nobody can do anything about a warning.
         with np.errstate(all="ignore"):
-            return function(bands)
+            return chosen(bands)
 
     if isinstance(array, np.ndarray):
         _, height, width = array.shape

@@ -101,9 +101,15 @@ def _turn(phase_rad: NDArray[np.float32], out: NDArray[np.float32]) -> None:
     for top in range(0, phase_rad.shape[0], _BAND_ROWS):
         rows = slice(top, top + _BAND_ROWS)
         phase = np.ascontiguousarray(phase_rad[rows], np.float32)
-        known = np.negative(np.isfinite(phase).view(np.int8)).astype(np.int32)
-        zeroed = (phase.view(np.int32) & known).view(np.float32)
+        finite = np.isfinite(phase)
         real, imaginary, valid = out[0, rows], out[1, rows], out[2, rows]
+        if finite.all():
+            np.cos(phase, out=real)
+            np.sin(phase, out=imaginary)
+            valid.fill(1)
+            continue
+        known = np.negative(finite.view(np.int8)).astype(np.int32)
+        zeroed = (phase.view(np.int32) & known).view(np.float32)
         np.cos(zeroed, out=real)
         np.sin(zeroed, out=imaginary)
         # The cosine of what has no data is one by now; its sine is zero.

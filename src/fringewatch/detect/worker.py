@@ -28,6 +28,7 @@ from fringewatch.interferogram import footprint
 from fringewatch.parallel import keep_freed_memory
 from fringewatch.products import companions_of, open_interferogram, with_what_lies_beside
 from fringewatch.products.licsar import frame_id
+from fringewatch.products.raster import opened_once
 from fringewatch.products.reference import ReadOptions
 from fringewatch.report import SceneRow
 
@@ -144,12 +145,13 @@ class SceneWorker:
         def read_group() -> list[_Scene]:
             group: list[_Scene] = []
             pixels = 0
-            while pixels < _GROUP_PIXELS:
-                reference = next(queue, None)
-                if reference is None:
-                    break
-                group.append(scene := self._read(reference))
-                pixels += scene.interferogram.variables["phase"].size if scene.interferogram is not None else 0
+            with opened_once():
+                while pixels < _GROUP_PIXELS:
+                    reference = next(queue, None)
+                    if reference is None:
+                        break
+                    group.append(scene := self._read(reference))
+                    pixels += scene.interferogram.variables["phase"].size if scene.interferogram is not None else 0
             return group
 
         with ThreadPoolExecutor(1) as reader:

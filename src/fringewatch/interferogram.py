@@ -167,8 +167,6 @@ def _empty(crs: Any, transform: Affine, height: int, width: int) -> xr.Dataset |
     None where the centres overflow or coincide. Kept, for the pairs of an archive share a few grids, and to make one
     costs as much as all other checks of a scene.
     """
-    import rioxarray  # noqa: F401  (registers the .rio accessor)
-
     with np.errstate(over="ignore", invalid="ignore"):
         centres = {
             "y": transform.f + transform.e * (np.arange(height) + 0.5),
@@ -177,10 +175,19 @@ def _empty(crs: Any, transform: Affine, height: int, width: int) -> xr.Dataset |
     for values in centres.values():
         if not np.isfinite(values).all() or np.unique(values).size < values.size:
             return None
-    nothing = xr.Dataset({"any": (("y", "x"), np.empty((0, 0)))})
-    grid = nothing.rio.write_crs(crs).rio.write_transform(transform)
+    grid = _written(crs).rio.write_transform(transform)
     phase = np.broadcast_to(np.float32(np.nan), (height, width))
     return xr.Dataset({"phase": (("y", "x"), phase)}, {**centres, **grid.coords})
+
+
+@functools.lru_cache(maxsize=16)
+def _written(crs: Any) -> xr.Dataset:
+    """Return what rioxarray writes for a CRS, which takes it longer than all else of a grid."""
+    import rioxarray  # noqa: F401  (registers the .rio accessor)
+
+    nothing = xr.Dataset({"any": (("y", "x"), np.empty((0, 0)))})
+    written: xr.Dataset = nothing.rio.write_crs(crs)
+    return written
 
 
 def grid_of(dataset: xr.Dataset) -> tuple[Any, Affine]:

@@ -160,11 +160,10 @@ def _scan_batch(phases: Sequence[xr.Variable], padded: tuple[int, int], bundle: 
     for phase, encoded in zip(phases, inputs, strict=True):
         height, width = phase.shape
         values = np.asarray(phase.values, np.float32)
-        encoding(values, out=encoded[:, :height, :width])
+        has_data = np.zeros(padded, bool)
+        encoding(values, out=encoded[:, :height, :width], known=has_data[:height, :width])
         encoded[:, height:] = nothing
         encoded[:, :, width:] = nothing
-        has_data = np.zeros(padded, bool)
-        np.isfinite(values, out=has_data[:height, :width])
         valid.append(_any_in_blocks(has_data, stride))
     for phase, some, logits in zip(phases, valid, _infer(inputs, bundle), strict=True):
         if not some.any():

@@ -42,7 +42,17 @@ if TYPE_CHECKING:
     from fringewatch.detect.detector import Examination
     from fringewatch.products import Reference
 
-__all__ = ["Outcome", "SceneWorker", "cores", "failure", "load_detector", "scene_state", "settings_digest", "work_here"]
+__all__ = [
+    "Outcome",
+    "SceneWorker",
+    "content_hash",
+    "cores",
+    "failure",
+    "load_detector",
+    "scene_state",
+    "settings_digest",
+    "work_here",
+]
 
 _LARGE_PIXELS = 1_000_000
 _LARGE_AT_ONCE = 2
@@ -168,7 +178,7 @@ class SceneWorker:
             state = scene_state(reference)
             interferogram = self._open(reference)
             if self.catalogued:
-                content = _content_hash(interferogram.variables["phase"])
+                content = content_hash(interferogram.variables["phase"])
         except Exception as error:  # noqa: BLE001  (one bad file never stops a batch, whatever a library raises)
             problem = _explain(reference, error)
         return _Scene(reference, state, time.perf_counter() - started, interferogram, content, problem)
@@ -367,7 +377,7 @@ def _row_of(reference: Reference, examination: Examination) -> SceneRow:
     )
 
 
-def _content_hash(phase: xr.Variable) -> str:
+def content_hash(phase: xr.Variable) -> str:
     """Return a hash of the phase of a scene; ``""`` for one too large to be read once more.
 
     Words of 64 bits are added up, each times a power of an odd number that its place tells, and the sums go through

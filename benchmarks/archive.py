@@ -26,11 +26,14 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from machine import load, processor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PUBLISHED_RUN = 592_224
 """Interferograms of the largest run that was published."""
@@ -260,26 +263,41 @@ def measure_catalogue() -> float:
 
 
 def stages(archive: Path, model: str) -> dict[str, float]:
-    """Time the stages of a scene one after the other, in processor time of one process."""
+    """Time the stages of a scene one after the other, in processor time of one process, the least of three passes."""
     from fringewatch.detect import DetectConfig
-    from fringewatch.detect.worker import SceneWorker, load_detector, scene_state
+    from fringewatch.detect.detector import Examination
+    from fringewatch.detect.worker import SceneWorker, content_hash, load_detector, scene_state
     from fringewatch.interferogram import footprint
     from fringewatch.parallel import keep_freed_memory
     from fringewatch.products import discover, open_interferogram
 
     # As processes of a run do.
     keep_freed_memory()
-    references = list(discover(archive))[:200]
+    everything = list(discover(archive))
+    # A few frames give no fair share of scenes with detections; five pairs of each of forty.
+    starts = range(0, len(everything), max(len(everything) // 40, 1))
+    references = list(dict.fromkeys(each for start in starts for each in everything[start : start + 5]))[:200]
     config = DetectConfig(model=model) if model else DetectConfig()
     detector = load_detector(config, threads=1)
     worker = SceneWorker(config, archive, detector, keep=(), catalogued=True)
-    worker.work(references[:20])
+    flagged = sum(outcome.row.flagged for outcome in worker.work(references))
     times: dict[str, float] = {}
 
-    def measure(name: str, work: object) -> list[object]:
-        started = time.process_time()
-        results = [work(each) for each in references]  # type: ignore[operator]
-        times[name] = (time.process_time() - started) / len(references) * 1e3
+    def least(name: str, work: Callable[[], object]) -> None:
+        passes = []
+        for _ in range(3):
+            started = time.process_time()
+            work()
+            passes.append(time.process_time() - started)
+        times[name] = min(passes) / len(references) * 1e3
+
+    def measure(name: str, work: Callable[[Any], object]) -> list[object]:
+        results: list[object] = []
+
+        def all_of_them() -> None:
+            results[:] = [work(each) for each in references]
+
+        least(name, all_of_them)
         return results
 
     def read(reference: object) -> None:
@@ -293,20 +311,26 @@ def stages(archive: Path, model: str) -> dict[str, float]:
     opened = dict(
         zip(references, measure("opened", lambda each: open_interferogram(each, companions=False)), strict=True)
     )
-    measure("encoded", lambda each: detector.card.encoding(opened[each]["phase"].values))
+    encoded = np.empty((3, SIZE_PX, SIZE_PX), np.float32)
+    measure("encoded", lambda each: detector.card.encoding(opened[each].variables["phase"].values, out=encoded))
+    measure("hash of the content", lambda each: content_hash(opened[each].variables["phase"]))
     inputs = np.zeros((1, 3, 512, 512), np.float32)
     measure("network", lambda _: detector.bundle.logits(inputs))
     examined = dict(
         zip(references, measure("examined (with both)", lambda each: detector.examine(opened[each])), strict=True)
     )
-    measure(
-        "score and notes", lambda each: (examined[each].score, examined[each].max_probability, examined[each].notes)
-    )
+
+    def asked(reference: object) -> object:
+        known = examined[reference]
+        fresh = Examination(known.interferogram, known.scan, known.card, known.threshold)
+        return fresh.score, fresh.max_probability, fresh.notes
+
+    measure("score, detections and notes", asked)
     measure("outline on the ground", lambda each: footprint(opened[each]))
-    started = time.process_time()
-    worker.work(references)
-    times["all of it, by a worker"] = (time.process_time() - started) / len(references) * 1e3
-    print("\nprocessor time per scene")
+    least("all of it, by a worker", lambda: worker.work(references))
+    whole, known = times["all of it, by a worker"], times["network"] + times["rasterio reads the phase"]
+    times["but for network and reading"] = whole - known
+    print(f"\nprocessor time per scene; {flagged} of {len(references)} have detections")
     for name, milliseconds in times.items():
         print(f"{name:28}{milliseconds:8.2f} ms")
     return times

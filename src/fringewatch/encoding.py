@@ -61,7 +61,11 @@ class Encoding(Config):
         return 3
 
     def __call__(
-        self, phase_rad: NDArray[np.float32], *, out: NDArray[np.float32] | None = None
+        self,
+        phase_rad: NDArray[np.float32],
+        *,
+        out: NDArray[np.float32] | None = None,
+        known: NDArray[np.bool_] | None = None,
     ) -> NDArray[np.float32]:
         """Encode phase.
 
@@ -71,6 +75,8 @@ class Encoding(Config):
             (..., H, W) float32, wrapped radians in (-pi, pi]; NaN = no data.
         out
             (..., 3, H, W) float32 to write to; new and C-contiguous if not given.
+        known
+            (..., H, W) bool to write to where there is data, which is looked for anyway.
 
         Returns
         -------
@@ -79,11 +85,13 @@ class Encoding(Config):
         """
         if out is None:
             out = np.empty((*phase_rad.shape[:-2], 3, *phase_rad.shape[-2:]), np.float32)
+        if known is None:
+            known = np.empty(phase_rad.shape, bool)
         if self.kind == "cos-sin-valid":
             for index in np.ndindex(phase_rad.shape[:-2]):
-                _turn(phase_rad[index], out[index])
+                _turn(phase_rad[index], out[index], known[index])
             return out
-        phase = np.where(np.isfinite(phase_rad), phase_rad, np.float32(0))
+        phase = np.where(np.isfinite(phase_rad, out=known), phase_rad, np.float32(0))
         if self.kind == "zero-centred":
             out[...] = (phase * np.float32(125 / np.pi))[..., None, :, :]
         else:
@@ -94,18 +102,24 @@ class Encoding(Config):
         return out
 
 
-def _turn(phase_rad: NDArray[np.float32], out: NDArray[np.float32]) -> None:
-    """Write cosine, sine and validity (3, H, W) of phase (H, W)."""
+def _turn(phase_rad: NDArray[np.float32], out: NDArray[np.float32], known: NDArray[np.bool_]) -> None:
+    """Write cosine, sine and validity (3, H, W) of phase (H, W), and where it is known (H, W)."""
     # A band that fits the processor's cache at a time. Masks of bits, since in incoherent places one pixel has data and
     # the next has none, where whatever branches takes six times as long.
     for top in range(0, phase_rad.shape[0], _BAND_ROWS):
         rows = slice(top, top + _BAND_ROWS)
         phase = np.ascontiguousarray(phase_rad[rows], np.float32)
-        known = np.negative(np.isfinite(phase).view(np.int8)).astype(np.int32)
-        zeroed = (phase.view(np.int32) & known).view(np.float32)
+        finite = np.isfinite(phase, out=known[rows])
         real, imaginary, valid = out[0, rows], out[1, rows], out[2, rows]
+        if finite.all():
+            np.cos(phase, out=real)
+            np.sin(phase, out=imaginary)
+            valid.fill(1)
+            continue
+        bits = np.negative(finite.view(np.int8)).astype(np.int32)
+        zeroed = (phase.view(np.int32) & bits).view(np.float32)
         np.cos(zeroed, out=real)
         np.sin(zeroed, out=imaginary)
         # The cosine of what has no data is one by now; its sine is zero.
-        np.bitwise_and(real.view(np.int32), known, out=real.view(np.int32))
-        np.bitwise_and(known, _ONE_BITS, out=valid.view(np.int32))
+        np.bitwise_and(real.view(np.int32), bits, out=real.view(np.int32))
+        np.bitwise_and(bits, _ONE_BITS, out=valid.view(np.int32))

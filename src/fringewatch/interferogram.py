@@ -76,6 +76,7 @@ def make_interferogram(
     companions: Mapping[str, ArrayLike] | None = None,
     latitude: ArrayLike | None = None,
     longitude: ArrayLike | None = None,
+    decoded: bool = False,
 ) -> xr.Dataset:
     """Build a valid interferogram from arrays.
 
@@ -94,6 +95,8 @@ def make_interferogram(
         Any of :data:`OPTIONAL_VARIABLES`, each (H, W).
     latitude, longitude
         (H, W) degrees in WGS 84, for phase in radar geometry; NaN = unknown. Both or none.
+    decoded
+        Whether the phase is known to lie within (-pi, pi], so that this need not be looked for.
 
     Returns
     -------
@@ -125,17 +128,22 @@ def make_interferogram(
     }
     if unwrapped_range_rad is not None:
         attrs["unwrapped_range_rad"] = float(unwrapped_range_rad)
+    bare = len(data) == 1
     if crs is None or transform is None:
         dataset = xr.Dataset(data, {"y": np.arange(height, dtype=float), "x": np.arange(width, dtype=float)}, attrs)
     else:
-        coords = _coordinates(crs if isinstance(crs, Hashable) else str(crs), transform, height, width)
-        if coords is None:
+        empty = _empty(crs if isinstance(crs, Hashable) else str(crs), transform, height, width)
+        if empty is None:
             message = (
                 f"{source}: corner and steps of the grid ({tuple(transform)[:6]}) give no coordinates, expected "
                 "numbers in the range of its coordinate system; write the file again"
             )
             raise ProductError(message)
-        dataset = xr.Dataset(data, coords, attrs)
+        if bare:
+            dataset = empty.copy(data={"phase": data["phase"][1]})
+            dataset.attrs = attrs
+        else:
+            dataset = xr.Dataset(data, empty.coords, attrs)
         for variable in data:
             dataset.variables[variable].encoding["grid_mapping"] = "spatial_ref"
     tables = {"lat": latitude, "lon": longitude}
@@ -149,17 +157,16 @@ def make_interferogram(
         if values is not None:
             # No index: a scene in radar geometry is no grid in degrees.
             dataset = dataset.assign_coords({key: (("y", "x"), values)})
-    return validate(dataset)
+    return _validated(dataset, decoded=decoded)
 
 
 @functools.lru_cache(maxsize=256)
-def _coordinates(crs: Any, transform: Affine, height: int, width: int) -> xr.Coordinates | None:
-    """Return pixel centres, and what rioxarray writes for a CRS and a transform; None where they overflow or coincide.
+def _empty(crs: Any, transform: Affine, height: int, width: int) -> xr.Dataset | None:
+    """Return an interferogram without values: pixel centres, and what rioxarray writes for a CRS and a transform.
 
-    Kept, for the pairs of an archive share a few grids, and to make one costs as much as all other checks of a scene.
+    None where the centres overflow or coincide. Kept, for the pairs of an archive share a few grids, and to make one
+    costs as much as all other checks of a scene.
     """
-    import rioxarray  # noqa: F401  (registers the .rio accessor)
-
     with np.errstate(over="ignore", invalid="ignore"):
         centres = {
             "y": transform.f + transform.e * (np.arange(height) + 0.5),
@@ -168,9 +175,19 @@ def _coordinates(crs: Any, transform: Affine, height: int, width: int) -> xr.Coo
     for values in centres.values():
         if not np.isfinite(values).all() or np.unique(values).size < values.size:
             return None
-    empty = xr.Dataset({"any": (("y", "x"), np.empty((0, 0)))})
-    grid = empty.rio.write_crs(crs).rio.write_transform(transform)
-    return xr.Dataset(coords={**centres, **grid.coords}).coords.copy()
+    grid = _written(crs).rio.write_transform(transform)
+    phase = np.broadcast_to(np.float32(np.nan), (height, width))
+    return xr.Dataset({"phase": (("y", "x"), phase)}, {**centres, **grid.coords})
+
+
+@functools.lru_cache(maxsize=16)
+def _written(crs: Any) -> xr.Dataset:
+    """Return what rioxarray writes for a CRS, which takes it longer than all else of a grid."""
+    import rioxarray  # noqa: F401  (registers the .rio accessor)
+
+    nothing = xr.Dataset({"any": (("y", "x"), np.empty((0, 0)))})
+    written: xr.Dataset = nothing.rio.write_crs(crs)
+    return written
 
 
 def grid_of(dataset: xr.Dataset) -> tuple[Any, Affine]:
@@ -228,6 +245,10 @@ def validate(dataset: xr.Dataset) -> xr.Dataset:
     ProductError
         Naming the source, what was found, what was expected.
     """
+    return _validated(dataset, decoded=False)
+
+
+def _validated(dataset: xr.Dataset, *, decoded: bool) -> xr.Dataset:
     source = dataset.attrs.get("source", "interferogram")
     if "phase" not in dataset:
         message = f"{source}: has no variable 'phase' (variables: {', '.join(map(str, dataset.data_vars)) or 'none'})"
@@ -246,9 +267,15 @@ def validate(dataset: xr.Dataset) -> xr.Dataset:
     if not isinstance(wavelength, float) or not 0.005 < wavelength < 2.0:
         message = f"{source}: wavelength_m = {wavelength!r}, expected metres between 0.005 and 2 (C band: 0.0555)"
         raise ProductError(message)
-    if isinstance(phase.data, np.ndarray):
+    if isinstance(phase.data, np.ndarray) and not (decoded and _varies(phase.data)):
         _check_values(phase.data, source)
     return dataset
+
+
+def _varies(phase: np.ndarray) -> bool:
+    """Tell whether the middle of a scene has two different values, as nearly all have."""
+    middle = phase[phase.shape[0] // 2]
+    return float(np.fmin.reduce(middle)) < float(np.fmax.reduce(middle))
 
 
 def _check_values(phase: np.ndarray, source: str) -> None:

@@ -58,6 +58,30 @@ def test_negating_twice_is_nothing(phase: np.ndarray) -> None:
     np.testing.assert_array_equal(decode(decode(phase[None])[None]), phase)
 
 
+ODD = st.sampled_from([0.0, -0.0, 9.0, np.nan, np.inf, -np.inf, PI, -PI, PI + np.float32(5e-4), -PI - np.float32(5e-4)])
+
+
+@given(
+    hnp.arrays(np.float32, SHAPE, elements=st.one_of(WRAPPED, ODD)),
+    st.sampled_from([None, 0.0, 9.0, float("nan")]),
+    st.booleans(),
+    st.booleans(),
+)
+def test_wrapped_phase_is_decoded_by_the_rule_wherever_it_lies(
+    raw: np.ndarray, nodata: float | None, zero: bool, negate: bool
+) -> None:
+    raw[raw == 9] = np.nan if nodata != 9 else 9
+    expected = raw.copy()
+    expected[~np.isfinite(raw) | (raw == nodata) | (zero & (raw == 0))] = np.nan
+    expected = np.clip(expected, -PI, PI) * np.float32(-1 if negate else 1)
+    expected[expected <= -PI] = PI
+    decode = PhaseDecoder(source="test", kind="wrapped", nodata=nodata, zero_is_nodata=zero, negate=negate)
+    before = raw.copy()
+    np.testing.assert_array_equal(decode(raw[None]), expected)
+    np.testing.assert_array_equal(raw, before)
+    np.testing.assert_array_equal(decode(raw[None], overwrite=True), expected)
+
+
 @given(hnp.arrays(np.float32, SHAPE, elements=st.floats(-PI, PI, width=32, exclude_min=True)))
 def test_complex_and_phase_decode_alike(phase: np.ndarray) -> None:
     z = (5 * np.exp(1j * phase)).astype(np.complex64)

@@ -51,6 +51,18 @@ def test_encoding_in_place_is_the_same(kind):
     assert (target[:, :, 40:] == 7).all()
 
 
+@pytest.mark.parametrize("kind", ["cos-sin-valid", "grey"])
+def test_where_there_is_data_is_told_on_the_way(kind):
+    phase = np.random.default_rng(0).uniform(-3, 3, (150, 40)).astype(np.float32)
+    # Some bands of rows have gaps and others none.
+    phase[70:75, 3:9], phase[149, 0] = np.nan, np.inf
+    known = np.zeros((160, 50), bool)
+    encoded = Encoding(kind=kind)(phase, known=known[:150, :40])
+    assert (known[:150, :40] == np.isfinite(phase)).all()
+    assert known.sum() == np.isfinite(phase).sum()
+    np.testing.assert_array_equal(encoded, Encoding(kind=kind)(phase))
+
+
 def test_cosine_and_sine_are_exactly_those_of_numpy():
     """Bands and masks of bits change nothing: no data is 0, never -0 or a rounded one."""
     phase = np.random.default_rng(1).uniform(-np.pi, np.pi, (200, 33)).astype(np.float32)

@@ -36,6 +36,17 @@ def test_interferograms_of_one_grid_share_nothing_that_changes():
     assert make_interferogram(PHASE[:10, :12], **grid).sizes == {"y": 10, "x": 12}
 
 
+@pytest.mark.parametrize("value", [np.nan, 1.5])
+def test_decoded_phase_is_still_refused_where_it_says_nothing(value):
+    blank = np.full((20, 30), value, np.float32)
+    with pytest.raises(ProductError, match=r"no data|everywhere"):
+        make_interferogram(blank, wavelength_m=0.0555, decoded=True)
+    # A row without data in the middle is no scene without data.
+    gap = PHASE.copy()
+    gap[10] = np.nan
+    assert make_interferogram(gap, wavelength_m=0.0555, decoded=True)["phase"].shape == (20, 30)
+
+
 def test_pixel_size_in_degrees_shrinks_with_latitude():
     ifg = make_interferogram(
         PHASE, wavelength_m=0.0555, transform=Affine(0.001, 0, 10.0, 0, -0.001, 60.01), crs="EPSG:4326"

@@ -119,7 +119,7 @@ def test_a_raster_is_opened_once_for_header_and_values(tmp_path: Path, monkeypat
         opened.append(str(name))
         return open_raster(name, *arguments, **options)
 
-    monkeypatch.setattr(raster.rasterio, "open", count)
+    monkeypatch.setattr(rasterio, "open", count)
     ifg = fw.open_interferogram(path)
     assert opened == [str(path), str(other)]
     # Outside of the block nothing is kept: a file that was replaced is read anew.

@@ -98,7 +98,7 @@ def test_copies_of_a_scene_have_one_hash_and_nothing_else_has_it():
     phase[:5] = np.nan
 
     def content(values):
-        return worker._content_hash(xr.DataArray(values, dims=("y", "x")))
+        return worker.content_hash(xr.DataArray(values, dims=("y", "x")))
 
     changed = [phase.copy() for _ in range(4)]
     changed[0][30, 30] = np.nextafter(phase[30, 30], np.float32(9))

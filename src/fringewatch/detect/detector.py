@@ -75,7 +75,8 @@ class Examination:
     def with_interferogram(self, interferogram: xr.Dataset) -> Examination:
         """Return the same map with a dataset that knows more of the scene, such as its coherence."""
         other = Examination(interferogram, self.scan, self.card, self.threshold)
-        other.__dict__["_picked"] = self._picked
+        # Told by the map.
+        other.__dict__ |= {"_picked": self._picked, "score": self.score}
         return other
 
     def with_note(self, note: str) -> Examination:

@@ -29,6 +29,7 @@ from fringewatch.interferogram import footprint
 from fringewatch.parallel import keep_freed_memory
 from fringewatch.products import companions_of, open_interferogram, with_what_lies_beside
 from fringewatch.products.licsar import frame_id
+from fringewatch.products.raster import opened_once
 from fringewatch.products.reference import ReadOptions
 from fringewatch.report import SceneRow
 
@@ -42,7 +43,17 @@ if TYPE_CHECKING:
     from fringewatch.detect.detector import Examination
     from fringewatch.products import Reference
 
-__all__ = ["Outcome", "SceneWorker", "cores", "failure", "load_detector", "scene_state", "settings_digest", "work_here"]
+__all__ = [
+    "Outcome",
+    "SceneWorker",
+    "content_hash",
+    "cores",
+    "failure",
+    "load_detector",
+    "scene_state",
+    "settings_digest",
+    "work_here",
+]
 
 _LARGE_PIXELS = 1_000_000
 _LARGE_AT_ONCE = 2
@@ -147,12 +158,13 @@ class SceneWorker:
         def read_group() -> list[_Scene]:
             group: list[_Scene] = []
             pixels = 0
-            while pixels < _GROUP_PIXELS:
-                reference = next(queue, None)
-                if reference is None:
-                    break
-                group.append(scene := self._read(reference))
-                pixels += scene.interferogram.variables["phase"].size if scene.interferogram is not None else 0
+            with opened_once():
+                while pixels < _GROUP_PIXELS:
+                    reference = next(queue, None)
+                    if reference is None:
+                        break
+                    group.append(scene := self._read(reference))
+                    pixels += scene.interferogram.variables["phase"].size if scene.interferogram is not None else 0
             return group
 
         with ThreadPoolExecutor(1) as reader:
@@ -169,7 +181,7 @@ class SceneWorker:
             state = scene_state(reference)
             interferogram = self._open(reference)
             if self.catalogued:
-                content = _content_hash(interferogram.variables["phase"])
+                content = content_hash(interferogram.variables["phase"])
         except Exception as error:  # noqa: BLE001  (one bad file never stops a batch, whatever a library raises)
             problem = _explain(reference, error)
         return _Scene(reference, state, time.perf_counter() - started, interferogram, content, problem)
@@ -391,7 +403,7 @@ def _row_of(reference: Reference, examination: Examination) -> SceneRow:
     )
 
 
-def _content_hash(phase: xr.Variable) -> str:
+def content_hash(phase: xr.Variable) -> str:
     """Return a hash of the phase of a scene; ``""`` for one too large to be read once more.
 
     Words of 64 bits are added up, each times a power of an odd number that its place tells, and the sums go through
@@ -404,7 +416,8 @@ def _content_hash(phase: xr.Variable) -> str:
     words = values[: rows * 2 * _HASH_WORDS].view(np.uint64).reshape(rows, _HASH_WORDS)
     powers = np.cumprod(np.full(rows, _HASH_FACTOR))
     digest = hashlib.sha256(str(phase.shape).encode())
-    digest.update((powers @ words).data)
+    # Half the time of `powers @ words`, which has no fast way for integers.
+    digest.update(np.einsum("i,ij->j", powers, words).data)
     digest.update(values[words.size * 2 :].data)
     return digest.hexdigest()[:32]
 

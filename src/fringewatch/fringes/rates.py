@@ -107,16 +107,22 @@ def sampled_rates(phase_rad: Real, rows: slice, cols: slice, *, sigma_px: float)
     valid, known = np.zeros(shape, bool), np.zeros(shape, np.float32)
     np.isfinite(phase_rad, out=valid[inner])
     np.copyto(known[inner], phase_rad, where=valid[inner])
-    cosine, sine = np.cos(known) * valid, np.sin(known) * valid
+    cosine, sine = np.cos(known), np.sin(known)
+    # The sine of what has no data is zero by now.
+    weight = valid.astype(np.float32)
+    cosine *= weight
     angles, moduli = [], []
     for axis in (0, 1):
         later, earlier = (slice(1, None), slice(None, -1)) if axis == 0 else (np.s_[:, 1:], np.s_[:, :-1])
         products = np.empty((3, *valid[later].shape), np.float32)
+        # The third image is where sums wait that belong to the first two.
+        np.multiply(sine[later], sine[earlier], out=products[2])
         np.multiply(cosine[later], cosine[earlier], out=products[0])
-        products[0] += sine[later] * sine[earlier]
+        products[0] += products[2]
+        np.multiply(cosine[later], sine[earlier], out=products[2])
         np.multiply(sine[later], cosine[earlier], out=products[1])
-        products[1] -= cosine[later] * sine[earlier]
-        np.logical_and(valid[later], valid[earlier], out=products[2])
+        products[1] -= products[2]
+        np.multiply(weight[later], weight[earlier], out=products[2])
         # Along the rows first, whose sums run through memory without gaps.
         for along, wanted in ((0, rows), (1, cols)):
             taps = steps_window if along == axis else window
@@ -132,10 +138,16 @@ def sampled_rates(phase_rad: Real, rows: slice, cols: slice, *, sigma_px: float)
 def _sampled_sum(values: Real, taps: Real, wanted: slice, along: int, *, first: int) -> Real:
     """Return weighted sums along one axis of images (n, H, W), at the wanted places only."""
     last = first + (len(range(wanted.start, wanted.stop, wanted.step)) - 1) * wanted.step + 1
-    total: Real = np.float32(0)  # type: ignore[assignment]
+    axis = along + 1
+    shape = [
+        len(range(wanted.start, wanted.stop, wanted.step)) if each == axis else size
+        for each, size in enumerate(values.shape)
+    ]
+    total, part = np.zeros(shape, np.float32), np.empty(shape, np.float32)
     for offset, tap in enumerate(taps):
         places = slice(first + offset, last + offset, wanted.step)
-        total = total + tap * (values[:, places] if along == 0 else values[:, :, places])
+        np.multiply(values[:, places] if along == 0 else values[:, :, places], tap, out=part)
+        total += part
     return total
 
 

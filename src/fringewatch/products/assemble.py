@@ -86,4 +86,5 @@ def assemble(
         latitude=known.pop("lat", None),
         longitude=known.pop("lon", None),
         companions=known,
+        decoded=True,
     )

@@ -184,8 +184,11 @@ def _kept_layer(layer: _Layer) -> np.ndarray:
 def _decode_band(info: RasterInfo, band: int, decode: Decode, chunks: Chunks) -> Array:
     nodata = info.nodata[band - 1]
     raw = raster.read(info, bands=(band,), chunks=chunks)
-    extent = value_range(raster.sample(info, raw, band=band), nodata, zero_is_nodata=True)
-    largest = extent[1] if extent else 0.0
+    largest = 0.0
+    if decode is decode_coherence:
+        # The others do not ask.
+        extent = value_range(raster.sample(info, raw, band=band), nodata, zero_is_nodata=True)
+        largest = extent[1] if extent else 0.0
 
     def function(bands: np.ndarray) -> np.ndarray:
         return decode(bands[0], nodata, largest)

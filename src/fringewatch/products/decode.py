@@ -53,29 +53,43 @@ class PhaseDecoder:
     scale: float = 1.0
     offset: float = 0.0
 
-    def __call__(self, bands: np.ndarray) -> np.ndarray:
-        """Convert (bands, h, w) raw values to (h, w) float32."""
+    def __call__(self, bands: np.ndarray, *, overwrite: bool = False) -> np.ndarray:
+        """Convert (bands, h, w) raw values to (h, w) float32; with `overwrite` in their place, where that can be."""
         raw = bands[0]
         missing = is_nodata(raw, self.nodata)
         if self.masked:
             missing |= bands[1] == 0
-        if self.zero_is_nodata or self.kind == "complex":
+        if (self.zero_is_nodata and self.nodata != 0) or self.kind == "complex":
             missing |= raw == 0
+        is_done = False
         if self.kind == "complex":
             phase: np.ndarray = np.angle(raw).astype(np.float32)
             np.copyto(phase, np.float32(np.nan), where=missing)
         else:
-            values = raw.astype(np.float64) * self.scale + self.offset if self._is_scaled(raw) else raw.copy()
+            if self._is_scaled(raw):
+                values = raw.astype(np.float64) * self.scale + self.offset
+            else:
+                values = raw if overwrite else raw.copy()
             # Before wrapping: what stands for no data may be any number. `where` would take three times as long.
             np.copyto(values, values.dtype.type(np.nan), where=missing)
-            phase = self._wrap(values).astype(np.float32, copy=False)
+            # As most files are, and then nothing is left to do but turning it round.
+            is_done = self._is_wrapped(values)
+            phase = values if is_done else self._wrap(values).astype(np.float32, copy=False)
         if self.negate:
             np.negative(phase, out=phase)
-        np.copyto(phase, _PI, where=phase <= -_PI)
+        if not is_done:
+            np.copyto(phase, _PI, where=phase <= -_PI)
         return phase
 
     def _is_scaled(self, raw: np.ndarray) -> bool:
         return raw.dtype.kind != "f" or (self.scale, self.offset) != (1.0, 0.0)
+
+    def _is_wrapped(self, values: np.ndarray) -> bool:
+        """Tell whether single precision is within [-pi, pi], and without the end that would have to become pi."""
+        if self.kind != "wrapped" or values.dtype != np.float32:
+            return False
+        low, high = _extent(values)
+        return bool(low >= -_PI and high < _PI) if self.negate else bool(low > -_PI and high <= _PI)
 
     def _wrap(self, values: np.ndarray) -> np.ndarray:
         if self.kind == "unwrapped":
@@ -83,8 +97,7 @@ class PhaseDecoder:
             wrapped: np.ndarray = wrap(values.astype(np.float64))
             return wrapped
         if values.size:
-            # These two pass over NaN, and give it only where there is nothing else: every comparison is then false.
-            low, high = float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
+            low, high = _extent(values)
             if low < -np.pi - _TOLERANCE_RAD or high > np.pi + _TOLERANCE_RAD:
                 message = (
                     f"{self.source}: claims to hold wrapped phase, but its values run from {low:.4g} to {high:.4g}, "
@@ -93,6 +106,13 @@ class PhaseDecoder:
                 )
                 raise ProductError(message)
         return np.clip(values, -_PI, _PI, out=values)
+
+
+def _extent(values: np.ndarray) -> tuple[float, float]:
+    """Return the smallest and largest value, NaN only where there is nothing else: every comparison is then false."""
+    if not values.size:
+        return float("nan"), float("nan")
+    return float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
 
 
 def is_nodata(raw: np.ndarray, nodata: float | None) -> np.ndarray:

@@ -117,6 +117,7 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
         product=READER.name,
         unwrapped_range_rad=extent[1] - extent[0] if unwrapped and extent else None,
         companions=companions,
+        decoded=True,
         **about,
     )
 

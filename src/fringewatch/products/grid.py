@@ -45,7 +45,7 @@ def grid_of_phase(interferogram: xr.Dataset, path: str) -> Grid:
     """Return the grid of an interferogram that was read from `path`; only where it has none is the file opened."""
     crs, transform = grid_of(interferogram)
     if crs is not None:
-        rows, columns = interferogram["phase"].shape
+        rows, columns = interferogram.variables["phase"].shape
         return Grid((rows, columns), transform, crs)
     info = raster.inspect(path)
     return Grid(info.shape, info.transform, info.crs)

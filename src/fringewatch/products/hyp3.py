@@ -113,6 +113,7 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
         crs=info.crs,
         assumptions=[*assumptions, *grid_assumptions(info), *companions.sentences()],
         companions=found,
+        decoded=True,
     )
 
 

@@ -134,6 +134,7 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
         crs=crs,
         assumptions=[*assumptions, *companions.sentences()],
         companions=found,
+        decoded=True,
     )
 
 
@@ -226,9 +227,8 @@ def _beside(reference: Reference) -> list[str]:
     return [file for paths in candidates for file in first_file(paths)]
 
 
-def _geometry_paths(path: str, cut: str) -> dict[str, list[str]]:
+def _geometry_paths(path: str, cut: str) -> Mapping[str, Sequence[str]]:
     """Return where a frame's geometry may be: beside the pair, in the frame's folder, in its metadata folder."""
-    endings = {variable: f".geo.{letter}{cut}.tif" for variable, letter in _GEOMETRY.items()}
     frame = frame_id(path)
     folder = parent(path)
     above = parent(parent(folder))
@@ -237,14 +237,31 @@ def _geometry_paths(path: str, cut: str) -> dict[str, list[str]]:
         bases = (above, parent(folder)) if path.startswith("/vsizip/") else (above,)
         return {
             variable: [join(base, "metadata", frame + ending) for base in bases if frame]
-            for variable, ending in endings.items()
+            for variable, ending in _endings(cut).items()
         }
-    places = [place for base in (folder, parent(folder), above) for place in (base, join(base, "metadata"))]
-    found = [name for place in places for name in names_in(place, _GEOMETRY_NAME)]
+    places = _places(folder, above)
+    return _sorted_geometry(tuple(names_in(place, _GEOMETRY_NAME) for place in places), frame, cut)
+
+
+@functools.lru_cache(maxsize=1024)
+def _places(folder: str, above: str) -> tuple[str, ...]:
+    return tuple(place for base in (folder, parent(folder), above) for place in (base, join(base, "metadata")))
+
+
+@functools.lru_cache(maxsize=256)
+def _sorted_geometry(listings: tuple[tuple[str, ...], ...], frame: str, cut: str) -> Mapping[str, Sequence[str]]:
+    """Return the files of each variable, those of the frame first; the pairs of a frame have them in common."""
+    found = [name for names in listings for name in names]
     if frame:
         # A file of another frame would be on another grid, and is then left out with a note.
         found.sort(key=lambda name: not file_name(name).startswith(f"{frame}.geo."))
-    return {variable: [name for name in found if name.endswith(ending)] for variable, ending in endings.items()}
+    return {
+        variable: tuple(name for name in found if name.endswith(ending)) for variable, ending in _endings(cut).items()
+    }
+
+
+def _endings(cut: str) -> dict[str, str]:
+    return {variable: f".geo.{letter}{cut}.tif" for variable, letter in _GEOMETRY.items()}
 
 
 def write_licsar(

@@ -7,6 +7,7 @@ possible, and then done, or contradicts the file, and then an error: never dropp
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -102,7 +103,10 @@ def read_radians(
         scale=factor,
     )
     range_rad = (extent[1] - extent[0]) * abs(factor) if extent else None
-    return Radians(raster.convert(raw, decoder), range_rad, assumptions)
+    # What GDAL has read is ours alone; what other sources give may be kept by them.
+    in_place = functools.partial(decoder, overwrite=True) if info.source is None else None
+    phase = raster.convert(raw, decoder, in_place=in_place)
+    return Radians(phase, range_rad, assumptions)
 
 
 def _check_kind(

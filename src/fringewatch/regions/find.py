@@ -32,6 +32,9 @@ __all__ = ["Region", "describe_regions", "find_regions", "pick_regions", "rows_o
 _BEYOND_EDGE = np.float32(1)
 """How far below the edge logit the surroundings count where they are cut off (gaps, neighbours, scene border)."""
 
+_ROUNDING = 1e-5
+"""More than scores in single precision are out of order."""
+
 
 class Region(NamedTuple):
     """A place that deforms, as the map alone tells of it."""
@@ -96,8 +99,11 @@ def pick_regions(scan: Scan, card: Card, *, threshold: float | None = None) -> l
     labels, _ = ndimage.label(scan.valid & (scan.logits >= edge))
     regions = []
     for label, box in enumerate(ndimage.find_objects(labels), start=1):
+        # No mean is higher than the highest value, and most areas are ruled out by that alone.
+        if _score(card, _highest(scan, box)) < threshold - _ROUNDING:
+            continue
         inside = labels[box] == label
-        score = float(card.scene_calibration(np.asarray(_best_mean(scan, box, inside))))
+        score = _score(card, _best_mean(scan, box, inside))
         if score < threshold:
             continue
         chances = card.calibration(scan.logits[box][inside])
@@ -149,11 +155,26 @@ def describe_regions(
     return Detections(rows, located.polygons, located.degrees, located.crs)
 
 
-def _best_mean(scan: Scan, box: tuple[slice, slice], inside: NDArray[np.bool_]) -> np.float32:
-    """Return the highest smoothed logit in a region and right beside it."""
+def _score(card: Card, logit: np.float32) -> float:
+    return float(card.scene_calibration(np.asarray(logit)))
+
+
+def _grown(box: tuple[slice, slice]) -> tuple[slice, ...]:
+    """Return a box with all that counts in a smoothed logit in or right beside it."""
     # The best mean of a neighbourhood may lie beside the pixel that carries it, just outside the region; and that
     # pixel's own neighbourhood reaches one further.
-    grown = tuple(slice(max(axis.start - 2, 0), axis.stop + 2) for axis in box)
+    return tuple(slice(max(axis.start - 2, 0), axis.stop + 2) for axis in box)
+
+
+def _highest(scan: Scan, box: tuple[slice, slice]) -> np.float32:
+    grown = _grown(box)
+    highest: np.float32 = np.max(scan.logits[grown], where=scan.valid[grown], initial=np.float32(-np.inf))
+    return highest
+
+
+def _best_mean(scan: Scan, box: tuple[slice, slice], inside: NDArray[np.bool_]) -> np.float32:
+    """Return the highest smoothed logit in a region and right beside it."""
+    grown = _grown(box)
     smooth = smooth_logits(scan.logits[grown], scan.valid[grown])
     np.copyto(smooth, -np.inf, where=np.isnan(smooth))
     own = tuple(slice(axis.start - wide.start, axis.stop - wide.start) for axis, wide in zip(box, grown, strict=True))

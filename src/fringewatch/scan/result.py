@@ -7,7 +7,7 @@ Map pixel ``(i, j)`` stands for the scene's pixels ``i * stride .. (i + 1) * str
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -102,8 +102,8 @@ def _smooth(map_logits: NDArray[np.float32], valid: NDArray[np.bool_]) -> Iterat
         kept = slice(start - around.start, start - around.start + rows)
         where = valid[around]
         # A box is two passes of three; float64, so that the order of the sums does not show.
-        total = _sum_of_three(_sum_of_three(np.where(where, map_logits[around], 0).astype(np.float64), 0), 1)[kept]
-        count = _sum_of_three(_sum_of_three(where.astype(np.float64), 0), 1)[kept]
+        total = _sums_of_nine(np.where(where, map_logits[around], 0).astype(np.float64))[kept]
+        count = _sums_of_nine(where.astype(np.uint8))[kept]
         smooth = np.full(total.shape, np.nan, np.float32)
         np.divide(total, count, out=smooth, where=where[kept], casting="same_kind")
         yield smooth
@@ -150,10 +150,12 @@ def _neighbours(
     return low, np.minimum(low + 1, size - 1), (position - low).astype(np.float32)
 
 
-def _sum_of_three(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
-    """Return the sum of each value and its two neighbours along an axis; nothing lies beyond the ends."""
-    values = np.moveaxis(values, axis, 0)
-    total = values.copy()
-    total[1:] += values[:-1]
-    total[:-1] += values[1:]
-    return np.moveaxis(total, 0, axis)
+def _sums_of_nine(values: NDArray[Any]) -> NDArray[Any]:
+    """Return the sum of each value and its eight neighbours; nothing lies beyond the ends."""
+    columns = values.copy()
+    columns[1:] += values[:-1]
+    columns[:-1] += values[1:]
+    total = columns.copy()
+    total[:, 1:] += columns[:, :-1]
+    total[:, :-1] += columns[:, 1:]
+    return total

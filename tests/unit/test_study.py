@@ -44,6 +44,20 @@ def test_every_preset_can_be_planned_and_is_described():
         assert plan.rows
 
 
+@pytest.mark.parametrize("preset", list_presets())
+def test_networks_of_every_preset_can_be_built(preset):
+    """Among them the names of the layers up to which they are frozen."""
+    import torch
+
+    networks = {
+        row.train_config(data=Path("d"), out=Path("o"), seed=0, weights=None, resume=False).network_config(2)
+        for row in make_plan(StudyConfig(preset=preset)).rows
+    }
+    for network in networks:
+        with torch.device("meta"):
+            assert count_parameters(build(network)).total > 0
+
+
 def test_preset_table_is_the_study():
     plan = make_plan(StudyConfig(preset="table"))
     assert plan.sets["volcano"].count == 28_430

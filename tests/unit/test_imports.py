@@ -18,7 +18,18 @@ ROOT = Path(fringewatch.__file__).parent
 # From the bottom up: a module may import from those before it.
 LEVELS = (
     *("_version", "errors", "conventions", "config", "files", "progress", "parallel", "figures", "pages"),
-    *("interferogram", "products", "fetch", "patches", "physics", "simulate", "encoding", "fringes", "prepare"),
+    *(
+        "interferogram",
+        "products",
+        "fetch",
+        "patches",
+        "physics",
+        "simulate",
+        "encoding",
+        "fringes",
+        "corrections",
+        "prepare",
+    ),
     *("models", "scan", "metrics", "networks", "training", "study"),
     *("regions", "report", "info", "sites", "catalog", "detect", "evaluate", "alerts", "timeline", "review", "cli"),
     *("__main__",),

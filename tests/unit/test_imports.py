@@ -17,7 +17,7 @@ ROOT = Path(fringewatch.__file__).parent
 
 # From the bottom up: a module may import from those before it.
 LEVELS = (
-    *("_version", "errors", "conventions", "config", "files", "progress", "parallel", "figures", "pages"),
+    *("_version", "errors", "conventions", "config", "files", "progress", "parallel", "compiled", "figures", "pages"),
     *("interferogram", "products", "fetch", "patches", "physics", "simulate", "encoding", "fringes", "prepare"),
     *("models", "scan", "metrics", "networks", "training", "study"),
     *("regions", "report", "info", "sites", "catalog", "detect", "evaluate", "alerts", "timeline", "review", "cli"),
@@ -34,6 +34,7 @@ HOMES = {
     "rioxarray": {"products", "interferogram", "regions", "detect"},
     "onnxruntime": {"models", "training"},
     "fastapi": {"review"},
+    "numba": {"compiled"},
 }
 
 

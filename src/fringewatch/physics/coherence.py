@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from scipy.special import hyp2f1
 
+from fringewatch.compiled import kernels
 from fringewatch.errors import PhysicsError
 from fringewatch.physics._check import require_at_least, require_between, require_positive
 from fringewatch.physics._fields import (
     exponential_amplitude,
     padded_shape,
+    random_key,
     squared_wavenumbers,
     synthesise,
     uniforms,
@@ -164,7 +166,12 @@ def multilook_phasor(coherence: Real, looks: float, rng: np.random.Generator) ->
     if g.size and (np.nanmin(g) < 0 or np.nanmax(g) > 1):
         message = f"coherence ranges over [{np.nanmin(g):g}, {np.nanmax(g):g}]; allowed: 0 to 1"
         raise PhysicsError(message)
-    signal, angle = uniforms(2 * g.size, rng).reshape(2, *g.shape)
+    if compiled := kernels("fields"):
+        noise = np.empty(g.shape, np.complex64)
+        parts = noise.view(np.float32) if g.ndim else noise.reshape(1).view(np.float32)
+        compiled.multilook_phasor(random_key(rng), g.ravel(), np.float32(0.5 / looks), parts.ravel())
+        return noise
+    signal, angle = (part.reshape(g.shape) for part in uniforms(g.size, rng))
     # sqrt(X), by logarithms to base 2, which are quick.
     np.log2(signal, out=signal)
     signal *= np.float32(0.5 / looks)

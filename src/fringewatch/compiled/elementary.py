@@ -5,14 +5,17 @@ Polynomials fitted at Chebyshev nodes; errors are those of float32, and of float
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from fringewatch.compiled.jit import kernel
+from fringewatch.compiled.jit import exact_kernel, kernel
 
-__all__ = ["angle", "cos_sin", "exp2", "log2", "mix"]
+__all__ = ["angle", "arctangent", "cos_sin", "exp2", "log2", "logarithm", "mix"]
 
 _F, _I, _U = np.float32, np.int32, np.uint64
 _SHIFT, _ROOT_HALF, _BIAS = _I(23), _I(0x3F3504F3), _I(127)
+_ROOT_HALF_64, _SHIFT_64, _LN_2 = np.int64(0x3FE6A09E667F3BCD), np.int64(52), math.log(2.0)
 _PI, _HALF_PI = _F(np.pi), _F(np.pi / 2)
 _GOLDEN, _MIX_1, _MIX_2 = _U(0x9E3779B97F4A7C15), _U(0xBF58476D1CE4E5B9), _U(0x94D049BB133111EB)
 _S27, _S30, _S31 = _U(27), _U(30), _U(31)
@@ -102,3 +105,56 @@ def angle(y: np.float32, x: np.float32) -> np.float32:
     a = _HALF_PI - a if across > along else a
     a = _PI - a if x < _F(0) else a
     return -a if y < _F(0) else a
+
+
+@exact_kernel
+def arctangent(x: float) -> float:
+    """Return the arctangent, float64, to 2e-15."""
+    size = abs(x)
+    t = 1.0 / size if size > 1.0 else size
+    z = t * t
+    p = 3.056748693713618e-05
+    p = p * z - 0.00032139587233656836
+    p = p * z + 0.001600866183831989
+    p = p * z - 0.005060581747298698
+    p = p * z + 0.01151951450032864
+    p = p * z - 0.02042353290940655
+    p = p * z + 0.029991973672844195
+    p = p * z - 0.03856082686305698
+    p = p * z + 0.04568030518654403
+    p = p * z - 0.05202765229450565
+    p = p * z + 0.0586774148232704
+    p = p * z - 0.0666397831287769
+    p = p * z + 0.07691941783411577
+    p = p * z - 0.09090873608118902
+    p = p * z + 0.11111108786727156
+    p = p * z - 0.1428571419066026
+    p = p * z + 0.19999999997860257
+    p = p * z - 0.33333333333312376
+    p = p * z + 1.0
+    a = p * t
+    a = 0.5 * np.pi - a if size > 1.0 else a
+    return -a if x < 0.0 else a
+
+
+@exact_kernel
+def logarithm(x: float) -> float:
+    """Return the natural logarithm of a positive, normal number, float64, to 1e-15 or so."""
+    bits = np.float64(x).view(np.int64)
+    exponent = (bits - _ROOT_HALF_64) >> _SHIFT_64
+    m = np.int64(bits - (exponent << _SHIFT_64)).view(np.float64)
+    # 2 artanh((m - 1) / (m + 1)) by its series, |argument| < 0.172.
+    f = (m - 1.0) / (m + 1.0)
+    z = f * f
+    p = 1.0 / 21.0
+    p = p * z + 1.0 / 19.0
+    p = p * z + 1.0 / 17.0
+    p = p * z + 1.0 / 15.0
+    p = p * z + 1.0 / 13.0
+    p = p * z + 1.0 / 11.0
+    p = p * z + 1.0 / 9.0
+    p = p * z + 1.0 / 7.0
+    p = p * z + 1.0 / 5.0
+    p = p * z + 1.0 / 3.0
+    p = p * z + 1.0
+    return float(exponent * _LN_2 + 2.0 * f * p)

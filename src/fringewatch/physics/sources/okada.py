@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from fringewatch.compiled import kernels
 from fringewatch.errors import PhysicsError
 from fringewatch.physics._check import require_between, require_finite, require_positive
 from fringewatch.physics._chunks import chunks
@@ -162,8 +163,19 @@ def okada(
     shape = east.shape
     east, north, depth_there = east.ravel(), north.ravel(), depth_there.ravel()
     result = np.empty((3, east.size))
+    size, slip, medium = (length_m, width_m), (strike_slip_m, dip_slip_m, opening_m), 1.0 - 2.0 * poisson
+    # Okada's frame: x along strike, y to the left of it, which is up dip.
+    if dip.cos > _STEEP_COSINE and (compiled := kernels("sources")):
+        x = east * sin_strike + north * cos_strike
+        y = north * sin_strike - east * cos_strike
+        compiled.okada(
+            x, y, depth_there, (dip.sin, dip.cos), *(tuple(map(float, part)) for part in (size, slip)), medium, result
+        )
+        along, across = result[0].copy(), result[1]
+        result[0] = along * sin_strike - across * cos_strike
+        result[1] = along * cos_strike + across * sin_strike
+        return Displacement(*result.reshape(3, *shape))
     for chunk in chunks(east.size):
-        # Okada's frame: x along strike, y to the left of it, which is up dip.
         x = east[chunk] * sin_strike + north[chunk] * cos_strike
         y = north[chunk] * sin_strike - east[chunk] * cos_strike
         along, across, up = _surface_displacement(
@@ -171,9 +183,9 @@ def okada(
             y,
             float(depth) if depth.ndim == 0 else depth_there[chunk],
             dip=dip,
-            size=(length_m, width_m),
-            slip=(strike_slip_m, dip_slip_m, opening_m),
-            medium=1.0 - 2.0 * poisson,
+            size=size,
+            slip=slip,
+            medium=medium,
         )
         result[0, chunk] = along * sin_strike - across * cos_strike
         result[1, chunk] = along * cos_strike + across * sin_strike

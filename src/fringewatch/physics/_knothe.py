@@ -6,6 +6,7 @@ The subsidence over a rectangle is the product of two profiles, one along and on
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -124,7 +125,8 @@ def tabulate(
     return Table(coefficients, reach, step)
 
 
-class Table(NamedTuple):
+@dataclass(frozen=True)
+class Table:
     """A profile as cubic pieces of equal length."""
 
     coefficients: Array

@@ -262,7 +262,7 @@ def visible_share(
     with_data = moved & np.isfinite(phase_rad)
     if sea is not None:
         with_data &= ~sea
-    return np.count_nonzero(mask) / max(np.count_nonzero(with_data), 1)
+    return int(np.count_nonzero(mask)) / max(int(np.count_nonzero(with_data)), 1)
 
 
 def large_deformation(deformation_rad: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Real = NDArray[np.float32]
 
-__all__ = ["mean_phasor", "okada", "sheet", "spline", "trough"]
+__all__ = ["coefficients", "mean_phasor", "okada", "sheet", "sheet_in_single", "spline", "trough"]
 
 _TINY = 1e-100
 _F = np.float32
@@ -37,6 +37,27 @@ def sheet(x: Array, y: Array, d: Array, crack_x: Array, crack_y: Array, volume: 
         sums[i, 0] = total
         sums[i, 1] = total_x
         sums[i, 2] = total_y
+
+
+@kernel
+def sheet_in_single(x: Array, y: Array, d: Array, crack_x: Real, crack_y: Real, volume: Real, sums: Array) -> None:
+    """Write the same sums, each term in float32: to a millionth or so, in a third of the time."""
+    for i in range(x.size):
+        at_x, at_y, depth = _F(x[i]), _F(y[i]), _F(d[i])
+        over_depth = _F(1) / depth
+        total, total_x, total_y = _F(0), _F(0), _F(0)
+        for crack in range(volume.size):
+            # In depths, whose fifth power float32 could not hold in metres.
+            dx, dy = (at_x - crack_x[crack]) * over_depth, (at_y - crack_y[crack]) * over_depth
+            squared = dx * dx + dy * dy + _F(1)
+            weight = volume[crack] / (squared * squared * np.sqrt(squared))
+            total += weight
+            total_x += weight * crack_x[crack]
+            total_y += weight * crack_y[crack]
+        scale = 1.0 / d[i] ** 5
+        sums[i, 0] = scale * total
+        sums[i, 1] = scale * total_x
+        sums[i, 2] = scale * total_y
 
 
 @exact_kernel
@@ -159,6 +180,33 @@ def trough(
         result[0, i] = towards_along * sin + towards_across * cos
         result[1, i] = towards_along * cos - towards_across * sin
         result[2, i] = -largest * a * b
+
+
+@kernel
+def coefficients(values: Real, down: Real, across: Real, result: Real) -> None:
+    """Write the coefficients of a spline from its values at nodes.
+
+    ``down`` and ``across`` are the inverses for rows and columns as bands, (n, band) each: row i of an inverse from
+    element i - band // 2 on, with 0 beyond its ends.
+    """
+    rows, columns = values.shape
+    half = down.shape[1] // 2
+    wide = across.shape[1] // 2
+    line = np.zeros(columns + 2 * wide, np.float32)
+    middle = line[wide : wide + columns]
+    for row in range(rows):
+        middle[:] = 0
+        for other in range(max(row - half, 0), min(row + half + 1, rows)):
+            weight, taken = down[row, other - row + half], values[other]
+            for column in range(columns):
+                middle[column] += weight * taken[column]
+        put = result[row]
+        for column in range(columns):
+            weights, beside = across[column], line[column : column + 2 * wide + 1]
+            total = _F(0)
+            for k in range(weights.size):
+                total += weights[k] * beside[k]
+            put[column] = total
 
 
 @kernel

@@ -110,36 +110,36 @@ def _strengthen(sr: Real, si: Real, modulus: Real, total: Real, windows: int, al
         for lane in range(lanes):
             i = start + lane
             modulus[i] = np.sqrt(sr[i] * sr[i] + si[i] * si[i])
-    peaks = np.zeros(windows, np.float32)
+    highest = np.zeros(_LANES, np.float32)
     column = np.empty(_LANES, np.float32)
     for row in range(32):
         above, here, below = _U((row + 31) % 32) * _ROW, _U(row) * _ROW, _U((row + 1) % 32) * _ROW
         for lane in range(lanes):
             column[lane] = modulus[above + lane] + modulus[here + lane] + modulus[below + lane]
         put = total[row * _PITCH : row * _PITCH + windows * 32]
-        for lane in range(1, windows * 32 - 1):
-            put[lane] = column[lane - 1] + column[lane] + column[lane + 1]
+        left, middle, right, inner = column[0:], column[1:], column[2:], put[1:]
+        for lane in range(windows * 32 - 2):
+            inner[lane] = left[lane] + middle[lane] + right[lane]
         for window in range(windows):
             first = window * 32
             last = first + 31
             put[first] = column[last] + column[first] + column[first + 1]
             put[last] = column[last - 1] + column[last] + column[first]
-            sums = put[first : first + 32]
-            peak = peaks[window]
-            for k in range(32):
-                peak = max(peak, sums[k])
-            peaks[window] = peak
+        for lane in range(windows * 32):
+            highest[lane] = max(highest[lane], put[lane])
     for window in range(windows):
-        peaks[window] = log2(max(peaks[window], _F(1e-30)))
+        of_window = highest[window * 32 : window * 32 + 32]
+        peak = _F(1e-30)
+        for k in range(32):
+            peak = max(peak, of_window[k])
+        of_window[:] = log2(peak)
     for row in range(32):
-        for window in range(windows):
-            start = _U(row) * _ROW + _U(window) * _32
-            peak = peaks[window]
-            for k in range(_32):
-                i = start + k
-                strength = exp2(alpha * (log2(max(total[i], _F(1e-30))) - peak))
-                sr[i] *= strength
-                si[i] *= strength
+        start = _U(row) * _ROW
+        for lane in range(lanes):
+            i = start + lane
+            strength = exp2(alpha * (log2(max(total[i], _F(1e-30))) - highest[lane]))
+            sr[i] *= strength
+            si[i] *= strength
 
 
 @kernel
@@ -153,8 +153,8 @@ def _turn(xr: Real, xi: Real, turned: Real, columns: int) -> None:
 
 @kernel
 def _turn_back(turned: Real, xr: Real, xi: Real, columns: int) -> None:
-    for k in range(32):
-        for column in range(columns):
+    for column in range(columns):
+        for k in range(32):
             xr[k * _PITCH + column] = turned[0, column, k]
             xi[k * _PITCH + column] = turned[1, column, k]
 

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 __all__ = ["nodes", "upsample"]
 
 
+# How far an inverse of a spline is kept: 0.27 to this power is below the rounding of float32.
+_REACH = 13
+
+
 def nodes(count: int, step: int) -> NDArray[np.float64]:
     """Return the nodes ``-2 step, -step, 0, ...`` that reach at least two steps beyond both ends of ``count`` points.
 
@@ -45,7 +49,8 @@ def upsample(values: NDArray[np.floating], shape: tuple[int, int], step: int) ->
         return np.asarray(values, np.float32)
     if compiled := kernels("sources"):
         down, across = _four_weights(shape[0], step), _four_weights(shape[1], step)
-        coefficients = down.inverse @ np.asarray(values, np.float32) @ across.inverse.T
+        coefficients = np.empty(values.shape, np.float32)
+        compiled.coefficients(np.ascontiguousarray(values, np.float32), down.inverse, across.inverse, coefficients)
         result = np.empty(shape, np.float32)
         compiled.spline(coefficients, down.first, down.weights, across.first, across.weights, result)
         return result
@@ -67,7 +72,7 @@ class _FourWeights(NamedTuple):
     """The same spline by basis functions, of which four are not zero at a point."""
 
     inverse: NDArray[np.float32]
-    """(n, n), from values at the nodes to coefficients."""
+    """(n, 2 reach + 1), from values at the nodes to coefficients: a band about the diagonal."""
     first: NDArray[np.int64]
     """(count,) first of the four at each point."""
     weights: NDArray[np.float32]
@@ -83,4 +88,7 @@ def _four_weights(count: int, step: int) -> _FourWeights:
     design = BSpline.design_matrix(np.arange(count, dtype=np.float64), knots, 3)
     first = design.indices.reshape(count, 4)[:, 0].astype(np.int64)
     weights = np.ascontiguousarray(design.data.reshape(count, 4).T, np.float32)
-    return _FourWeights(inverse.astype(np.float32), first, weights)
+    # Its elements fall to a quarter from one to the next.
+    padded = np.pad(inverse, ((0, 0), (_REACH, _REACH)))
+    band = np.stack([padded[row, row : row + 2 * _REACH + 1] for row in range(at.size)])
+    return _FourWeights(band.astype(np.float32), first, weights)

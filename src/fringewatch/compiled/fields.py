@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Real = NDArray[np.float32]
-    Complex = NDArray[np.complex64]
 
-__all__ = ["complex_normals", "crop", "exponential_amplitude", "multilook_phasor", "power", "power_law_amplitude"]
+__all__ = ["background", "complex_normals", "exponential_amplitude", "multilook_phasor", "power", "power_law_amplitude"]
 
 _F, _U = np.float32, np.uint64
 _STEP = _F(2.0**-24)
 _HIGH, _EIGHT, _FORTY = _U(0xFFFFFFFF), _U(8), _U(40)
 # Numbers that fit into the first-level cache several times.
 _BLOCK = 1024
+_LOG2_E = _F(1 / math.log(2.0))
 _MINUS_TWO_LN_2 = _F(-2.0 * math.log(2.0))
 
 
@@ -71,6 +71,38 @@ def multilook_phasor(key: np.uint64, coherence: Real, half_over_looks: np.float3
 
 
 @kernel
+def background(
+    delay: Real,
+    height: Real,
+    to_phase: np.float32,
+    stratified: tuple[np.float32, np.float32],
+    lowest: np.float32,
+    ramp: tuple[np.float32, np.float32],
+    per_metre: np.float32,
+    result: Real,
+) -> None:
+    """Write the phase of turbulent and stratified delay, of a ramp, and of what follows the terrain.
+
+    ``stratified`` is the coefficient, and the inverse of the scale height or 0 for a linear law. The ramp is given by
+    its phase from edge to edge along rows and along columns.
+    """
+    rows, columns = delay.shape
+    coefficient, over_scale = stratified
+    down, across = ramp
+    for row in range(rows):
+        taken, ground, put = delay[row], height[row], result[row]
+        # As numpy.linspace from -0.5 to 0.5.
+        base = down * (_F(row) / _F(max(rows - 1, 1)) - _F(0.5))
+        step = across / _F(max(columns - 1, 1))
+        for column in range(columns):
+            above = ground[column] - lowest
+            # 1 - exp(-above / scale), which loses digits that matter only for heights of centimetres.
+            faded = (_F(1) - exp2(-above * over_scale * _LOG2_E)) / over_scale if over_scale > 0 else above
+            value = (taken[column] + coefficient * faded) * to_phase
+            put[column] = value + base + step * _F(column) - _F(0.5) * across + per_metre * ground[column]
+
+
+@kernel
 def exponential_amplitude(k_squared: Real, factor: np.float32, amplitude: Real) -> None:
     """Write ``(1 + factor k^2)^(-3/4)``."""
     for i in range(k_squared.size):
@@ -105,11 +137,3 @@ def power(amplitude: Real) -> float:
             part += amplitude[row, column] * amplitude[row, column]
         total += float(part)
     return total
-
-
-@kernel
-def crop(field: Real, scale: np.float32, result: Real) -> None:
-    """Write the upper left part of a field, times a factor."""
-    for row in range(result.shape[0]):
-        for column in range(result.shape[1]):
-            result[row, column] = field[row, column] * scale

@@ -53,13 +53,14 @@ def cone(
     aside: np.float32,
     mean: np.float32,
 ) -> None:
-    """Raise the ground by a cone; tables of ``outline`` and ``gullies`` by direction, of one length, or empty.
+    """Raise the ground by a cone; ``outline`` and ``gullies`` by direction, 2^n of each, or empty.
 
     ``over_radius`` turns pixels into radii, ``highest`` is the value of ``1 - distance`` at the crater's edge, and
     ``aside`` the steps of the table by which a metre of ground above its mean turns gullies.
     """
     rows, columns = ground.shape
     directions = outline.size
+    last = np.int32(directions - 1)
     steps = _F(directions / (2 * np.pi))
     turn, distance = np.empty(columns, np.float32), np.empty(columns, np.float32)
     missing = np.zeros(columns, np.float32)
@@ -73,12 +74,9 @@ def cone(
             for column in range(columns):
                 turn[column] = angle(y, _F(column) - _F(middle[1])) * steps
             for column in range(columns):
-                direction = np.int32(turn[column])
-                turned = np.int32(turn[column] + (put[column] - mean) * aside)
-                direction += directions if direction < 0 else 0
-                turned %= directions
-                distance[column] /= outline[direction]
-                missing[column] = gullies[turned]
+                # Their number is a power of two: its lower bits are the place in the circle, of negative ones too.
+                distance[column] /= outline[np.int32(turn[column]) & last]
+                missing[column] = gullies[np.int32(turn[column] + (put[column] - mean) * aside) & last]
         for column in range(columns):
             flank = min(max(_F(1) - distance[column], _F(0)), highest)
             share = missing[column] * flank * _F(4) * (_F(1) - flank)

@@ -204,15 +204,13 @@ def deviation_where(values: Real, motion: Real, share: float) -> tuple[float, fl
     for i in range(motion.size):
         peak = max(peak, abs(motion[i]))
     least = max(_F(share * peak), _F(1.2e-38))
-    count, total, squares, origin = 0, 0.0, 0.0, 0.0
+    count, total, squares = 0, 0.0, 0.0
     for i in range(motion.size):
-        if abs(motion[i]) >= least and np.isfinite(values[i]):
-            if count == 0:
-                origin = float(values[i])
-            count += 1
-            offset = values[i] - origin
-            total += offset
-            squares += offset * offset
+        counts = abs(motion[i]) >= least and np.isfinite(values[i])
+        value = float(values[i]) if counts else 0.0
+        count += 1 if counts else 0
+        total += value
+        squares += value * value
     if count == 0:
         return float(peak), -1.0
     mean = total / count

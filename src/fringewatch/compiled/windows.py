@@ -136,10 +136,11 @@ def _strengthen(sr: Real, si: Real, modulus: Real, total: Real, windows: int, al
     for row in range(32):
         start = _U(row) * _ROW
         for lane in range(lanes):
-            i = start + lane
-            strength = exp2(alpha * (log2(max(total[i], _F(1e-30))) - highest[lane]))
-            sr[i] *= strength
-            si[i] *= strength
+            column[lane] = alpha * (log2(max(total[start + lane], _F(1e-30))) - highest[lane])
+        for lane in range(lanes):
+            strength = exp2(column[lane])
+            sr[start + lane] *= strength
+            si[start + lane] *= strength
 
 
 @kernel

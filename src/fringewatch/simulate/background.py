@@ -10,7 +10,7 @@ from fringewatch.compiled import kernels
 from fringewatch.conventions import los_to_phase
 from fringewatch.physics import atmosphere, coherence, terrain
 from fringewatch.simulate.cover import draw_cover
-from fringewatch.simulate.distributions import log_uniform
+from fringewatch.simulate.distributions import log_uniform, quantile
 from fringewatch.simulate.nuisance import above, between, half_normal, independent, log_between
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def draw_background(
     # The size of most scenes, or that of the few with a wide distribution.
     wide = above(position.stratified, spec.stratified_tail)
     usual = position.stratified / (1 - spec.stratified_tail) if wide < 0 else wide
-    coefficient = half_normal(usual, spec.stratified_std_m_per_km) / 1000 * rng.choice((-1, 1))
+    coefficient = half_normal(usual, spec.stratified_std_m_per_km) / 1000 * (-1, 1)[int(rng.integers(2))]
     if wide >= 0:
         coefficient *= 3
     if rng.random() < spec.strong_stratified_share:
@@ -142,7 +142,7 @@ def draw_background(
         field = np.where(site.water, np.float32(0.02), field)
     elif water:
         # Water lies low: everything under some quantile of the terrain.
-        level = np.quantile(height[::4, ::4], between(wet, 0.02, 0.4))
+        level = np.float32(quantile(height[::4, ::4], between(wet, 0.02, 0.4)))
         field = np.where(height < level, np.float32(0.02), field)
     terms = _Terms(spec.wavelength_m, coefficient, scale_height_m, down, across, 2 * np.pi / float(ambiguity_m))
     return Background(

@@ -9,6 +9,7 @@ import numpy as np
 from fringewatch.compiled import kernels
 from fringewatch.physics.coherence import log_odds_field
 from fringewatch.physics.terrain import layover_or_shadow, slope_deg
+from fringewatch.simulate.distributions import quantile
 from fringewatch.simulate.nuisance import above, between, log_between, normal
 
 if TYPE_CHECKING:
@@ -59,14 +60,16 @@ def draw_cover(
     by_slope = between(above(position.by_slope, 0.5), 0.0, 2.5)
     by_height = normal(position.by_height, 0.8)
     by_valley = between(above(position.by_valley, 0.4), 0.0, 6.0)
-    mean, deviation = height_m.mean(), max(float(height_m.std()), 1e-3)
+    compiled = kernels("ground")
+    mean, deviation = compiled.mean_and_deviation(height_m) if compiled else (height_m.mean(), height_m.std())
+    deviation = max(float(deviation), 1e-3)
     # A belt along one height: a valley floor, a shore, a lava field's edge.
     level, width = 0.0, 1.0
     if by_valley > 0:
-        level = (float(np.quantile(height_m[::4, ::4], rng.uniform(0.1, 0.9))) - float(mean)) / deviation
+        level = (quantile(height_m[::4, ::4], rng.uniform(0.1, 0.9)) - float(mean)) / deviation
         width = float(rng.uniform(0.02, 0.12))
     terms = _Terms(log_odds, by_slope, by_height, by_valley, level, width, floor)
-    if (compiled := kernels("ground")) and min(height_m.shape) > 1:
+    if compiled and min(height_m.shape) > 1:
         coherence = np.empty(height_m.shape, np.float32)
         numbers = [np.float32(value) for value in (pixel_m, log_odds, max(by_slope, 0.0), by_height)]
         scaling, belt, seen = (
@@ -89,7 +92,7 @@ def draw_cover(
             coherence,
         )
     else:
-        relative = height_m - mean
+        relative = height_m - np.float32(mean)
         relative /= np.float32(deviation)
         coherence = _cover(odds, height_m, relative, pixel_m, look, terms)
     return Cover(

@@ -21,7 +21,7 @@ from fringewatch.simulate.background import draw_background
 from fringewatch.simulate.clutter import draw_clutter
 from fringewatch.simulate.deformation import draw_deformation
 from fringewatch.simulate.difficulty import signal_to_noise, snr_stratum
-from fringewatch.simulate.distributions import log_uniform
+from fringewatch.simulate.distributions import log_uniform, weighted_choice
 from fringewatch.simulate.sea import LAND_PX, draw_sea
 from fringewatch.simulate.styles import Processing, draw_missing, draw_processing, draw_seam, observe
 from fringewatch.simulate.visibility import (
@@ -109,9 +109,7 @@ def simulate(
     keep_freed_memory()
     # A fifth faster than the default generator, and no worse.
     rng = np.random.Generator(np.random.SFC64([seed, index]))
-    names = list(spec.kinds)
-    weights = np.array([spec.kinds[name] for name in names], float)
-    kind = names[int(rng.choice(len(names), p=weights / weights.sum()))]
+    kind = weighted_choice(rng, spec.kinds)
     ground = _draw_ground(rng, spec, kind, noise, site)
     hard = kind == "mining" and spec.low_snr_share > 0 and rng.random() < spec.low_snr_share
     attempts = 0 if kind == "quiet" else _MAX_DRAWS + _MAX_HARD_DRAWS * hard

@@ -157,24 +157,22 @@ def okada(
 
     strike_rad = np.deg2rad(strike_deg)
     sin_strike, cos_strike = float(np.sin(strike_rad)), float(np.cos(strike_rad))
-    east, north, depth_there = np.broadcast_arrays(
-        np.asarray(east_m, dtype=np.float64), np.asarray(north_m, dtype=np.float64), depth
-    )
-    shape = east.shape
-    east, north, depth_there = east.ravel(), north.ravel(), depth_there.ravel()
-    result = np.empty((3, east.size))
+    east, north = np.asarray(east_m, dtype=np.float64), np.asarray(north_m, dtype=np.float64)
     size, slip, medium = (length_m, width_m), (strike_slip_m, dip_slip_m, opening_m), 1.0 - 2.0 * poisson
     # Okada's frame: x along strike, y to the left of it, which is up dip.
     if dip.cos > _STEEP_COSINE and (compiled := kernels("sources")):
-        x = east * sin_strike + north * cos_strike
-        y = north * sin_strike - east * cos_strike
-        compiled.okada(
-            x, y, depth_there, (dip.sin, dip.cos), *(tuple(map(float, part)) for part in (size, slip)), medium, result
-        )
-        along, across = result[0].copy(), result[1]
-        result[0] = along * sin_strike - across * cos_strike
-        result[1] = along * cos_strike + across * sin_strike
-        return Displacement(*result.reshape(3, *shape))
+        shape = np.broadcast_shapes(east.shape, north.shape, depth.shape)
+        points = (east * sin_strike + north * cos_strike, north * sin_strike - east * cos_strike, depth)
+        x, y, depth_there = (np.ascontiguousarray(np.broadcast_to(part, shape)).reshape(-1) for part in points)
+        result = np.empty((3, x.size))
+        numbers = (tuple(map(float, part)) for part in (size, slip))
+        compiled.okada(x, y, depth_there, (dip.sin, dip.cos), *numbers, medium, result)
+        along, across, up = result.reshape(3, *shape)
+        return Displacement(along * sin_strike - across * cos_strike, along * cos_strike + across * sin_strike, up)
+    east, north, depth_there = np.broadcast_arrays(east, north, depth)
+    shape = east.shape
+    east, north, depth_there = east.ravel(), north.ravel(), depth_there.ravel()
+    result = np.empty((3, east.size))
     for chunk in chunks(east.size):
         x = east[chunk] * sin_strike + north[chunk] * cos_strike
         y = north[chunk] * sin_strike - east[chunk] * cos_strike

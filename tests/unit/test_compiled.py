@@ -10,15 +10,19 @@ import numpy as np
 import pytest
 
 from fringewatch.compiled import kernels, without_kernels
-from fringewatch.physics import coherence
+from fringewatch.physics import coherence, terrain
 from fringewatch.physics._fields import complex_normals, uniforms
 from fringewatch.physics.atmosphere import SMOOTH, THREE_REGIMES, PowerLaw, turbulence
 from fringewatch.physics.filtering import goldstein
+from fringewatch.physics.geometry import look_vector
 from fringewatch.physics.mining import Panel, advance_increment
 from fringewatch.physics.sources import okada, sheet
 from fringewatch.simulate import preset, simulate
+from fringewatch.simulate.background import draw_background
+from fringewatch.simulate.cover import draw_cover
 from fringewatch.simulate.deformation.grid import nodes, upsample
 from fringewatch.simulate.difficulty import signal_to_noise
+from fringewatch.simulate.nuisance import independent
 from fringewatch.simulate.visibility import _fill_holes, large_deformation, visibility, visible_mask
 
 pytest.importorskip("numba")
@@ -185,6 +189,48 @@ def test_sheets_and_troughs():
     days = {"advance_m_per_day": 5.0, "start_day": 60.0, "end_day": 90.0, "time_factor_per_day": 0.05}
     fast, plain = both(lambda: advance_increment(east, north, panel, **days))
     np.testing.assert_allclose(fast, plain, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("eroded", [False, True])
+def test_terrain(eroded):
+    height = terrain.fractal_terrain((60, 71), 90.0, rng(), relief_m=900.0)
+    erosion = terrain.Erosion.draw(rng()) if eroded else None
+    place = {"row": 20.3, "col": 45.8, "summit_m": 800.0, "radius_m": 3000.0, "crater_radius_m": 200.0}
+    fast, plain = both(lambda: terrain.add_cone(height, 90.0, **place, erosion=erosion))
+    # Where a direction lies between two of the table, rounding may take the other one.
+    assert np.quantile(np.abs(fast - plain), 0.99) < 2e-3
+    assert np.abs(fast - plain).max() < 2.0
+    fast, plain = both(lambda: terrain.fractal_terrain((60, 71), 90.0, rng(), relief_m=900.0, base_m=5.0))
+    np.testing.assert_allclose(fast, plain, atol=2e-3)
+    assert fast.min() == pytest.approx(5)
+    assert fast.max() == pytest.approx(905)
+
+
+def test_cover_and_background():
+    height = terrain.fractal_terrain((60, 71), 90.0, rng(), relief_m=2500.0)
+    look = look_vector(347.0, 39.0)
+    for seed in range(12):
+        position = independent(np.random.default_rng(seed))
+        fast, plain = both(lambda position=position: draw_cover(rng(), height, 90.0, look, position).coherence)
+        # A slope at the limit of layover may fall on either side.
+        assert np.quantile(np.abs(fast - plain), 0.998) < 2e-4
+    for seed in range(12):
+        drawn = both(lambda seed=seed: draw_background(np.random.default_rng(seed), preset("mixed"), 90.0).phase_rad)
+        np.testing.assert_allclose(*drawn, atol=1e-3)
+
+
+def test_single_precision_will_do_for_sheets():
+    east, north = np.meshgrid(np.linspace(-9e3, 9e3, 60), np.linspace(-9e3, 9e3, 61))
+    places = rng().uniform(-1e3, 1e3, (2, 60))
+    for depth in (300.0, 9000.0):
+        exact, single = (
+            sheet(
+                east, north, depth_m=depth, at_east_m=places[0], at_north_m=places[1],
+                volume_change_m3=np.full(60, 1e5), single=single,
+            )
+            for single in (False, True)
+        )  # fmt: skip
+        np.testing.assert_allclose(single, exact, rtol=0, atol=3e-6 * np.abs(exact.up_m).max())
 
 
 @pytest.mark.parametrize(("count", "step"), [(40, 2), (41, 7), (224, 16)])

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Real = NDArray[np.float32]
 
-__all__ = ["cone", "cover", "mean_and_deviation"]
+__all__ = ["cone", "cover", "fill_range", "mean_and_deviation"]
 
 _F = np.float32
 _LOG2_E = _F(1.4426950408889634)
@@ -43,6 +43,8 @@ def mean_and_deviation(values: Real) -> tuple[float, float]:
 @kernel
 def cone(
     ground: Real,
+    corner: tuple[int, int],
+    shape: tuple[int, int],
     middle: tuple[float, float],
     over_radius: np.float32,
     highest: np.float32,
@@ -53,35 +55,57 @@ def cone(
     aside: np.float32,
     mean: np.float32,
 ) -> None:
-    """Raise the ground by a cone; ``outline`` and ``gullies`` by direction, 2^n of each, or empty.
+    """Raise a part of the ground, given by its corner and shape, by a cone.
 
+    ``outline`` and ``gullies`` are tables by direction, 2^n of each, or empty.
     ``over_radius`` turns pixels into radii, ``highest`` is the value of ``1 - distance`` at the crater's edge, and
     ``aside`` the steps of the table by which a metre of ground above its mean turns gullies.
     """
-    rows, columns = ground.shape
+    rows, columns = shape
     directions = outline.size
+    # Their number is a power of two: its lower bits are the place in the circle, of negative ones too.
     last = np.int32(directions - 1)
     steps = _F(directions / (2 * np.pi))
-    turn, distance = np.empty(columns, np.float32), np.empty(columns, np.float32)
-    missing = np.zeros(columns, np.float32)
+    middle_row, middle_column = _F(middle[0]), _F(middle[1])
+    distance, missing = np.empty(columns, np.float32), np.zeros(columns, np.float32)
+    direction, turned = np.empty(columns, np.int32), np.empty(columns, np.int32)
+    # A loop for each kind of work: one that looks up in tables does not run on the processor's vectors.
     for row in range(rows):
-        y = _F(row - middle[0])
+        y = _F(row) - middle_row
+        put = ground[corner[0] + row][corner[1] : corner[1] + columns]
         for column in range(columns):
-            x = _F(column) - _F(middle[1])
+            x = _F(np.int32(column)) - middle_column
             distance[column] = np.sqrt(x * x + y * y) * over_radius
-        put = ground[row]
         if directions:
             for column in range(columns):
-                turn[column] = angle(y, _F(column) - _F(middle[1])) * steps
+                turn = angle(y, _F(np.int32(column)) - middle_column) * steps
+                direction[column] = np.int32(turn) & last
+                turned[column] = np.int32(turn + (put[column] - mean) * aside) & last
             for column in range(columns):
-                # Their number is a power of two: its lower bits are the place in the circle, of negative ones too.
-                distance[column] /= outline[np.int32(turn[column]) & last]
-                missing[column] = gullies[np.int32(turn[column] + (put[column] - mean) * aside) & last]
+                distance[column] /= outline[direction[column]]
+            for column in range(columns):
+                missing[column] = gullies[turned[column]]
         for column in range(columns):
             flank = min(max(_F(1) - distance[column], _F(0)), highest)
             share = missing[column] * flank * _F(4) * (_F(1) - flank)
-            raised = exp2(curvature * log2(max(flank, _F(1e-30)))) if curvature != _F(1) else flank
+            raised = exp2(curvature * log2(max(flank, _F(1e-30))))
             put[column] += summit * (raised - raised * share)
+
+
+@kernel
+def fill_range(values: Real, low: np.float32, size: np.float32) -> None:
+    """Shift and stretch 2-D values so that they range from ``low`` over ``size``."""
+    least, most = values[0, 0], values[0, 0]
+    for row in range(values.shape[0]):
+        taken = values[row]
+        for column in range(values.shape[1]):
+            least = min(least, taken[column])
+            most = max(most, taken[column])
+    scale = size / max(most - least, _F(1e-12))
+    for row in range(values.shape[0]):
+        taken = values[row]
+        for column in range(values.shape[1]):
+            taken[column] = (taken[column] - least) * scale + low
 
 
 @kernel

@@ -66,6 +66,9 @@ def fractal_terrain(
     require_between("slope_exponent", slope_exponent, 2.0, 5.0)
     grid = padded_shape(shape)
     height = synthesise(shape, grid, _self_affine_amplitude(grid, slope_exponent), rng)
+    if compiled := kernels("ground"):
+        compiled.fill_range(height, np.float32(base_m), np.float32(relief_m))
+        return height
     height -= height.min()
     height *= np.float32(relief_m) / max(height.max(), np.float32(1e-12))
     height += np.float32(base_m)
@@ -182,10 +185,13 @@ def add_cone(
         aside = mean = 0.0
         if erosion is not None:
             outline, gullies = erosion.outline, erosion.gullies
-            mean, deviation = compiled.mean_and_deviation(part)
+            mean, deviation = compiled.mean_and_deviation(np.ascontiguousarray(part))
             aside = erosion.meander * _DIRECTIONS / (2 * math.pi) / max(deviation, 1e-6)
         numbers = (np.float32(x) for x in (pixel_m / radius_m, 1 - crater_radius_m / radius_m, curvature, summit_m))
-        compiled.cone(part, middle, *numbers, outline, gullies, np.float32(aside), np.float32(mean))
+        corner = rows.start, cols.start
+        compiled.cone(
+            result, corner, part.shape, middle, *numbers, outline, gullies, np.float32(aside), np.float32(mean)
+        )
         return result
     flank = _distance(part.shape, pixel_m, *middle)
     missing: Height | None = None

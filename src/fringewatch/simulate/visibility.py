@@ -199,7 +199,7 @@ def _wiped_out(
     """Return the connected parts of a mask of which the phase shows nothing."""
     if compiled := kernels("masks"):
         parts, around = np.empty(mask.shape, np.int32), np.empty(mask.shape, np.int32)
-        count = compiled.label(mask, 1, parts)
+        count = compiled.label(np.ascontiguousarray(mask), 1, parts)
         compiled.largest_nearby(parts, _EDGE_PX, around)
         sums = np.zeros((2, count + 1))
         arrays = (np.ascontiguousarray(array) for array in (phase_rad, background_rad, deformation_rad))
@@ -326,7 +326,7 @@ def _fill_holes(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Fill what is not connected to the edge; by labels, a third of the time of ``scipy.ndimage.binary_fill_holes``."""
     if compiled := kernels("masks"):
         filled, labels = np.empty(mask.shape, bool), np.empty(mask.shape, np.int32)
-        compiled.fill_holes(mask, labels, filled)
+        compiled.fill_holes(np.ascontiguousarray(mask), labels, filled)
         return filled
     labels, count = ndimage.label(~mask)
     open_to_edge = np.zeros(count + 1, bool)

@@ -88,7 +88,7 @@ def cone(
         for column in range(columns):
             flank = min(max(_F(1) - distance[column], _F(0)), highest)
             share = missing[column] * flank * _F(4) * (_F(1) - flank)
-            raised = exp2(curvature * log2(max(flank, _F(1e-30))))
+            raised = exp2(curvature * log2(max(flank, _F(1e-30)))) if flank > 0 else _F(0)
             put[column] += summit * (raised - raised * share)
 
 

@@ -17,19 +17,9 @@ ROOT = Path(fringewatch.__file__).parent
 
 # From the bottom up: a module may import from those before it.
 LEVELS = (
-    *("_version", "errors", "conventions", "config", "files", "progress", "parallel", "figures", "pages"),
-    *(
-        "interferogram",
-        "products",
-        "fetch",
-        "patches",
-        "physics",
-        "simulate",
-        "encoding",
-        "fringes",
-        "corrections",
-        "prepare",
-    ),
+    *("_version", "errors", "conventions", "config", "files", "progress", "parallel", "compiled", "figures", "pages"),
+    *("interferogram", "products", "fetch", "patches", "physics", "simulate", "encoding", "fringes"),
+    *("corrections", "prepare"),
     *("models", "scan", "metrics", "networks", "training", "study"),
     *("regions", "report", "info", "sites", "catalog", "detect", "evaluate", "alerts", "timeline", "review", "cli"),
     *("__main__",),
@@ -45,6 +35,7 @@ HOMES = {
     "rioxarray": {"products", "interferogram", "regions", "detect"},
     "onnxruntime": {"models", "training"},
     "fastapi": {"review"},
+    "numba": {"compiled"},
 }
 
 

@@ -226,14 +226,22 @@ def test_spectra_are_measured_where_unwrapping_is_beyond_doubt():
 def test_turbulence_of_a_site_has_the_measured_power():
     rng = np.random.default_rng(1)
     strong, weak = (
-        measure_spectra([wrap(los_to_phase(turbulence((128, 128), 90.0, rng, std_m=std)))], 90.0)
+        measure_spectra([wrap(los_to_phase(turbulence((128, 128), 90.0, rng, std_m=std))) for _ in range(12)], 90.0)
         for std in (0.012, 0.0006)
     )
     quiet = {"height_px": 128, "width_px": 128, "kinds": {"quiet": 1}, "stratified_std_m_per_km": 0.0}
     spec = SceneSpec.build(quiet)
     flat = np.zeros((128, 128), np.float32)
+    # One measurement scatters by a factor of two, and one scene too.
     measured = [
-        simulate(spec, seed=2, index=0, site=Site("x", flat, 90.0, spectra=spectra)).parameters["turbulence_std_m"]
+        np.mean(
+            [
+                simulate(spec, seed=2, index=index, site=Site("x", flat, 90.0, spectra=spectra)).parameters[
+                    "turbulence_std_m"
+                ]
+                for index in range(12)
+            ]
+        )
         for spectra in (strong, weak)
     ]
     assert measured[0] / measured[1] == pytest.approx(20, rel=0.5)

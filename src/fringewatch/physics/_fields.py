@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import fft
 
+from fringewatch.compiled import kernels
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -22,6 +24,7 @@ __all__ = [
     "complex_normals",
     "exponential_amplitude",
     "padded_shape",
+    "random_key",
     "squared_wavenumbers",
     "synthesise",
     "uniforms",
@@ -29,6 +32,7 @@ __all__ = [
 
 # A periodic field of 1.25 times the size is cut: opposite edges of the cut are a quarter of the size apart.
 _PADDING = 1.25
+_LARGEST = 2**64 - 1
 
 
 def padded_shape(shape: tuple[int, int]) -> tuple[int, int]:
@@ -82,7 +86,12 @@ def exponential_amplitude(k_squared: Real, correlation_px: float) -> Real:
 
     The power is the Hankel transform of that covariance, ``(1 + (2 pi k l)^2)^(-3/2)``.
     """
-    scaled = k_squared * np.float32((2.0 * math.pi * correlation_px) ** 2)
+    factor = np.float32((2.0 * math.pi * correlation_px) ** 2)
+    if compiled := kernels("fields"):
+        amplitude = np.empty_like(k_squared)
+        compiled.exponential_amplitude(k_squared.ravel(), factor, amplitude.ravel())
+        return amplitude
+    scaled = k_squared * factor
     scaled += np.float32(1.0)
     # (...)^(-3/4), by the logarithm to base 2, which takes half the time of a power.
     np.log2(scaled, out=scaled)
@@ -92,19 +101,25 @@ def exponential_amplitude(k_squared: Real, correlation_px: float) -> Real:
 
 
 def complex_normals(
-    shape: tuple[int, ...], rng: np.random.Generator, deviation: Real | None = None
+    shape: tuple[int, ...], rng: np.random.Generator, deviation: Real | None = None, *, scale: float = 1.0
 ) -> NDArray[np.complex64]:
     """Draw circular complex Gaussian numbers with a variance of 2, that is, 1 in each part, or times a deviation.
 
     By Box and Muller (1958): on whole arrays, in float32, several times as fast as drawing both parts with ``rng``.
     """
-    uniform = uniforms(2 * math.prod(shape), rng).reshape(2, *shape)
-    modulus, angle = uniform
+    if compiled := kernels("fields"):
+        normals = np.empty(shape, dtype=np.complex64)
+        given = np.ones(normals.size, np.float32) if deviation is None else deviation.ravel()
+        compiled.complex_normals(random_key(rng), given, np.float32(scale), normals.view(np.float32).ravel())
+        return normals
+    modulus, angle = (part.reshape(shape) for part in uniforms(math.prod(shape), rng))
     np.log2(modulus, out=modulus)
     modulus *= np.float32(-2.0 * math.log(2.0))
     np.sqrt(modulus, out=modulus)
     if deviation is not None:
         modulus *= deviation
+    if scale != 1:
+        modulus *= np.float32(scale)
     angle *= np.float32(2.0 * math.pi)
     normals = np.empty(shape, dtype=np.complex64)
     np.multiply(modulus, np.cos(angle), out=normals.real)
@@ -112,14 +127,31 @@ def complex_normals(
     return normals
 
 
-def uniforms(size: int, rng: np.random.Generator) -> Real:
-    """Draw from (0, 1], in steps of 2^-23: twice as fast as ``rng.random``, which converts integers to floats."""
-    bits = rng.bit_generator.random_raw((size + 1) // 2).view(np.uint32)[:size]
-    # 23 random bits become the mantissa of a number in [1, 2).
-    bits >>= np.uint32(9)
-    bits |= np.uint32(0x3F800000)
-    uniform = bits.view(np.float32)
-    return np.subtract(np.float32(2.0), uniform, out=uniform)
+def random_key(rng: np.random.Generator) -> np.uint64:
+    """Draw the key of a stream of bulk random numbers."""
+    # Of two words, since those of some generators have 32 bits; `rng.integers` takes ten times as long.
+    first, second = (int(rng.bit_generator.random_raw()) for _ in range(2))
+    return np.uint64(((first << 32) ^ second) & _LARGEST)
+
+
+def uniforms(size: int, rng: np.random.Generator) -> tuple[Real, Real]:
+    """Draw two independent arrays (size,) from (0, 1], in steps of 2^-24.
+
+    Bulk numbers are those of SplitMix64 (Steele, Lea and Flood 2014, OOPSLA), which makes each from its position alone,
+    so that compiled loops make them where they need them, the same ones; ``rng`` draws the key.
+    """
+    with np.errstate(over="ignore"):
+        words = np.arange(1, size + 1, dtype=np.uint64)
+        words *= np.uint64(0x9E3779B97F4A7C15)
+        words += random_key(rng)
+        words ^= words >> np.uint64(30)
+        words *= np.uint64(0xBF58476D1CE4E5B9)
+        words ^= words >> np.uint64(27)
+        words *= np.uint64(0x94D049BB133111EB)
+        words ^= words >> np.uint64(31)
+    halves = words.astype(np.uint32), (words >> np.uint64(32)).astype(np.uint32)
+    first, second = (((half >> np.uint32(8)) + np.uint32(1)).astype(np.float32) for half in halves)
+    return first * np.float32(2.0**-24), second * np.float32(2.0**-24)
 
 
 def synthesise(
@@ -150,11 +182,11 @@ def synthesise(
     rows, columns = grid
     # E[field^2] = (2 / N^2) * sum over the full spectrum of amplitude^2, N = rows * columns, since each of the
     # complex normals has variance 2. All columns but the first and the Nyquist one stand for their mirror image too.
-    total = 2.0 * _power(amplitude) - _power(amplitude[:, 0])
+    total = 2.0 * _power(amplitude) - _power(amplitude[:, :1])
     if columns % 2 == 0:
-        total -= _power(amplitude[:, -1])
+        total -= _power(amplitude[:, -1:])
     scale = std * rows * columns / math.sqrt(2.0 * total)
-    spectrum = complex_normals(amplitude.shape, rng, amplitude)
+    spectrum = complex_normals(amplitude.shape, rng, amplitude, scale=scale)
     # Columns whose mirror image is themselves: the inverse FFT keeps only their Hermitian half.
     root2 = np.float32(math.sqrt(2.0))
     spectrum[:, 0] *= root2
@@ -162,10 +194,11 @@ def synthesise(
         spectrum[:, -1] *= root2
     # Rows that are cut off need no second transform.
     by_rows = fft.ifft(spectrum, axis=0, overwrite_x=True, workers=1)[: shape[0]]
-    field = fft.irfft(by_rows, n=columns, axis=1, workers=1)[:, : shape[1]]
-    return np.asarray(field * np.float32(scale))
+    return np.ascontiguousarray(fft.irfft(by_rows, n=columns, axis=1, workers=1)[:, : shape[1]])
 
 
 def _power(amplitude: Real) -> float:
+    if compiled := kernels("fields"):
+        return float(compiled.power(amplitude))
     # Not np.dot, which would wake the threads of the linear algebra library for nothing.
     return float(np.square(amplitude).sum())

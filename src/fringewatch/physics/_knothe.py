@@ -6,6 +6,7 @@ The subsidence over a rectangle is the product of two profiles, one along and on
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["Profile", "advancing_strip", "mined_strip", "tabulate"]
+__all__ = ["Profile", "Table", "advancing_strip", "mined_strip", "tabulate"]
 
 # Nodes per radius of influence: cubics between them are exact to 1e-8 of the largest subsidence, their slopes to 1e-6
 # of the steepest one.
@@ -121,9 +122,21 @@ def tabulate(
     rise, slopes = np.diff(table.value), table.slope * step
     first, second = slopes[:-1], slopes[1:]
     coefficients = np.stack([first + second - 2.0 * rise, 3.0 * rise - 2.0 * first - second, first, table.value[:-1]])
+    return Table(coefficients, reach, step)
 
-    def look_up(position: Array) -> Profile:
-        value, slope = evaluate_cubic(coefficients, (position + reach) / step)
-        return Profile(value, slope / step)
 
-    return look_up
+@dataclass(frozen=True)
+class Table:
+    """A profile as cubic pieces of equal length."""
+
+    coefficients: Array
+    """(4, n), highest power first."""
+    reach: float
+    """How far before the middle the first piece begins, metres."""
+    step: float
+    """Length of a piece, metres."""
+
+    def __call__(self, position: Array) -> Profile:
+        """Evaluate the profile at positions, metres from the middle."""
+        value, slope = evaluate_cubic(self.coefficients, (position + self.reach) / self.step)
+        return Profile(value, slope / self.step)

@@ -7,11 +7,13 @@ like LOS motion away from the satellite; their sign is arbitrary, since either d
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from scipy import fft
 
+from fringewatch.compiled import kernels
 from fringewatch.errors import PhysicsError
 from fringewatch.physics._check import require_at_least, require_choice, require_finite, require_positive
 from fringewatch.physics._fields import exponential_amplitude, padded_shape, squared_wavenumbers, synthesise
@@ -151,18 +153,34 @@ def _power_law_amplitude(k_squared: NDArray[np.float32], pixel_m: float, law: Po
     if len(law.breaks_m) != len(law.slopes) - 1 or list(law.breaks_m) != sorted(set(law.breaks_m), reverse=True):
         message = f"power_law {law} is not consistent; give one break fewer than slopes, in falling order of wavelength"
         raise PhysicsError(message)
-    # The mean, whose wavenumber has no logarithm, is put to 0 in the end.
-    log_k = np.log2(np.maximum(k_squared, np.float32(1e-12)))
-    log_k[0, 0] = log_k[0, 1]
-    # A quarter: slopes are those of power over wavenumber, this is amplitude over its square.
-    log_amplitude = np.float32(law.slopes[0] / 4) * log_k
-    for before, after, wavelength in zip(law.slopes, law.slopes[1:], law.breaks_m, strict=False):
+    for wavelength in law.breaks_m:
         require_positive("breaks_m", wavelength)
-        beyond = np.maximum(log_k, np.float32(2 * math.log2(pixel_m / wavelength)))
-        beyond *= np.float32((after - before) / 4)
-        log_amplitude += beyond
-    log_amplitude -= log_amplitude.max()
-    amplitude = np.exp2(log_amplitude, out=log_amplitude)
+    # A quarter: slopes are those of power over wavenumber, this is amplitude over its square.
+    slope = law.slopes[0] / 4
+    changes = [(after - before) / 4 for before, after in pairwise(law.slopes)]
+    edges = [2 * math.log2(pixel_m / wavelength) for wavelength in law.breaks_m]
+    # To any scale, so the largest is put near 1: spectra fall or rise from piece to piece, and turn at the edges.
+    ends = [2 * math.log2(0.5 / max(k_squared.shape)), -1.0, *edges]
+    offset = max(slope * at + sum(c * max(at, e) for c, e in zip(changes, edges, strict=True)) for at in ends)
+    compiled = kernels("fields")
+    if compiled and len(changes) <= 2:
+        amplitude = np.empty_like(k_squared)
+        two_changes, two_edges = (
+            tuple(np.float32(value) for value in (*values, 0.0, 0.0)[:2]) for values in (changes, edges)
+        )
+        compiled.power_law_amplitude(
+            k_squared.ravel(), np.float32(slope), two_changes, two_edges, np.float32(offset), amplitude.ravel()
+        )
+    else:
+        log_k = np.log2(np.maximum(k_squared, np.float32(1e-12)))
+        amplitude = np.float32(slope) * log_k
+        amplitude -= np.float32(offset)
+        for change, edge in zip(changes, edges, strict=True):
+            beyond = np.maximum(log_k, np.float32(edge))
+            beyond *= np.float32(change)
+            amplitude += beyond
+        # The mean, whose wavenumber has no logarithm, may be beyond what float32 holds.
+        np.exp2(np.minimum(amplitude, np.float32(100)), out=amplitude)
     amplitude[0, 0] = 0
     return amplitude
 

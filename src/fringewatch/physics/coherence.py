@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from scipy.special import hyp2f1
 
+from fringewatch.compiled import kernels
 from fringewatch.errors import PhysicsError
 from fringewatch.physics._check import require_at_least, require_between, require_positive
 from fringewatch.physics._fields import (
     exponential_amplitude,
     padded_shape,
+    random_key,
     squared_wavenumbers,
     synthesise,
     uniforms,
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 NumberT = TypeVar("NumberT", np.float32, np.complex64)
 
 __all__ = [
+    "angles",
     "coherence_field",
     "gradient_coherence",
     "interferometric_phase_pdf",
@@ -161,10 +164,16 @@ def multilook_phasor(coherence: Real, looks: float, rng: np.random.Generator) ->
     """
     require_at_least("looks", looks, 1.0)
     g = np.asarray(coherence, dtype=np.float32)
-    if g.size and (np.nanmin(g) < 0 or np.nanmax(g) > 1):
+    # NaN is neither; comparing it is quicker than leaving it out.
+    if g.size and not (g.min() >= 0 and g.max() <= 1) and (np.nanmin(g) < 0 or np.nanmax(g) > 1):
         message = f"coherence ranges over [{np.nanmin(g):g}, {np.nanmax(g):g}]; allowed: 0 to 1"
         raise PhysicsError(message)
-    signal, angle = uniforms(2 * g.size, rng).reshape(2, *g.shape)
+    if compiled := kernels("fields"):
+        noise = np.empty(g.shape, np.complex64)
+        parts = noise.view(np.float32) if g.ndim else noise.reshape(1).view(np.float32)
+        compiled.multilook_phasor(random_key(rng), g.ravel(), np.float32(0.5 / looks), parts.ravel())
+        return noise
+    signal, angle = (part.reshape(g.shape) for part in uniforms(g.size, rng))
     # sqrt(X), by logarithms to base 2, which are quick.
     np.log2(signal, out=signal)
     signal *= np.float32(0.5 / looks)
@@ -201,7 +210,7 @@ def multilook_phase_noise(coherence: Real, looks: float, rng: np.random.Generato
     numpy.ndarray
         Radians in [-pi, pi], float32, shape of ``coherence``.
     """
-    return np.asarray(np.angle(multilook_phasor(coherence, looks, rng)), dtype=np.float32)
+    return angles(multilook_phasor(coherence, looks, rng))
 
 
 def interferometric_phase_pdf(phase_rad: NDArray[np.float64], coherence: float, looks: float) -> NDArray[np.float64]:
@@ -264,6 +273,9 @@ def interferometric_phase_std(coherence: float, looks: float) -> float:
 def phasor(phase_rad: Real) -> Complex:
     """Compute ``exp(i phase)``, 0 where the phase is NaN; several times as fast as the complex exponential."""
     z = np.empty(phase_rad.shape, np.complex64)
+    if (compiled := kernels("phase")) and phase_rad.dtype == np.float32 and phase_rad.ndim:
+        compiled.phasor(phase_rad.ravel(), z.view(np.float32).ravel())
+        return z
     # By way of arrays without gaps, which the processor's vectors need.
     cosine = np.cos(phase_rad)
     z.real = cosine
@@ -271,6 +283,15 @@ def phasor(phase_rad: Real) -> Complex:
     if np.isnan(cosine.sum()):
         z[np.isnan(phase_rad)] = 0
     return z
+
+
+def angles(z: Complex) -> Real:
+    """Compute the angles of complex numbers, radians in [-pi, pi], float32; 0 of 0."""
+    if (compiled := kernels("phase")) and z.ndim and z.flags.c_contiguous:
+        phase = np.empty(z.shape, np.float32)
+        compiled.angles(z.view(np.float32).ravel(), phase.ravel())
+        return phase
+    return np.asarray(np.angle(z), np.float32)
 
 
 def gradient_coherence(phase_rad: Real) -> Real:
@@ -289,6 +310,10 @@ def gradient_coherence(phase_rad: Real) -> Real:
     numpy.ndarray
         (H, W) float32 in [0, 1].
     """
+    if (compiled := kernels("phase")) and phase_rad.dtype == np.float32 and min(phase_rad.shape) > 1:
+        result = np.empty(phase_rad.shape, np.float32)
+        compiled.gradient_coherence(np.ascontiguousarray(phase_rad), result)
+        return result
     # sin(x) / x is 1 in float32 below 1e-4.
     y, x = (np.maximum(np.abs(gradient) * np.float32(0.5), np.float32(1e-4)) for gradient in np.gradient(phase_rad))
     kept = np.abs(np.sin(x) * np.sin(y))
@@ -318,6 +343,10 @@ def local_coherence(phase_rad: Real, *, window_px: int = 5) -> Real:
         (H, W) float32 in [0, 1]; 0 where there is no data, or in less than half of the window. Beyond the edges there
         is no data, which does not count.
     """
+    if (compiled := kernels("phase")) and phase_rad.dtype == np.float32:
+        result = np.empty(phase_rad.shape, np.float32)
+        compiled.local_coherence(np.ascontiguousarray(phase_rad), window_px, result)
+        return result
     z = phasor(phase_rad)
     along_columns, along_rows = np.zeros_like(z), np.zeros_like(z)
     np.multiply(z[:, 1:], z[:, :-1].conj(), out=along_columns[:, 1:])
@@ -352,6 +381,10 @@ def window_sum(values: NDArray[NumberT], size: int) -> NDArray[NumberT]:
 
     By shifted sums of 2, 4, 8, ... rows and columns, as many passes as the size has binary digits.
     """
+    if (compiled := kernels("phase")) and values.dtype == np.float32:
+        result = np.empty_like(values, order="C")
+        compiled.window_sum(np.ascontiguousarray(values), size, result)
+        return result
     half = size // 2
     rows, columns = values.shape
     padded = np.zeros((rows + 2 * half, columns + 2 * half), values.dtype)

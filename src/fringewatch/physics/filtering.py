@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from scipy import fft
 
+from fringewatch.compiled import kernels
 from fringewatch.errors import PhysicsError
 from fringewatch.physics._check import require_at_least, require_between
 
@@ -61,6 +62,18 @@ def goldstein(interferogram: Complex, alpha: float, *, window: int = 32) -> Comp
         message = f"interferogram has {interferogram.ndim} dimensions; give a 2-D array"
         raise PhysicsError(message)
     data = _without_gaps(interferogram)
+    compiled = kernels("windows")
+    if compiled and window == compiled.WINDOW:
+        result = np.empty(data.shape, np.complex64)
+        compiled.goldstein(np.ascontiguousarray(data), np.float32(alpha), result)
+    else:
+        result = _filter(data, alpha, window)
+    if not data.all():
+        result[data == 0] = 0
+    return result
+
+
+def _filter(data: Complex, alpha: float, window: int) -> Complex:
     step = window // 2
     rows, columns = data.shape
     # Every pixel is to lie in four windows, so half a window is added before, and after whatever fills the last
@@ -81,10 +94,7 @@ def goldstein(interferogram: Complex, alpha: float, *, window: int = 32) -> Comp
             parts = filtered.view(np.float32)
             parts *= weight
             merged[part] += filtered.reshape(full[0], -1)
-    result = np.ascontiguousarray(merged[step : step + rows, step : step + columns])
-    if not data.all():
-        result[data == 0] = 0
-    return result
+    return np.ascontiguousarray(merged[step : step + rows, step : step + columns])
 
 
 def _filter_strips(strips: Complex, alpha: float, weight: Real) -> Complex:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fringewatch.compiled import kernels
 from fringewatch.errors import PhysicsError
 from fringewatch.physics._check import require_at_least, require_between, require_finite, require_positive
 from fringewatch.physics._chunks import chunks
-from fringewatch.physics._knothe import Profile, advancing_strip, mined_strip, tabulate
+from fringewatch.physics._knothe import Profile, Table, advancing_strip, mined_strip, tabulate
 from fringewatch.physics.displacement import Displacement
 
 if TYPE_CHECKING:
@@ -271,6 +272,15 @@ def _displacement(
     across_table = tabulate(across_profile, half_width, radius, east.size)
     spread = horizontal_factor * radius * largest
     result = np.empty((3, east.size))
+    if isinstance(along_table, Table) and isinstance(across_table, Table) and (compiled := kernels("sources")):
+        tables = [
+            (np.ascontiguousarray(table.coefficients.T), table.reach, table.step)
+            for table in (along_table, across_table)
+        ]
+        compiled.trough(
+            east - panel.east_m, north - panel.north_m, (sin, cos), down_dip_m, *tables, largest, spread, result
+        )
+        return Displacement(*result.reshape(3, *shape))
     for chunk in chunks(east.size):
         e, n = east[chunk] - panel.east_m, north[chunk] - panel.north_m
         along = along_table(e * sin + n * cos)

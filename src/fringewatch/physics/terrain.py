@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from fringewatch.compiled import kernels
 from fringewatch.physics._check import require_at_least, require_between, require_positive
 from fringewatch.physics._fields import padded_shape, squared_wavenumbers, synthesise
 
@@ -65,6 +66,9 @@ def fractal_terrain(
     require_between("slope_exponent", slope_exponent, 2.0, 5.0)
     grid = padded_shape(shape)
     height = synthesise(shape, grid, _self_affine_amplitude(grid, slope_exponent), rng)
+    if compiled := kernels("ground"):
+        compiled.fill_range(height, np.float32(base_m), np.float32(relief_m))
+        return height
     height -= height.min()
     height *= np.float32(relief_m) / max(height.max(), np.float32(1e-12))
     height += np.float32(base_m)
@@ -96,19 +100,32 @@ class Erosion(NamedTuple):
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Erosion:
         """Draw an outline with up to 25 % of lobes, and 8 to 48 gullies up to a third of the height deep."""
-        angle = np.arange(_DIRECTIONS, dtype=np.float32) * np.float32(2 * math.pi / _DIRECTIONS)
-        outline = np.ones(_DIRECTIONS, np.float32)
         size = float(rng.uniform(0.0, 0.25))
-        for order in range(2, 7):
-            outline += np.float32(size * rng.normal() / order) * np.cos(order * angle + np.float32(rng.uniform(0, 6.3)))
+        lobes = [(order, size * rng.normal() / order, rng.uniform(0, 6.3)) for order in range(2, 7)]
+        outline = 1 + _add_waves(lobes)
         np.clip(outline, 0.6, 1.6, out=outline)
         count = int(rng.integers(8, 49))
-        wave = np.zeros(_DIRECTIONS, np.float32)
-        for order in rng.integers(max(count // 3, 2), count + 1, size=4):
-            wave += np.float32(rng.uniform(0.3, 1.0)) * np.cos(order * angle + np.float32(rng.uniform(0, 6.3)))
+        orders = rng.integers(max(count // 3, 2), count + 1, size=4)
+        wave = _add_waves([(int(order), rng.uniform(0.3, 1.0), rng.uniform(0, 6.3)) for order in orders])
         # Ridges between valleys cut by water are sharp: the modulus of a wave has them where it is zero.
         wave = np.abs(wave)
         return cls(outline, wave * np.float32(rng.uniform(0.03, 0.33)) / wave.max(), float(rng.uniform(0.0, 0.4)))
+
+
+def _add_waves(waves: list[tuple[int, float, float]]) -> Height:
+    """Add up waves about a summit, given by order, size, and phase in radians."""
+    orders, sizes, phases = np.array(waves).T
+    cosines, sines = _waves()
+    chosen = orders.astype(np.intp)
+    weights = (sizes * np.cos(phases)).astype(np.float32), (sizes * np.sin(phases)).astype(np.float32)
+    return np.asarray(weights[0] @ cosines[chosen] - weights[1] @ sines[chosen])
+
+
+@lru_cache(maxsize=1)
+def _waves() -> tuple[Height, Height]:
+    """Tabulate cosine and sine of each order, (49, directions)."""
+    angle = np.outer(np.arange(49), np.arange(_DIRECTIONS)) * (2 * math.pi / _DIRECTIONS)
+    return np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
 
 
 def add_cone(
@@ -163,6 +180,19 @@ def add_cone(
         return result
     # 1 - distance / radius, between 0 at the foot and its value at the crater's edge.
     middle = row - rows.start, col - cols.start
+    if (compiled := kernels("ground")) and result.dtype == np.float32:
+        outline = gullies = np.empty(0, np.float32)
+        aside = mean = 0.0
+        if erosion is not None:
+            outline, gullies = erosion.outline, erosion.gullies
+            mean, deviation = compiled.mean_and_deviation(np.ascontiguousarray(part))
+            aside = erosion.meander * _DIRECTIONS / (2 * math.pi) / max(deviation, 1e-6)
+        numbers = (np.float32(x) for x in (pixel_m / radius_m, 1 - crater_radius_m / radius_m, curvature, summit_m))
+        corner = rows.start, cols.start
+        compiled.cone(
+            result, corner, part.shape, middle, *numbers, outline, gullies, np.float32(aside), np.float32(mean)
+        )
+        return result
     flank = _distance(part.shape, pixel_m, *middle)
     missing: Height | None = None
     if erosion is not None:

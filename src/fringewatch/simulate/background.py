@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from fringewatch.compiled import kernels
 from fringewatch.conventions import los_to_phase
 from fringewatch.physics import atmosphere, coherence, terrain
 from fringewatch.simulate.cover import draw_cover
-from fringewatch.simulate.distributions import log_uniform
+from fringewatch.simulate.distributions import log_uniform, quantile
 from fringewatch.simulate.nuisance import above, between, half_normal, independent, log_between
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def draw_background(
     # The size of most scenes, or that of the few with a wide distribution.
     wide = above(position.stratified, spec.stratified_tail)
     usual = position.stratified / (1 - spec.stratified_tail) if wide < 0 else wide
-    coefficient = half_normal(usual, spec.stratified_std_m_per_km) / 1000 * rng.choice((-1, 1))
+    coefficient = half_normal(usual, spec.stratified_std_m_per_km) / 1000 * (-1, 1)[int(rng.integers(2))]
     if wide >= 0:
         coefficient *= 3
     if rng.random() < spec.strong_stratified_share:
@@ -101,12 +102,10 @@ def draw_background(
         strongest = min(fringes * spec.wavelength_m / 2 / max(relief_m, 1.0), _STRONGEST_COEFFICIENT)
         coefficient = float(np.copysign(strongest, coefficient))
     scale_height_m = float(rng.uniform(1500, 3000)) if rng.random() < 0.5 else None
-    los_m += atmosphere.stratified_delay(height, coefficient_m_per_m=coefficient, scale_height_m=scale_height_m)
     ionosphere = rng.random() < spec.ionosphere_share
     if ionosphere:
         wave_m = log_uniform(rng, 10e3, 60e3)
         los_m += atmosphere.ionosphere(shape, pixel_m, rng, std_m=log_uniform(rng, 3e-3, 2e-2), wavelength_m=wave_m)
-    phase = los_to_phase(los_m.astype(np.float32, copy=False), spec.wavelength_m)
 
     if processing is None or processing.style == "raw":
         mean = float(rng.uniform(*spec.coherence))
@@ -127,13 +126,13 @@ def draw_background(
         ramp_fringes = between(steep, *spec.steep_ramp_fringes)
     elif some > 0:
         ramp_fringes = between(some, *spec.ramp_fringes)
-    phase += _ramp(rng, shape, ramp_fringes)
+    direction = float(rng.uniform(0, 2 * np.pi))
+    down, across = (2 * np.pi * ramp_fringes * float(part) for part in (np.cos(direction), np.sin(direction)))
     # Fringes that follow the terrain are seen where old pairs are still coherent: rarely elsewhere.
     topographic = above(position.topographic, topographic_share)
     ambiguity_m = np.inf
     if topographic > 0:
         ambiguity_m = log_between(1 - topographic, *spec.ambiguity_m)
-        phase += np.float32(2 * np.pi / ambiguity_m) * height
 
     wet = above(position.water, spec.water_share)
     water = wet > 0
@@ -143,10 +142,11 @@ def draw_background(
         field = np.where(site.water, np.float32(0.02), field)
     elif water:
         # Water lies low: everything under some quantile of the terrain.
-        level = np.quantile(height[::4, ::4], between(wet, 0.02, 0.4))
+        level = np.float32(quantile(height[::4, ::4], between(wet, 0.02, 0.4)))
         field = np.where(height < level, np.float32(0.02), field)
+    terms = _Terms(spec.wavelength_m, coefficient, scale_height_m, down, across, 2 * np.pi / float(ambiguity_m))
     return Background(
-        phase,
+        _add_up(los_m, height, terms),
         field,
         height,
         {
@@ -163,12 +163,50 @@ def draw_background(
     )
 
 
-def _ramp(rng: np.random.Generator, shape: tuple[int, int], fringes: float) -> NDArray[np.float32]:
-    direction = float(rng.uniform(0, 2 * np.pi))
-    slope = 2 * np.pi * fringes
-    rows = np.linspace(-0.5, 0.5, shape[0], dtype=np.float32)[:, np.newaxis]
-    cols = np.linspace(-0.5, 0.5, shape[1], dtype=np.float32)
-    return np.asarray(np.float32(slope * np.cos(direction)) * rows + np.float32(slope * np.sin(direction)) * cols)
+class _Terms(NamedTuple):
+    """What a background's phase is made of, besides turbulent delay."""
+
+    wavelength_m: float
+    stratified_m_per_m: float
+    scale_height_m: float | None
+    ramp_down_rad: float
+    ramp_across_rad: float
+    """From edge to edge."""
+    topographic_rad_per_m: float
+
+
+def _add_up(los_m: NDArray[np.float32], height_m: NDArray[np.float32], terms: _Terms) -> NDArray[np.float32]:
+    """Compute the phase (H, W), rad, from turbulent delay and terrain, both (H, W), metres."""
+    if (compiled := kernels("fields")) and los_m.dtype == height_m.dtype == np.float32:
+        phase = np.empty(los_m.shape, np.float32)
+        scale_height_m = terms.scale_height_m
+        stratified, ramp = (
+            tuple(np.float32(value) for value in pair)
+            for pair in (
+                (terms.stratified_m_per_m, 0.0 if scale_height_m is None else 1 / scale_height_m),
+                (terms.ramp_down_rad, terms.ramp_across_rad),
+            )
+        )
+        compiled.background(
+            los_m,
+            np.ascontiguousarray(height_m),
+            np.float32(los_to_phase(np.ones(1), terms.wavelength_m)[0]),
+            stratified,
+            height_m.min(),
+            ramp,
+            np.float32(terms.topographic_rad_per_m),
+            phase,
+        )
+        return phase
+    los_m = los_m + atmosphere.stratified_delay(
+        height_m, coefficient_m_per_m=terms.stratified_m_per_m, scale_height_m=terms.scale_height_m
+    )
+    phase = los_to_phase(los_m.astype(np.float32, copy=False), terms.wavelength_m)
+    rows, cols = (np.linspace(-0.5, 0.5, size, dtype=np.float32) for size in los_m.shape)
+    phase += np.float32(terms.ramp_down_rad) * rows[:, np.newaxis] + np.float32(terms.ramp_across_rad) * cols
+    if terms.topographic_rad_per_m:
+        phase += np.float32(terms.topographic_rad_per_m) * height_m
+    return phase
 
 
 def _draw_terrain(

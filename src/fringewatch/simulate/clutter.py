@@ -27,6 +27,8 @@ _REFERENCE_CELL_M = 2000.0
 _MOST_STRETCHED = 2.5
 _WOBBLE = 0.25
 _LOBES = (2, 3, 5)
+# Widths from the middle of a cell at which less than a millionth of its peak is left.
+_CELL_REACH = 2.3
 
 
 class Clutter(NamedTuple):
@@ -97,15 +99,15 @@ def _draw_cells(
     for _ in range(count):
         width_m = log_uniform(rng, *ranges.cell_m)
         peak_m = float(np.clip(rng.normal(), -2, 2)) * ranges.cell_std_m * (width_m / _REFERENCE_CELL_M) ** (5 / 6)
-        u, v = _axes(rng, shape, width_m / pixel_m)
-        delay += np.float32(peak_m) * np.exp2(-4 * (u * u + v * v))
+        part, u, v = _axes(rng, shape, width_m / pixel_m, _CELL_REACH)
+        delay[part] += np.float32(peak_m) * np.exp2(-4 * (u * u + v * v))
     return delay, count
 
 
 def _add_fields(rng: np.random.Generator, ranges: ClutterRanges, pixel_m: float, phase: Real, kept: Real) -> None:
     """Cut the scene into parcels, and give a share of them a phase and a loss of coherence."""
     width_px = log_uniform(rng, *ranges.field_m) / pixel_m
-    u, v = _turned(rng, phase.shape, 1.0)
+    u, v = _turned(phase.shape, np.zeros(2), float(rng.uniform(0, 2 * math.pi)), 1.0)
     strips = np.floor(u / np.float32(width_px)).astype(np.intp)
     strips -= strips.min()
     # Each strip is cut across at its own places.
@@ -126,7 +128,7 @@ def _add_spots(rng: np.random.Generator, ranges: ClutterRanges, pixel_m: float, 
     """Lower the coherence in ragged patches and shift their phase; return how many these are."""
     count = int(rng.integers(ranges.spots[0], ranges.spots[1] + 1))
     for _ in range(count):
-        u, v = _axes(rng, phase.shape, log_uniform(rng, *ranges.spot_m) / pixel_m)
+        part, u, v = _axes(rng, phase.shape, log_uniform(rng, *ranges.spot_m) / pixel_m, 0.5 + _WOBBLE)
         angle = np.arctan2(v, u)
         outline = np.float32(0.5) + sum(
             np.float32(rng.uniform(0, _WOBBLE / len(_LOBES)))
@@ -134,24 +136,36 @@ def _add_spots(rng: np.random.Generator, ranges: ClutterRanges, pixel_m: float, 
             for lobes in _LOBES
         )
         inside = u * u + v * v < outline * outline
-        kept[inside] *= np.float32(rng.uniform(*ranges.spot_kept))
-        phase[inside] += np.float32(rng.normal(0.0, ranges.spot_std_rad))
+        kept[part][inside] *= np.float32(rng.uniform(*ranges.spot_kept))
+        phase[part][inside] += np.float32(rng.normal(0.0, ranges.spot_std_rad))
     return count
 
 
-def _axes(rng: np.random.Generator, shape: tuple[int, int], width_px: float) -> tuple[Real, Real]:
-    """Return coordinates (H, W) about a random place, along the axes of an ellipse whose mean diameter is 1."""
-    u, v = _turned(rng, shape, width_px, anywhere=True)
-    stretched = np.float32(math.sqrt(rng.uniform(1.0, _MOST_STRETCHED)))
-    return u * stretched, v / stretched
+def _axes(
+    rng: np.random.Generator, shape: tuple[int, ...], width_px: float, reach: float
+) -> tuple[tuple[slice, slice], Real, Real]:
+    """Return a part of the scene, and its coordinates about a random place along the axes of an ellipse.
+
+    Coordinates are 1 at the mean diameter of the ellipse. The part holds all pixels whose distance in them is at most
+    `reach`.
+    """
+    middle, angle = _draw_place(rng, shape)
+    stretched = math.sqrt(rng.uniform(1.0, _MOST_STRETCHED))
+    reach_px = reach * stretched * width_px
+    first, last = (np.clip((middle - reach_px, middle + reach_px + 1), 0, shape)).astype(int)
+    part = slice(first[0], last[0]), slice(first[1], last[1])
+    u, v = _turned(tuple(last - first), middle - first, angle, width_px)
+    return part, u * np.float32(stretched), v / np.float32(stretched)
 
 
-def _turned(
-    rng: np.random.Generator, shape: tuple[int, ...], unit_px: float, *, anywhere: bool = False
-) -> tuple[Real, Real]:
-    """Return coordinates (H, W) in a unit of so many pixels, turned by a random angle."""
-    middle = rng.uniform(0, 1, 2) * shape if anywhere else np.zeros(2)
-    angle = float(rng.uniform(0, 2 * math.pi))
+def _draw_place(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[NDArray[np.float64], float]:
+    """Draw a row and column, and an angle."""
+    middle = rng.uniform(0, 1, 2) * shape
+    return middle, float(rng.uniform(0, 2 * math.pi))
+
+
+def _turned(shape: tuple[int, ...], middle: NDArray[np.float64], angle: float, unit_px: float) -> tuple[Real, Real]:
+    """Return coordinates (H, W) in a unit of so many pixels, turned by an angle."""
     sin, cos = np.float32(math.sin(angle) / unit_px), np.float32(math.cos(angle) / unit_px)
     rows = np.arange(shape[0], dtype=np.float32)[:, np.newaxis] - np.float32(middle[0])
     cols = np.arange(shape[1], dtype=np.float32) - np.float32(middle[1])

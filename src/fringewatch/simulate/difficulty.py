@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fringewatch.compiled import kernels
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -49,6 +51,11 @@ def signal_to_noise(
     float
         From 0 (no motion, or no data where it is) up; backgrounds below 0.1 mm count as 0.1 mm.
     """
+    if (compiled := kernels("masks")) and not wrapped:
+        peak, deviation_rad = compiled.deviation_where(background_rad.ravel(), los_m.ravel(), _AREA_LEVEL)
+        if deviation_rad < 0:
+            return 0.0
+        return float(peak / max(deviation_rad * wavelength_m / (4 * np.pi), _LEAST_STD_M))
     magnitude = np.abs(los_m)
     peak = float(magnitude.max())
     values = background_rad[magnitude >= max(_AREA_LEVEL * peak, np.finfo(np.float32).tiny)]

@@ -11,6 +11,7 @@ from fringewatch.conventions import los_to_phase, wrap
 from fringewatch.parallel import keep_freed_memory
 from fringewatch.physics import geometry
 from fringewatch.physics.coherence import (
+    angles,
     gradient_coherence,
     local_coherence,
     multilook_phase_noise,
@@ -20,10 +21,17 @@ from fringewatch.simulate.background import draw_background
 from fringewatch.simulate.clutter import draw_clutter
 from fringewatch.simulate.deformation import draw_deformation
 from fringewatch.simulate.difficulty import signal_to_noise, snr_stratum
-from fringewatch.simulate.distributions import log_uniform
+from fringewatch.simulate.distributions import log_uniform, weighted_choice
 from fringewatch.simulate.sea import LAND_PX, draw_sea
 from fringewatch.simulate.styles import Processing, draw_missing, draw_processing, draw_seam, observe
-from fringewatch.simulate.visibility import least_coherence, visibility, visible_mask, visible_share
+from fringewatch.simulate.visibility import (
+    background_steps,
+    large_deformation,
+    least_coherence,
+    visibility,
+    visible_mask,
+    visible_share,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -101,9 +109,7 @@ def simulate(
     keep_freed_memory()
     # A fifth faster than the default generator, and no worse.
     rng = np.random.Generator(np.random.SFC64([seed, index]))
-    names = list(spec.kinds)
-    weights = np.array([spec.kinds[name] for name in names], float)
-    kind = names[int(rng.choice(len(names), p=weights / weights.sum()))]
+    kind = weighted_choice(rng, spec.kinds)
     ground = _draw_ground(rng, spec, kind, noise, site)
     hard = kind == "mining" and spec.low_snr_share > 0 and rng.random() < spec.low_snr_share
     attempts = 0 if kind == "quiet" else _MAX_DRAWS + _MAX_HARD_DRAWS * hard
@@ -124,7 +130,7 @@ def simulate(
         if hard and not spec.low_snr[0] <= float(motion.parameters["snr"]) <= spec.low_snr[1]:
             continue
         sample = _observe(rng, spec, kind, ground, motion)
-        share = visible_share(motion.phase_rad, sample.phase, sample.mask, sea=ground.sea)
+        share = visible_share(motion.phase_rad, sample.phase, sample.mask, sea=ground.sea, large=motion.large)
         least_px = spec.min_visible_px if ground.sea is None else LAND_PX
         if sample.mask.sum() >= least_px and (share >= _MIN_VISIBLE_SHARE or not spec.min_visibility):
             return sample
@@ -148,6 +154,8 @@ class _Ground(NamedTuple):
     """Of the simulated background; None on real phase, which was processed."""
     sea: NDArray[np.bool_] | None
     """Where the sea is; None inland."""
+    steps: NDArray[np.float32] | None
+    """Of the background, see :func:`background_steps`; None where nothing will deform."""
     parameters: dict[str, float | int | str]
 
     @property
@@ -167,6 +175,8 @@ class _Motion(NamedTuple):
     """The same as the pixels see it: wrapped where it was averaged inside them."""
     kept: NDArray[np.float32]
     """Coherence that is left by the averaging inside a pixel."""
+    large: NDArray[np.bool_]
+    """Where the motion is large, see :func:`large_deformation`."""
     parameters: dict[str, float | int | str]
 
 
@@ -229,7 +239,8 @@ def _draw_ground(
             noise_rad = rng.uniform(-np.pi, np.pi, np.count_nonzero(sea)).astype(np.float32)
             # No data stays so.
             background_rad[sea] = noise_rad + 0 * background_rad[sea]
-    return _Ground(pixel_m, look, height, background_rad, coherence, processing, sea, parameters)
+    steps = None if kind == "quiet" else background_steps(background_rad)
+    return _Ground(pixel_m, look, height, background_rad, coherence, processing, sea, steps, parameters)
 
 
 def _draw_motion(rng: np.random.Generator, spec: SceneSpec, kind: Kind, ground: _Ground) -> _Motion:
@@ -241,10 +252,11 @@ def _draw_motion(rng: np.random.Generator, spec: SceneSpec, kind: Kind, ground: 
     if multilooked is None:
         pixel_phase, kept = phase, gradient_coherence(phase)
     else:
-        pixel_phase, kept = np.angle(multilooked), np.abs(multilooked)
+        pixel_phase, kept = angles(multilooked), np.abs(multilooked)
     snr = signal_to_noise(
         los_m, ground.background_rad, wavelength_m=spec.wavelength_m, wrapped=ground.processing is None
     )
+    large = large_deformation(phase)
     seen = visibility(
         phase,
         ground.background_rad,
@@ -252,9 +264,11 @@ def _draw_motion(rng: np.random.Generator, spec: SceneSpec, kind: Kind, ground: 
         least=ground.least_coherence,
         least_px=spec.min_visible_px,
         sea=ground.sea,
+        large=large,
+        steps=ground.steps,
     )
     parameters = parameters | {"visibility": seen, "snr": snr, "snr_stratum": snr_stratum(snr)}
-    return _Motion(los_m, phase, pixel_phase, kept, parameters)
+    return _Motion(los_m, phase, pixel_phase, kept, large, parameters)
 
 
 def _observe(rng: np.random.Generator, spec: SceneSpec, kind: Kind, ground: _Ground, motion: _Motion | None) -> Sample:
@@ -281,7 +295,8 @@ def _observe(rng: np.random.Generator, spec: SceneSpec, kind: Kind, ground: _Gro
     if motion is None:
         los_m, mask = np.zeros(shape, np.float32), np.zeros(shape, bool)
     else:
-        los_m, mask = motion.los_m, visible_mask(motion.phase_rad, phase, ground.background_rad)
+        los_m = motion.los_m
+        mask = visible_mask(motion.phase_rad, phase, ground.background_rad, large=motion.large)
         parameters["visible_px"] = int(mask.sum())
     return Sample(
         phase=phase,

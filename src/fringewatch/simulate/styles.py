@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
-from fringewatch.physics.coherence import multilook_phasor
+from fringewatch.physics.coherence import angles, multilook_phasor
 from fringewatch.physics.filtering import goldstein
 from fringewatch.simulate.distributions import log_uniform, weighted_choice
 from fringewatch.simulate.nuisance import above, between, licsar, log_between
@@ -154,7 +154,7 @@ def observe(
         # A picture's phase is averaged as grey values: noise gathers at the zero of the scale, jumps turn grey.
         total = np.zeros(phasor.shape, np.float32)
         for _ in range(processing.picture_mean):
-            total += np.angle(phasor * _noise(rng, coherence, processing))
+            total += angles(phasor * _noise(rng, coherence, processing))
         total /= np.float32(processing.picture_mean)
         return _resample(total, processing.blend_row, processing.blend_column)
     phasor *= _noise(rng, coherence, processing)
@@ -162,8 +162,7 @@ def observe(
         phasor = _smooth(phasor, processing.smoothing)
     for _ in range(processing.filter_passes if processing.goldstein_alpha else 0):
         phasor = goldstein(phasor, processing.goldstein_alpha)
-    phase: NDArray[np.float32] = np.angle(_blend(phasor, processing.blend_row, processing.blend_column))
-    return phase
+    return angles(np.ascontiguousarray(_blend(phasor, processing.blend_row, processing.blend_column)))
 
 
 def _noise(rng: np.random.Generator, coherence: NDArray[np.float32], processing: Processing) -> NDArray[np.complex64]:

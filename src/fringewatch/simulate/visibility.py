@@ -7,13 +7,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
+from fringewatch.compiled import kernels
 from fringewatch.physics.coherence import local_coherence, phasor, window_sum
 from fringewatch.physics.filtering import multilook
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["least_coherence", "visibility", "visible_mask", "visible_share"]
+__all__ = [
+    "background_steps",
+    "large_deformation",
+    "least_coherence",
+    "visibility",
+    "visible_mask",
+    "visible_share",
+]
 
 # What counts as large: a quarter of a fringe, and so much of the peak.
 _LEAST_RAD = np.pi / 2
@@ -60,6 +68,8 @@ def visibility(
     least: float = 0.25,
     least_px: int = 40,
     sea: NDArray[np.bool_] | None = None,
+    large: NDArray[np.bool_] | None = None,
+    steps: NDArray[np.float32] | None = None,
 ) -> float:
     """Compute how steep the deformation is against the background: a signal-to-noise ratio without unit.
 
@@ -80,6 +90,8 @@ def visibility(
         Pixels that must be visible for the scene to show deformation.
     sea
         (H, W) where nothing can be expected to show; None: nowhere.
+    large, steps
+        What :func:`large_deformation` and :func:`background_steps` return, where it is known. Default: computed.
 
     Returns
     -------
@@ -87,26 +99,42 @@ def visibility(
         0 where less than `least_px`, or less than a tenth of those that are large, are large and coherent:
         of four such scenes, three show nothing when they are drawn.
     """
-    blocks = [size // _BLOCK_PX for size in deformation_rad.shape]
-    rows, columns = (count * _BLOCK_PX for count in blocks)
+    if large is None:
+        large = large_deformation(deformation_rad)
+    squared = background_steps(background_rad) if steps is None else steps
+    rows, columns = (count * _BLOCK_PX for count in squared.shape)
+    if compiled := kernels("masks"):
+        moved = large if sea is None else large & ~sea
+        count, all_moved, signal_sum, clutter_sum = compiled.area_sums(
+            deformation_rad, moved, coherence, np.float32(least), squared, _BLOCK_PX
+        )
+        if count == 0 or 4 * count < least_px or count < _LEAST_COHERENT_SHARE * all_moved:
+            return 0.0
+        return float(np.sqrt(signal_sum / max(clutter_sum, 1e-6 * count)))
     # Every other pixel is as good a sample of the area as all of them.
     part = np.s_[1:rows:2, 1:columns:2]
-    moved = _large(deformation_rad)[part]
+    moved = large[part]
     if sea is not None:
         moved = moved & ~sea[part]
     area = moved & (coherence[part] > least)
     count = np.count_nonzero(area)
-    if 4 * count < least_px or count < _LEAST_COHERENT_SHARE * np.count_nonzero(moved):
+    if count == 0 or 4 * count < least_px or count < _LEAST_COHERENT_SHARE * np.count_nonzero(moved):
         return 0.0
     step_x = deformation_rad[1:rows:2, 1:columns:2] - deformation_rad[1:rows:2, 0:columns:2]
     step_y = deformation_rad[1:rows:2, 1:columns:2] - deformation_rad[0:rows:2, 1:columns:2]
     signal = (step_x * step_x + step_y * step_y)[area].mean()
-    z = multilook(phasor(background_rad[:rows, :columns]), _BLOCK_PX)
-    squared = _squared_steps(z) + _squared_steps(z.T).T
-    squared *= np.float32(1 / _BLOCK_PX**2)
     per_sample = _BLOCK_PX // 2
     clutter = squared.repeat(per_sample, axis=0).repeat(per_sample, axis=1)[area].mean()
     return float(np.sqrt(signal / max(float(clutter), 1e-6)))
+
+
+def background_steps(background_rad: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Compute squared phase steps, rad2 per pixel, of a background (H, W) in blocks of 4 x 4 pixels, averaged there."""
+    rows, columns = (size // _BLOCK_PX * _BLOCK_PX for size in background_rad.shape)
+    z = multilook(phasor(background_rad[:rows, :columns]), _BLOCK_PX)
+    squared = _squared_steps(z) + _squared_steps(z.T).T
+    squared *= np.float32(1 / _BLOCK_PX**2)
+    return np.ascontiguousarray(squared)
 
 
 def _squared_steps(z: NDArray[np.complex64]) -> NDArray[np.float32]:
@@ -121,6 +149,8 @@ def visible_mask(
     deformation_rad: NDArray[np.float32],
     phase_rad: NDArray[np.float32],
     background_rad: NDArray[np.float32] | None = None,
+    *,
+    large: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.bool_]:
     """Return where deformation is visible: more than a quarter fringe, or 8 % of a large peak, in coherent phase.
 
@@ -136,9 +166,11 @@ def visible_mask(
     background_rad
         (H, W) phase without deformation and noise, wrapped or not. Where it is given, what a filter has wiped out does
         not count: parts in which the phase neither follows the deformation nor is rougher than around them.
+    large
+        What :func:`large_deformation` returns, where it is known. Default: computed.
     """
     mask = np.zeros(deformation_rad.shape, bool)
-    moved = _large(deformation_rad)
+    moved = large_deformation(deformation_rad) if large is None else large
     if not moved.any():
         return mask
     # Only what lies about the deformation matters, often a small part of the scene.
@@ -165,6 +197,19 @@ def _wiped_out(
     background_rad: NDArray[np.float32],
 ) -> NDArray[np.bool_]:
     """Return the connected parts of a mask of which the phase shows nothing."""
+    if compiled := kernels("masks"):
+        parts, around = np.empty(mask.shape, np.int32), np.empty(mask.shape, np.int32)
+        count = compiled.label(np.ascontiguousarray(mask), 1, parts)
+        compiled.largest_nearby(parts, _EDGE_PX, around)
+        sums = np.zeros((2, count + 1))
+        arrays = (np.ascontiguousarray(array) for array in (phase_rad, background_rad, deformation_rad))
+        compiled.followed(*arrays, around, np.float32(_STEEPEST_RAD), sums)
+        lost = sums[0] < _LEAST_FOLLOWED * sums[1]
+        if not lost.any():
+            return np.zeros(mask.shape, bool)
+        nearby = np.empty(mask.shape, np.int32)
+        compiled.largest_nearby(parts, _RING_PX, nearby)
+        return _smooth(parts, np.where(around > 0, 0, nearby), phase_rad, lost)
     parts, count = ndimage.label(mask, np.ones((3, 3)))
     # With what surrounds them, where a trough is gentle enough to be followed.
     around = ndimage.maximum_filter(parts, 2 * _EDGE_PX + 1)
@@ -178,14 +223,24 @@ def _wiped_out(
         number = np.maximum(place[1:], place[:-1])[used]
         followed += np.bincount(number, (seen * wanted)[used], count + 1)
         expected += np.bincount(number, np.square(wanted)[used], count + 1)
+    lost = followed < _LEAST_FOLLOWED * expected
+    if not lost.any():
+        return np.zeros(mask.shape, bool)
+    nearby = ndimage.maximum_filter(parts, 2 * _RING_PX + 1)
+    return _smooth(parts, np.where(around > 0, 0, nearby), phase_rad, lost)
+
+
+def _smooth(
+    parts: NDArray[np.int32], ring: NDArray[np.int32], phase_rad: NDArray[np.float32], lost: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Return those of the lost parts in which the phase is no rougher than in the ring of their number."""
     rough = 1 - local_coherence(phase_rad)
-    ring = np.where(around > 0, 0, ndimage.maximum_filter(parts, 2 * _RING_PX + 1)) * np.isfinite(phase_rad)
     inside, outside = (
-        np.bincount(labels.ravel(), rough.ravel(), count + 1)
-        / np.maximum(np.bincount(labels.ravel(), minlength=count + 1), 1)
-        for labels in (parts, ring)
+        np.bincount(labels.ravel(), rough.ravel(), lost.size)
+        / np.maximum(np.bincount(labels.ravel(), minlength=lost.size), 1)
+        for labels in (parts, ring * np.isfinite(phase_rad))
     )
-    wiped = (followed < _LEAST_FOLLOWED * expected) & (inside < outside + _ROUGHER)
+    wiped = lost & (inside < outside + _ROUGHER)
     wiped[0] = False
     return np.asarray(wiped[parts])
 
@@ -196,23 +251,30 @@ def visible_share(
     mask: NDArray[np.bool_],
     *,
     sea: NDArray[np.bool_] | None = None,
+    large: NDArray[np.bool_] | None = None,
 ) -> float:
     """Return how much of the large deformation that has data and is not at sea is visible, 0 to 1.
 
     Where noise leaves islands of a pattern, the mask outlines the islands, though an analyst sees the pattern or does
     not: a scene of that kind has no honest label. See :func:`visible_mask`.
     """
-    with_data = _large(deformation_rad) & np.isfinite(phase_rad)
+    moved = large_deformation(deformation_rad) if large is None else large
+    with_data = moved & np.isfinite(phase_rad)
     if sea is not None:
         with_data &= ~sea
-    return float(mask.sum() / max(int(with_data.sum()), 1))
+    return int(np.count_nonzero(mask)) / max(int(np.count_nonzero(with_data)), 1)
 
 
-def _large(deformation_rad: NDArray[np.float32]) -> NDArray[np.bool_]:
+def large_deformation(deformation_rad: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Return where deformation is large: above the least phase, and above a share of the peak of its own part.
 
     Of its own, because a weak trough apart from a strong one is seen as well as if it were alone.
     """
+    if (compiled := kernels("masks")) and deformation_rad.dtype == np.float32:
+        values = np.ascontiguousarray(deformation_rad)
+        found, labels = np.empty(values.shape, bool), np.empty(values.shape, np.int32)
+        compiled.large(values, np.float32(_LEAST_RAD), np.float32(_SHARE_OF_PEAK), labels, found)
+        return found
     magnitude = np.abs(deformation_rad)
     large = np.asarray(magnitude > _LEAST_RAD)
     if _SHARE_OF_PEAK * float(magnitude.max()) <= _LEAST_RAD:
@@ -262,6 +324,10 @@ def _grow(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _fill_holes(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Fill what is not connected to the edge; by labels, a third of the time of ``scipy.ndimage.binary_fill_holes``."""
+    if compiled := kernels("masks"):
+        filled, labels = np.empty(mask.shape, bool), np.empty(mask.shape, np.int32)
+        compiled.fill_holes(np.ascontiguousarray(mask), labels, filled)
+        return filled
     labels, count = ndimage.label(~mask)
     open_to_edge = np.zeros(count + 1, bool)
     for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):

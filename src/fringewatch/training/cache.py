@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["CHUNK", "Samples", "at_stride", "average_blocks", "build_cache"]
 
 CHUNK = 256
-FORMAT = 12
+FORMAT = 13
 """Raised whenever the simulator or the coding changes, so that stale samples are not taken for new ones."""
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from fringewatch.compiled import kernels
 from fringewatch.errors import PhysicsError
 from fringewatch.physics._check import require_between, require_finite, require_positive
 from fringewatch.physics._chunks import chunks
@@ -156,14 +157,23 @@ def okada(
 
     strike_rad = np.deg2rad(strike_deg)
     sin_strike, cos_strike = float(np.sin(strike_rad)), float(np.cos(strike_rad))
-    east, north, depth_there = np.broadcast_arrays(
-        np.asarray(east_m, dtype=np.float64), np.asarray(north_m, dtype=np.float64), depth
-    )
+    east, north = np.asarray(east_m, dtype=np.float64), np.asarray(north_m, dtype=np.float64)
+    size, slip, medium = (length_m, width_m), (strike_slip_m, dip_slip_m, opening_m), 1.0 - 2.0 * poisson
+    # Okada's frame: x along strike, y to the left of it, which is up dip.
+    if dip.cos > _STEEP_COSINE and (compiled := kernels("sources")):
+        shape = np.broadcast_shapes(east.shape, north.shape, depth.shape)
+        points = (east * sin_strike + north * cos_strike, north * sin_strike - east * cos_strike, depth)
+        x, y, depth_there = (np.ascontiguousarray(np.broadcast_to(part, shape)).reshape(-1) for part in points)
+        result = np.empty((3, x.size))
+        numbers = (tuple(map(float, part)) for part in (size, slip))
+        compiled.okada(x, y, depth_there, (dip.sin, dip.cos), *numbers, medium, result)
+        along, across, up = result.reshape(3, *shape)
+        return Displacement(along * sin_strike - across * cos_strike, along * cos_strike + across * sin_strike, up)
+    east, north, depth_there = np.broadcast_arrays(east, north, depth)
     shape = east.shape
     east, north, depth_there = east.ravel(), north.ravel(), depth_there.ravel()
     result = np.empty((3, east.size))
     for chunk in chunks(east.size):
-        # Okada's frame: x along strike, y to the left of it, which is up dip.
         x = east[chunk] * sin_strike + north[chunk] * cos_strike
         y = north[chunk] * sin_strike - east[chunk] * cos_strike
         along, across, up = _surface_displacement(
@@ -171,9 +181,9 @@ def okada(
             y,
             float(depth) if depth.ndim == 0 else depth_there[chunk],
             dip=dip,
-            size=(length_m, width_m),
-            slip=(strike_slip_m, dip_slip_m, opening_m),
-            medium=1.0 - 2.0 * poisson,
+            size=size,
+            slip=slip,
+            medium=medium,
         )
         result[0, chunk] = along * sin_strike - across * cos_strike
         result[1, chunk] = along * cos_strike + across * sin_strike

@@ -64,8 +64,8 @@ def draw_deformation(
         los_m, drawn = _draw_source(rng, spec, kind, pixel_m, look, above)
         total += los_m
         parameters |= {f"{key}_{number}": value for key, value in drawn.items()}
-    parameters["peak_to_peak_los_m"] = float(np.ptp(total))
-    parameters["peak_to_peak_fringes"] = float(np.ptp(total)) / (spec.wavelength_m / 2)
+    span = float(np.ptp(total))
+    parameters |= {"peak_to_peak_los_m": span, "peak_to_peak_fringes": span / (spec.wavelength_m / 2)}
     return Deformation(total, None, parameters)
 
 

@@ -37,7 +37,13 @@ def draw_sheet(rng: np.random.Generator, spec: SceneSpec, extent_m: float) -> So
 
     def field(east_m: Array, north_m: Array, height: Array | float) -> Displacement:
         return sheet(
-            east_m, north_m, depth_m=depth + height, at_east_m=east, at_north_m=north, volume_change_m3=opening
+            east_m,
+            north_m,
+            depth_m=depth + height,
+            at_east_m=east,
+            at_north_m=north,
+            volume_change_m3=opening,
+            single=True,
         )
 
     parameters: Parameters = {

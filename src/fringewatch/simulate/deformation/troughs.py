@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from fringewatch.compiled import kernels
 from fringewatch.conventions import los_to_phase
 from fringewatch.physics.displacement import superpose
 from fringewatch.physics.filtering import block_sum
@@ -155,11 +156,19 @@ def multilook_troughs(
         inside = (trough.rows, trough.columns)
         height, width = (trough.fine * (part.stop - part.start) for part in inside)
         los = upsample(trough.nodes_m * np.float32(largest_m), (height, width), trough.step)
-        los_m[inside] = _block_mean(los, trough.fine)
         if trough.fine == 1:
+            los_m[inside] = los
             continue
         if phasor is None:
             phasor = np.ones(shape, np.complex64)
+        if compiled := kernels("sources"):
+            mean = np.empty(los_m[inside].shape, np.float32)
+            z = np.empty(mean.shape, np.complex64)
+            turns_per_m = np.float32(-2 / wavelength_m)
+            compiled.mean_phasor(los, turns_per_m, trough.fine, mean, z.view(np.float32).reshape(*z.shape, 2))
+            los_m[inside], phasor[inside] = mean, z
+            continue
+        los_m[inside] = _block_mean(los, trough.fine)
         phase = los_to_phase(los, wavelength_m)
         phasor.real[inside] = _block_mean(np.cos(phase), trough.fine)
         phasor.imag[inside] = _block_mean(np.sin(phase), trough.fine)
@@ -168,8 +177,6 @@ def multilook_troughs(
 
 def _block_mean(values: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     """Average square blocks."""
-    if size == 1:
-        return values
     total = block_sum(values, size)
     total *= np.float32(1 / size**2)
     return total

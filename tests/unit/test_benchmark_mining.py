@@ -32,12 +32,12 @@ def parts():
         sys.path.remove(str(FOLDER))
 
 
-def looked(parts, scores, shared, *, moving=0.0, fringes=3.0, snr=9.0, number=0):
+def looked(parts, scores, shared, *, moving=0.0, fringes=3.0, snr=9.0, number=0, rate=0.1):
     """Return a scene with one object of 100 pixels and detections of 100 that share so much with it."""
     objects, _ = parts
     scores = np.asarray(scores, float)
     counted = Overlap(np.array([100]), np.full(len(scores), 100), np.array([shared]))
-    thing = objects.Thing(number, 1, snr, fringes, 100, 0.5)
+    thing = objects.Thing(number, 1, snr, fringes, 100, 0.5, rate)
     moves = np.full(len(scores), moving)
     ones = np.ones(len(scores), int)
     return objects.Looked([thing], counted, scores, moves, {}, {}, float(scores.max()), [], ones, ones)
@@ -143,13 +143,16 @@ def test_strata_and_what_the_aim_speaks_of(parts, capsys):
     objects, mining = parts
     weak = looked(parts, [0.9], [80], fringes=0.7, number=1)
     strong = looked(parts, [0.9], [80], number=2)
-    missed = looked(parts, [0.2], [80], snr=3.0, number=3)
+    # Wanted by what the aim says, and more fringes than its pixels show.
+    missed = looked(parts, [0.2], [80], snr=3.0, number=3, rate=0.7)
     for one in (weak, strong, missed):
         one.levels[0.3] = (one.counted, one.scores)
         one.ceilings.update(dict.fromkeys(objects.STRIDES, one.counted))
     rows = mining.tell([weak, strong, missed], "card", 0.5)
     assert (rows["objects"], rows["wanted"]) == (3, 2)
     assert rows["recall"][0] == 0.5
+    assert (rows["resolved"], rows["recall_resolved"][0]) == (1, 1.0)
+    assert rows["iou_resolved"][0] == pytest.approx(80 / 120)
     assert rows["recall_all"][0] == pytest.approx(2 / 3)
     assert rows["false_share"][0] == 0
     assert rows["iou"][0] == pytest.approx(80 / 120)
@@ -158,6 +161,7 @@ def test_strata_and_what_the_aim_speaks_of(parts, capsys):
     assert by["SNR", "SNR 2-4"] == 1
     assert by["fringes", "f 0-1"] == 1
     assert ("size (px)", "px 100-300") in by
+    assert by["fringes per pixel", "rate >= 0.5"] == 1
     assert "recall, SNR >= 2" in capsys.readouterr().out
 
 

@@ -247,7 +247,8 @@ def test_augmented_batches_are_phase_like_and_reproducible(tmp_path):
     spec = preset("volcano").model_copy(update={"height_px": 64, "width_px": 64, "pixel_size_m": (200.0, 250.0)})
     samples = build_cache(tmp_path, spec, count=16, seed=0, stride=4)
     data = SampleBatches(samples, Encoding(), batch_size=16, augment=True, seed=1)
-    phase, coverage, valid, label = data.batch(0)
+    phase, coverage, valid, label, target = data.batch(0)
+    assert (target == label).all()
     assert (phase == data.batch(0)[0]).all()
     modulus = (phase[:, 0] ** 2 + phase[:, 1] ** 2).numpy()
     np.testing.assert_allclose(modulus, phase[:, 2].numpy(), atol=1e-5)
@@ -273,7 +274,7 @@ def test_augmentation_is_what_it_says(tmp_path):
     plain = Encoding()(decode_codes()[samples.phase])
     planes = 0
     for number in range(len(data)):
-        phase, coverage, _, _ = (part.numpy() for part in data.batch(number, epoch=2))
+        phase, coverage, *_ = (part.numpy() for part in data.batch(number, epoch=2))
         for row, index in enumerate(data._draws(2).order[8 * number : 8 * number + 8]):
             # One of eight ways to lay the square brings validity and coverage to what came out.
             ways = [(turns, mirrored) for turns in range(4) for mirrored in (False, True)]

@@ -59,7 +59,7 @@ _LARGE_PIXELS = 1_000_000
 _LARGE_AT_ONCE = 2
 _GROUP_PIXELS = 2**19
 """Read ahead while the network works; more at once would leave the processor's caches before it is worked on."""
-_FOLLOWS_TERRAIN = 0.7
+_FOLLOWS_TERRAIN = 0.9
 """Magnitude of a detection's phase-height correlation from which the scene is scanned again without its trend."""
 _HASHED_PIXELS = 64_000_000
 _HASH_WORDS = 256

@@ -24,6 +24,8 @@ LARGEST_DELAY = 1e-4
 _LAGS_PX = (3, 6, 12)
 _SLOPES, _BINS = 401, 1024
 _LEAST_STEPS = 500
+_ENOUGH = 20_000
+"""Pixels of a larger scene that are looked at, about."""
 _LEAST_RELIEF_M = 30.0
 """Nine tenths of the height steps must not all be below this: flat ground says nothing of a slope."""
 _LEAST_GAIN = 0.02
@@ -111,13 +113,13 @@ def _pairs(
     phase_rad: NDArray[np.float32], height_m: NDArray[np.float32]
 ) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
     """Return phase steps (unit phasors) and height steps between pixels some way apart, along rows and columns."""
-    phasor = np.exp(1j * phase_rad.astype(np.complex64))
+    # Every other pixel of every other row, or fewer: neighbours say the same.
+    every = max(2, int(np.sqrt(phase_rad.size / _ENOUGH)))
     steps, rises = [], []
     for lag in _LAGS_PX:
-        for z, height in ((phasor, height_m), (phasor.T, height_m.T)):
-            # Every other pixel of every other row: neighbours say the same.
-            step = (z[lag::2, ::2] * z[:-lag:2, ::2].conj()).ravel()
-            rise = (height[lag::2, ::2] - height[:-lag:2, ::2]).ravel()
+        for phase, height in ((phase_rad, height_m), (phase_rad.T, height_m.T)):
+            step = np.exp(1j * (phase[lag::every, ::every] - phase[:-lag:every, ::every]).astype(np.complex64)).ravel()
+            rise = (height[lag::every, ::every] - height[:-lag:every, ::every]).ravel()
             known = np.isfinite(step) & np.isfinite(rise)
             steps.append(step[known])
             rises.append(rise[known])

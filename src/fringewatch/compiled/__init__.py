@@ -2,10 +2,10 @@
 
 NumPy goes over a whole array for every term of a formula; a compiled loop goes over it once. Every kernel has a twin in
 NumPy at the place that calls it, with which tests compare it: same random numbers, same formula, other rounding.
-Without numba (extra ``fast``, part of ``train``) the twins run, at about half the speed or less.
+Without numba (extra ``fast``, part of ``train``) the twins run, more slowly.
 
 Compiled code is kept on disk by numba: beside the sources, or in the user's cache folder where those cannot be written
-to. Only the first simulation on a machine compiles, for half a minute or so.
+to. Only the first simulation on a machine compiles.
 """
 
 from __future__ import annotations

@@ -35,6 +35,7 @@ from fringewatch.report import SceneRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     import shapely
@@ -228,7 +229,8 @@ class SceneWorker:
         level = without_height_trend(whole)
         if "height_trend_rad_per_m" not in level.attrs:
             return examination
-        without = self.detector.examine(level, tile_px=self.config.tile_px)
+        with self._room_for([level]):
+            without = self.detector.examine(level, tile_px=self.config.tile_px)
         verdict = "it stays flagged" if without.flagged else "below the threshold: it may be stratified delay"
         trend = f"{level.attrs['height_trend_rad_per_m'] * 1e3:+.2f} rad per km of terrain height"
         return examination.with_note(f"without its trend of {trend} the score is {without.score:.2f}, {verdict}")
@@ -240,13 +242,16 @@ class SceneWorker:
         share = (time.perf_counter() - started) / max(len(read), 1)
         return [self._finish(scene, examinations.get(scene.reference), share) for scene in group]
 
+    def _room_for(self, interferograms: Sequence[xr.Dataset]) -> AbstractContextManager[object]:
+        """Let few large scenes into the network at once; its memory grows with the tile, so more gain nothing."""
+        large = any(interferogram.variables["phase"].size > _LARGE_PIXELS for interferogram in interferograms)
+        return self._large if large else contextlib.nullcontext()
+
     def _examine(self, scenes: Sequence[_Scene]) -> list[Examination | str]:
         """Return examinations, or what is wrong with a scene."""
         interferograms = [scene.interferogram for scene in scenes if scene.interferogram is not None]
-        large = any(interferogram.variables["phase"].size > _LARGE_PIXELS for interferogram in interferograms)
         try:
-            # The network's memory grows with the tile, not with the scene: a few large ones at once are enough.
-            with self._large if large else contextlib.nullcontext():
+            with self._room_for(interferograms):
                 return list(self.detector.examine_many(interferograms, tile_px=self.config.tile_px, checked=True))
         except Exception as error:  # noqa: BLE001  (as above: values of a lazy scene are read only now)
             if len(scenes) == 1:

@@ -10,7 +10,7 @@ from fringewatch.compiled import kernels
 from fringewatch.conventions import los_to_phase
 from fringewatch.physics import atmosphere, coherence, terrain
 from fringewatch.simulate.cover import draw_cover
-from fringewatch.simulate.distributions import log_uniform, quantile
+from fringewatch.simulate.distributions import log_uniform
 from fringewatch.simulate.nuisance import above, between, half_normal, independent, log_between
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def draw_background(
         field = np.where(site.water, np.float32(0.02), field)
     elif water:
         # Water lies low: everything under some quantile of the terrain.
-        level = np.float32(quantile(height[::4, ::4], between(wet, 0.02, 0.4)))
+        level = np.float32(np.quantile(height[::4, ::4], between(wet, 0.02, 0.4)))
         field = np.where(height < level, np.float32(0.02), field)
     terms = _Terms(spec.wavelength_m, coefficient, scale_height_m, down, across, 2 * np.pi / float(ambiguity_m))
     return Background(

@@ -9,7 +9,6 @@ import numpy as np
 from fringewatch.compiled import kernels
 from fringewatch.physics.coherence import log_odds_field
 from fringewatch.physics.terrain import layover_or_shadow, slope_deg
-from fringewatch.simulate.distributions import quantile
 from fringewatch.simulate.nuisance import above, between, log_between, normal
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ def draw_cover(
     # A belt along one height: a valley floor, a shore, a lava field's edge.
     level, width = 0.0, 1.0
     if by_valley > 0:
-        level = (quantile(height_m[::4, ::4], rng.uniform(0.1, 0.9)) - float(mean)) / deviation
+        level = (float(np.quantile(height_m[::4, ::4], rng.uniform(0.1, 0.9))) - float(mean)) / deviation
         width = float(rng.uniform(0.02, 0.12))
     terms = _Terms(log_odds, by_slope, by_height, by_valley, level, width, floor)
     if compiled and min(height_m.shape) > 1:

@@ -9,11 +9,9 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
-
 _Name = TypeVar("_Name", bound=str)
 
-__all__ = ["fitting", "log_uniform", "quantile", "weighted_choice"]
+__all__ = ["fitting", "log_uniform", "weighted_choice"]
 
 
 def fitting(bounds: tuple[float, float], largest: float) -> tuple[float, float]:
@@ -37,12 +35,3 @@ def weighted_choice(rng: np.random.Generator, weights: Mapping[_Name, float]) ->
         if place < total:
             return name
     return last
-
-
-def quantile(values: NDArray[np.float32], share: float) -> float:
-    """Return what a share of values, any shape, lies below; linear between neighbours, as ``numpy.quantile``."""
-    ordered = np.sort(values, axis=None)
-    place = share * (ordered.size - 1)
-    below = min(int(place), ordered.size - 2)
-    low, high = float(ordered[below]), float(ordered[below + 1])
-    return low + (place - below) * (high - low)

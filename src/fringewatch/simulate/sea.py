@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fringewatch.physics import terrain
-from fringewatch.simulate.distributions import quantile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,5 +54,5 @@ def draw_sea(
                 summit_m=min(1000.0, 0.7 * radius_m),
                 erosion=terrain.Erosion.draw(rng),
             )
-    level = np.float32(quantile(height_m[::4, ::4], rng.uniform(*_COVERED)))
+    level = np.float32(np.quantile(height_m[::4, ::4], rng.uniform(*_COVERED)))
     return np.asarray(height_m < level)

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 __all__ = ["chart_accuracies", "chart_curves", "chart_history"]
 
 _ROW_PX = 22
-_LABEL_PX = 300
+_LABEL_PX = 370
+_MOST_LETTERS = 50
 _PLOT_PX = 520
 _CURVES_LEFT_PX, _CURVES_RIGHT_PX, _CURVES_BOTTOM_PX = 70, 790, 300
 _COLOURS = 6
@@ -50,7 +51,8 @@ def chart_accuracies(rows: Sequence[tuple[str, Figure, float | None]]) -> str:
     ]
     for index, (name, figure, study) in enumerate(rows):
         y = _ROW_PX * (index + 0.5)
-        text = name if len(name) <= 46 else f"{name[:45]}…"
+        # Rows of a study often differ at their ends.
+        text = name if len(name) <= _MOST_LETTERS else f"{name[: _MOST_LETTERS - 21]}…{name[-20:]}"
         parts.append(f'<text x="{_LABEL_PX - 12}" y="{y + 4:.0f}" text-anchor="end">{html.escape(text)}</text>')
         if study is not None:
             parts.append(

@@ -40,10 +40,13 @@ from machine import load, processor
 if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.queues import SimpleQueue
+    from multiprocessing.sharedctypes import Synchronized
     from multiprocessing.synchronize import Barrier
     from types import ModuleType
 
 WANTED_PER_SECOND = 250
+CHUNK = 16
+"""Samples that a process takes at a time."""
 # Of each stage: the functions that belong to it, as the calling module names them.
 STAGES: dict[str, list[tuple[ModuleType, str]]] = {
     "deformation": [(sample, "draw_deformation"), (sample, "gradient_coherence")],
@@ -106,8 +109,9 @@ def speed(arguments: argparse.Namespace) -> dict[str, float]:
 def _run_processes(name: str, processes: int, samples: int) -> tuple[float, float]:
     """Return samples per second, and per second of processor time."""
     context = multiprocessing.get_context("spawn")
-    barrier, queue = context.Barrier(processes), context.SimpleQueue()
-    workers = [context.Process(target=_work, args=(name, seed, samples, barrier, queue)) for seed in range(processes)]
+    barrier, queue, taken = context.Barrier(processes), context.SimpleQueue(), context.Value("l", 0)
+    arguments = (name, processes * samples, barrier, queue, taken)
+    workers = [context.Process(target=_work, args=arguments) for _ in range(processes)]
     for worker in workers:
         worker.start()
     spans = [queue.get() for _ in workers]
@@ -119,19 +123,26 @@ def _run_processes(name: str, processes: int, samples: int) -> tuple[float, floa
 
 def _work(
     name: str,
-    seed: int,
     samples: int,
     barrier: Barrier,
     queue: SimpleQueue[tuple[float, float, float]],
+    taken: Synchronized[int],
 ) -> None:
     spec = preset(name)
     for index in range(20):
-        simulate(spec, seed=1000 + seed, index=index)
+        simulate(spec, seed=1000, index=index)
     barrier.wait()
     # Wall time since boot, which is the same clock in every process.
     started, processor = time.monotonic(), time.process_time()
-    for index in range(samples):
-        simulate(spec, seed=seed, index=index)
+    while True:
+        # As the processes of a run do: whoever is free takes the next.
+        with taken.get_lock():
+            first = taken.value
+            taken.value += CHUNK
+        if first >= samples:
+            break
+        for index in range(first, min(first + CHUNK, samples)):
+            simulate(spec, seed=0, index=index)
     queue.put((started, time.monotonic(), time.process_time() - processor))
 
 

@@ -15,7 +15,18 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
     Labels = NDArray[np.int32]
 
-__all__ = ["area_sums", "deviation_where", "fill_holes", "followed", "label", "large", "largest_nearby"]
+__all__ = [
+    "area_sums",
+    "bounds",
+    "close",
+    "deviation_where",
+    "fill_holes",
+    "followed",
+    "label",
+    "large",
+    "largest_nearby",
+    "means",
+]
 
 _F = np.float32
 _TURN, _TURNS = _F(2 * np.pi), _F(0.5 / np.pi)
@@ -30,55 +41,60 @@ def _root(parents: Labels, label: int) -> int:
 
 
 @kernel
+def _runs(mask: Mask, diagonal: int, runs: Labels, parents: Labels) -> int:
+    """Write runs of True, each (row, first column, column after the last), and link those that touch; count them."""
+    rows, columns = mask.shape
+    count, above = 0, 0
+    for row in range(rows):
+        line = mask[row]
+        start, column = count, 0
+        while column < columns:
+            if not line[column]:
+                column += 1
+                continue
+            first = column
+            while column < columns and line[column]:
+                column += 1
+            runs[count, 0], runs[count, 1], runs[count, 2] = row, first, column
+            parents[count] = count
+            # Those of the row above lie in order, so that each is looked at once, or once more.
+            while above < start and runs[above, 2] + diagonal <= first:
+                above += 1
+            other = above
+            while other < start and runs[other, 1] < column + diagonal:
+                one, two = _root(parents, count), _root(parents, other)
+                parents[max(one, two)] = min(one, two)
+                other += 1
+            count += 1
+        above = start
+    return count
+
+
+@kernel
 def label(mask: Mask, diagonal: int, labels: Labels) -> int:
     """Write the numbers of connected parts, from 1, in the order of their first pixels; return how many there are.
 
     With ``diagonal`` 1 pixels that touch at corners are connected too.
     """
     rows, columns = mask.shape
-    parents = np.zeros(rows * columns // 2 + 2, np.int32)
-    count = 0
-    for row in range(rows):
-        for column in range(columns):
-            if not mask[row, column]:
-                labels[row, column] = 0
-                continue
-            found = 0
-            if column > 0 and mask[row, column - 1]:
-                found = labels[row, column - 1]
-            if row > 0:
-                first, last = max(column - diagonal, 0), min(column + diagonal, columns - 1)
-                for other in range(first, last + 1):
-                    if mask[row - 1, other]:
-                        number = labels[row - 1, other]
-                        if found == 0:
-                            found = number
-                        elif number != found:
-                            one, two = _root(parents, found), _root(parents, number)
-                            parents[max(one, two)] = min(one, two)
-            if found == 0:
-                count += 1
-                parents[count] = count
-                found = count
-            labels[row, column] = found
-    # Roots come before what hangs on them.
+    most = rows * ((columns + 1) // 2)
+    runs, parents = np.empty((most, 3), np.int32), np.empty(most, np.int32)
+    count = _runs(mask, diagonal, runs, parents)
+    labels[:] = 0
     kept = 0
-    for number in range(1, count + 1):
-        if parents[number] == number:
+    for run in range(count):
+        # Roots come before what hangs on them.
+        if parents[run] == run:
             kept += 1
-            parents[number] = -kept
+            parents[run] = -kept
         else:
-            above = parents[number]
-            parents[number] = parents[above] if parents[above] < 0 else above
-    for row in range(rows):
-        for column in range(columns):
-            if labels[row, column]:
-                labels[row, column] = -parents[labels[row, column]]
+            parents[run] = parents[parents[run]]
+        labels[runs[run, 0], runs[run, 1] : runs[run, 2]] = -parents[run]
     return kept
 
 
 @kernel
-def large(deformation: Real, least: np.float32, share: np.float32, labels: Labels, mask: Mask) -> None:
+def large(deformation: Real, least: np.float32, share: np.float32, mask: Mask) -> None:
     """Write where deformation is above ``least`` and above a share of the peak of its connected part."""
     rows, columns = deformation.shape
     peak = _F(0)
@@ -90,39 +106,101 @@ def large(deformation: Real, least: np.float32, share: np.float32, labels: Label
             put[column] = size > least
     if share * peak <= least:
         return
-    count = label(mask, 0, labels)
-    peaks = np.zeros(count + 1, np.float32)
-    for row in range(rows):
-        for column in range(columns):
-            number = labels[row, column]
-            if number:
-                peaks[number] = max(peaks[number], abs(deformation[row, column]))
-    for row in range(rows):
-        for column in range(columns):
-            number = labels[row, column]
-            if number:
-                mask[row, column] = abs(deformation[row, column]) > share * peaks[number]
+    most = rows * ((columns + 1) // 2)
+    runs, parents = np.empty((most, 3), np.int32), np.empty(most, np.int32)
+    count = _runs(mask, 0, runs, parents)
+    peaks = np.zeros(count, np.float32)
+    for run in range(count):
+        part = deformation[runs[run, 0], runs[run, 1] : runs[run, 2]]
+        peak = _F(0)
+        for i in range(part.size):
+            peak = max(peak, abs(part[i]))
+        root = _root(parents, run)
+        peaks[root] = max(peaks[root], peak)
+    for run in range(count):
+        enough = share * peaks[_root(parents, run)]
+        row, first, last = runs[run]
+        part, put = deformation[row, first:last], mask[row, first:last]
+        for i in range(part.size):
+            put[i] = abs(part[i]) > enough
 
 
 @kernel
-def fill_holes(mask: Mask, labels: Labels, result: Mask) -> None:
+def fill_holes(mask: Mask, result: Mask) -> None:
     """Write a mask with what is not connected to the edge filled."""
     rows, columns = mask.shape
     for row in range(rows):
         for column in range(columns):
             result[row, column] = not mask[row, column]
-    count = label(result, 0, labels)
-    outside = np.zeros(count + 1, np.bool_)
+    most = rows * ((columns + 1) // 2)
+    runs, parents = np.empty((most, 3), np.int32), np.empty(most, np.int32)
+    count = _runs(result, 0, runs, parents)
+    outside = np.zeros(count, np.bool_)
+    for run in range(count):
+        row, first, last = runs[run]
+        if row in (0, rows - 1) or first == 0 or last == columns:
+            outside[_root(parents, run)] = True
+    result[:] = True
+    for run in range(count):
+        if outside[_root(parents, run)]:
+            result[runs[run, 0], runs[run, 1] : runs[run, 2]] = False
+
+
+@kernel
+def bounds(mask: Mask) -> tuple[int, int, int, int]:
+    """Return the first row and column that hold a True, and those after the last; a mask without any is not asked."""
+    rows, columns = mask.shape
+    top, bottom, left, right = rows, 0, columns, 0
     for row in range(rows):
-        outside[labels[row, 0]] = True
-        outside[labels[row, columns - 1]] = True
-    for column in range(columns):
-        outside[labels[0, column]] = True
-        outside[labels[rows - 1, column]] = True
-    outside[0] = False
+        line = mask[row]
+        first = 0
+        while first < columns and not line[first]:
+            first += 1
+        if first == columns:
+            continue
+        last = columns - 1
+        while not line[last]:
+            last -= 1
+        top, bottom = min(top, row), row + 1
+        left, right = min(left, first), max(right, last + 1)
+    return top, bottom, left, right
+
+
+@kernel
+def _grow(mask: Mask, result: Mask) -> None:
+    """Add the four neighbours of each True."""
+    rows, columns = mask.shape
+    for row in range(rows):
+        here, put = mask[row], result[row]
+        above, below = mask[max(row - 1, 0)], mask[min(row + 1, rows - 1)]
+        for column in range(columns):
+            put[column] = here[column] | above[column] | below[column]
+        for column in range(1, columns):
+            put[column] |= here[column - 1]
+        for column in range(columns - 1):
+            put[column] |= here[column + 1]
+
+
+@kernel
+def close(mask: Mask, reach: int, result: Mask) -> None:
+    """Dilate and erode by a diamond; beyond the edges there is room for what grows, and nothing else."""
+    rows, columns = mask.shape
+    shape = (rows + 2 * reach, columns + 2 * reach)
+    one, other = np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)
+    one[reach : reach + rows, reach : reach + columns] = mask
+    for _ in range(reach):
+        _grow(one, other)
+        one, other = other, one
+    # To erode is to dilate the background.
+    for row in range(shape[0]):
+        for column in range(shape[1]):
+            one[row, column] = not one[row, column]
+    for _ in range(reach):
+        _grow(one, other)
+        one, other = other, one
     for row in range(rows):
         for column in range(columns):
-            result[row, column] = not outside[labels[row, column]]
+            result[row, column] = not one[row + reach, column + reach]
 
 
 @kernel
@@ -170,6 +248,21 @@ def followed(
                     seen -= _TURN * np.floor(seen * _TURNS + _F(0.5))
                     sums[0, number] += seen * wanted
                     sums[1, number] += wanted * wanted
+
+
+@kernel
+def means(values: Real, labels: Labels, result: NDArray[np.float64]) -> None:
+    """Write the mean of the values of each number, 0 of none."""
+    counts = np.zeros(result.size, np.int64)
+    rows, columns = labels.shape
+    result[:] = 0
+    for row in range(rows):
+        for column in range(columns):
+            number = labels[row, column]
+            counts[number] += 1
+            result[number] += values[row, column]
+    for number in range(result.size):
+        result[number] /= max(counts[number], 1)
 
 
 @kernel

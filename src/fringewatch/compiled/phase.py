@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Real = NDArray[np.float32]
 
-__all__ = ["angles", "gradient_coherence", "local_coherence", "phasor", "window_sum"]
+__all__ = ["angles", "blend", "block_steps", "gradient_coherence", "local_coherence", "phasor", "window_sum"]
 
 _F = np.float32
 _TURNS = _F(0.5 / np.pi)
@@ -38,6 +38,56 @@ def angles(parts: Real, result: Real) -> None:
     """Write the angles of complex numbers whose parts lie side by side."""
     for i in range(result.size):
         result[i] = _angle(parts[2 * i + 1], parts[2 * i])
+
+
+@kernel
+def blend(parts: Real, row: np.float32, column: np.float32, result: Real) -> None:
+    """Write complex numbers, (rows, columns, 2), interpolated towards the next row and column; the last ones stay."""
+    rows, columns, _ = parts.shape
+    line = np.empty(2 * columns, np.float32)
+    for i in range(rows):
+        here, below, put = parts[i].ravel(), parts[min(i + 1, rows - 1)].ravel(), result[i].ravel()
+        for k in range(line.size):
+            line[k] = (_F(1) - row) * here[k] + row * below[k]
+        for k in range(line.size - 2):
+            put[k] = (_F(1) - column) * line[k] + column * line[k + 2]
+        put[-2:] = line[-2:]
+
+
+@kernel
+def block_steps(phase: Real, size: int, result: Real) -> None:
+    """Write the squared steps of a phase, averaged in square blocks, from the block before along rows and columns."""
+    rows, columns = result.shape
+    real, imaginary = np.zeros(result.shape, np.float32), np.zeros(result.shape, np.float32)
+    cosines, sines = np.empty(columns * size, np.float32), np.empty(columns * size, np.float32)
+    for row in range(rows):
+        re, im = real[row], imaginary[row]
+        for inner in range(size):
+            taken = phase[row * size + inner]
+            for i in range(cosines.size):
+                known = taken[i] == taken[i]
+                cosine, sine = cos_sin((taken[i] if known else _F(0)) * _TURNS)
+                cosines[i] = cosine if known else _F(0)
+                sines[i] = sine if known else _F(0)
+            for shift in range(size):
+                for column in range(columns):
+                    re[column] += cosines[column * size + shift]
+                    im[column] += sines[column * size + shift]
+    result[:] = 0
+    for axis in range(2):
+        down, right = 1 - axis, axis
+        for row in range(rows):
+            for column in range(columns):
+                # The first step is that to the next block.
+                i, k = max(row, down), max(column, right)
+                if i >= rows or k >= columns:
+                    continue
+                before_re, before_im = real[i - down, k - right], imaginary[i - down, k - right]
+                step = _angle(
+                    imaginary[i, k] * before_re - real[i, k] * before_im,
+                    real[i, k] * before_re + imaginary[i, k] * before_im,
+                )
+                result[row, column] += step * step
 
 
 @kernel

@@ -114,14 +114,16 @@ def _add_fields(rng: np.random.Generator, ranges: ClutterRanges, pixel_m: float,
     number = int(strips.max()) + 1
     lengths = (width_px * rng.uniform(1.0, 4.0, number)).astype(np.float32)
     begins = (rng.uniform(0, 1, number) * lengths).astype(np.float32)
-    parcels = np.floor((v + begins[strips]) / lengths[strips]).astype(np.intp)
+    # np.take is twice as fast as an array in brackets.
+    parcels = np.floor((v + np.take(begins, strips)) / np.take(lengths, strips)).astype(np.intp)
     parcels -= parcels.min()
     table = (number, int(parcels.max()) + 1)
     tilled = rng.random(table) < rng.uniform(0.2, 0.9)
     offsets = rng.normal(0.0, rng.uniform(*ranges.field_std_rad), table) * tilled
     losses = rng.uniform(0.0, rng.uniform(*ranges.field_loss), table) * tilled
-    phase += offsets.astype(np.float32)[strips, parcels]
-    kept *= (1 - losses).astype(np.float32)[strips, parcels]
+    number_of = strips * table[1] + parcels
+    phase += np.take(offsets.astype(np.float32), number_of)
+    kept *= np.take((1 - losses).astype(np.float32), number_of)
 
 
 def _add_spots(rng: np.random.Generator, ranges: ClutterRanges, pixel_m: float, phase: Real, kept: Real) -> int:

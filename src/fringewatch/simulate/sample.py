@@ -125,7 +125,7 @@ def simulate(
         # Another source on the same ground: a new ground each time would leave the calm ones to deformation, and the
         # turbulent ones to quiet scenes.
         motion = _draw_motion(rng, spec, kind, ground)
-        if float(motion.parameters["visibility"]) < spec.min_visibility:
+        if motion is None:
             continue
         if hard and not spec.low_snr[0] <= float(motion.parameters["snr"]) <= spec.low_snr[1]:
             continue
@@ -243,7 +243,8 @@ def _draw_ground(
     return _Ground(pixel_m, look, height, background_rad, coherence, processing, sea, steps, parameters)
 
 
-def _draw_motion(rng: np.random.Generator, spec: SceneSpec, kind: Kind, ground: _Ground) -> _Motion:
+def _draw_motion(rng: np.random.Generator, spec: SceneSpec, kind: Kind, ground: _Ground) -> _Motion | None:
+    """Draw deformation; None where the ground hides it."""
     los_m, multilooked, parameters = draw_deformation(
         rng, spec, kind, ground.pixel_m, ground.look, height_m=ground.height_m
     )
@@ -253,9 +254,6 @@ def _draw_motion(rng: np.random.Generator, spec: SceneSpec, kind: Kind, ground: 
         pixel_phase, kept = phase, gradient_coherence(phase)
     else:
         pixel_phase, kept = angles(multilooked), np.abs(multilooked)
-    snr = signal_to_noise(
-        los_m, ground.background_rad, wavelength_m=spec.wavelength_m, wrapped=ground.processing is None
-    )
     large = large_deformation(phase)
     seen = visibility(
         phase,
@@ -266,6 +264,11 @@ def _draw_motion(rng: np.random.Generator, spec: SceneSpec, kind: Kind, ground: 
         sea=ground.sea,
         large=large,
         steps=ground.steps,
+    )
+    if seen < spec.min_visibility:
+        return None
+    snr = signal_to_noise(
+        los_m, ground.background_rad, wavelength_m=spec.wavelength_m, wrapped=ground.processing is None
     )
     parameters = parameters | {"visibility": seen, "snr": snr, "snr_stratum": snr_stratum(snr)}
     return _Motion(los_m, phase, pixel_phase, kept, large, parameters)

@@ -10,10 +10,11 @@ atmosphere from the same table.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from fringewatch.compiled import kernels
 from fringewatch.physics.coherence import angles, multilook_phasor
 from fringewatch.physics.filtering import goldstein
 from fringewatch.simulate.distributions import log_uniform, weighted_choice
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from fringewatch.simulate.nuisance import Position
     from fringewatch.simulate.spec import SceneSpec
 
-_Value = TypeVar("_Value", np.float32, np.complex64)
 
 __all__ = ["Processing", "draw_missing", "draw_processing", "draw_seam", "observe", "process_like_licsar"]
 
@@ -162,7 +162,7 @@ def observe(
         phasor = _smooth(phasor, processing.smoothing)
     for _ in range(processing.filter_passes if processing.goldstein_alpha else 0):
         phasor = goldstein(phasor, processing.goldstein_alpha)
-    return angles(np.ascontiguousarray(_blend(phasor, processing.blend_row, processing.blend_column)))
+    return angles(_blend(phasor, processing.blend_row, processing.blend_column))
 
 
 def _noise(rng: np.random.Generator, coherence: NDArray[np.float32], processing: Processing) -> NDArray[np.complex64]:
@@ -205,15 +205,20 @@ def _smooth(values: NDArray[np.complex64], share: float) -> NDArray[np.complex64
     return np.ascontiguousarray(values)
 
 
-def _blend(values: NDArray[_Value], row: float, column: float) -> NDArray[_Value]:
+def _blend(values: NDArray[np.complex64], row: float, column: float) -> NDArray[np.complex64]:
     """Interpolate linearly between neighbours, by the same fraction everywhere; the last row and column stay."""
-    for axis, share in ((0, row), (1, column)):
-        if share:
-            here = values if axis == 0 else values.T
-            mixed = here.copy()
-            mixed[:-1] *= np.float32(1 - share)
-            mixed[:-1] += np.float32(share) * here[1:]
-            values = mixed if axis == 0 else mixed.T
+    if not (row or column):
+        return values
+    if compiled := kernels("phase"):
+        mixed = np.empty(values.shape, np.complex64)
+        parts, written = (np.ascontiguousarray(z).view(np.float32).reshape(*z.shape, 2) for z in (values, mixed))
+        compiled.blend(parts, np.float32(row), np.float32(column), written)
+        return mixed
+    for share, near, far in ((row, np.s_[:-1], np.s_[1:]), (column, np.s_[:, :-1], np.s_[:, 1:])):
+        mixed = values.copy()
+        mixed[near] *= np.float32(1 - share)
+        mixed[near] += np.float32(share) * values[far]
+        values = mixed
     return values
 
 

@@ -130,6 +130,12 @@ def visibility(
 
 def background_steps(background_rad: NDArray[np.float32]) -> NDArray[np.float32]:
     """Compute squared phase steps, rad2 per pixel, of a background (H, W) in blocks of 4 x 4 pixels, averaged there."""
+    if (compiled := kernels("phase")) and background_rad.dtype == np.float32:
+        rows, columns = (size // _BLOCK_PX for size in background_rad.shape)
+        squared = np.empty((rows, columns), np.float32)
+        compiled.block_steps(np.ascontiguousarray(background_rad), _BLOCK_PX, squared)
+        squared *= np.float32(1 / _BLOCK_PX**2)
+        return squared
     rows, columns = (size // _BLOCK_PX * _BLOCK_PX for size in background_rad.shape)
     z = multilook(phasor(background_rad[:rows, :columns]), _BLOCK_PX)
     squared = _squared_steps(z) + _squared_steps(z.T).T
@@ -140,7 +146,8 @@ def background_steps(background_rad: NDArray[np.float32]) -> NDArray[np.float32]
 def _squared_steps(z: NDArray[np.complex64]) -> NDArray[np.float32]:
     """Return the square of the phase step from the row before, in the first row from the next."""
     steps = np.empty(z.shape, np.float32)
-    steps[1:] = np.square(np.angle(z[1:] * z[:-1].conj()))
+    # Where there is no data, zeros may be negative; their angle would be pi.
+    steps[1:] = np.square(np.angle(z[1:] * z[:-1].conj() + np.float32(0)))
     steps[0] = steps[1] if len(steps) > 1 else 0
     return steps
 
@@ -174,18 +181,18 @@ def visible_mask(
     if not moved.any():
         return mask
     # Only what lies about the deformation matters, often a small part of the scene.
-    part = _bounds(moved, 0, _MARGIN_PX), _bounds(moved, 1, _MARGIN_PX)
+    part = _around(moved, _MARGIN_PX)
     phase = phase_rad[part]
     agreement = window_sum(local_coherence(phase), _WINDOW_PX)
     rows, columns = (_window_sizes(size, _WINDOW_PX) for size in phase.shape)
     visible = moved[part] & (agreement > np.float32(_MIN_LOCAL_COHERENCE) * rows[:, np.newaxis] * columns)
     if visible.any():
         # The closing reaches no further than its own size beyond what is visible.
-        inner = _bounds(visible, 0, 2 * _CLOSING_PX), _bounds(visible, 1, 2 * _CLOSING_PX)
+        inner = _around(visible, 2 * _CLOSING_PX)
         filled = _fill_holes(_close(visible[inner], _CLOSING_PX))
         mask[part][inner] = filled & moved[part][inner] & np.isfinite(phase[inner])
     if background_rad is not None and mask.any():
-        near = _bounds(mask, 0, 2 * _RING_PX), _bounds(mask, 1, 2 * _RING_PX)
+        near = _around(mask, 2 * _RING_PX)
         mask[near] &= ~_wiped_out(mask[near], deformation_rad[near], phase_rad[near], background_rad[near])
     return mask
 
@@ -235,11 +242,22 @@ def _smooth(
 ) -> NDArray[np.bool_]:
     """Return those of the lost parts in which the phase is no rougher than in the ring of their number."""
     rough = 1 - local_coherence(phase_rad)
+    if compiled := kernels("masks"):
+        inside, outside = np.zeros(lost.size), np.zeros(lost.size)
+        compiled.means(rough, parts, inside)
+        compiled.means(rough, np.where(np.isnan(phase_rad), 0, ring), outside)
+        return _wiped(parts, lost, inside, outside)
     inside, outside = (
         np.bincount(labels.ravel(), rough.ravel(), lost.size)
         / np.maximum(np.bincount(labels.ravel(), minlength=lost.size), 1)
         for labels in (parts, ring * np.isfinite(phase_rad))
     )
+    return _wiped(parts, lost, inside, outside)
+
+
+def _wiped(
+    parts: NDArray[np.int32], lost: NDArray[np.bool_], inside: NDArray[np.float64], outside: NDArray[np.float64]
+) -> NDArray[np.bool_]:
     wiped = lost & (inside < outside + _ROUGHER)
     wiped[0] = False
     return np.asarray(wiped[parts])
@@ -272,8 +290,8 @@ def large_deformation(deformation_rad: NDArray[np.float32]) -> NDArray[np.bool_]
     """
     if (compiled := kernels("masks")) and deformation_rad.dtype == np.float32:
         values = np.ascontiguousarray(deformation_rad)
-        found, labels = np.empty(values.shape, bool), np.empty(values.shape, np.int32)
-        compiled.large(values, np.float32(_LEAST_RAD), np.float32(_SHARE_OF_PEAK), labels, found)
+        found = np.empty(values.shape, bool)
+        compiled.large(values, np.float32(_LEAST_RAD), np.float32(_SHARE_OF_PEAK), found)
         return found
     magnitude = np.abs(deformation_rad)
     large = np.asarray(magnitude > _LEAST_RAD)
@@ -286,10 +304,14 @@ def large_deformation(deformation_rad: NDArray[np.float32]) -> NDArray[np.bool_]
     return np.asarray(magnitude > np.float32(_SHARE_OF_PEAK) * peaks[parts]) & large
 
 
-def _bounds(mask: NDArray[np.bool_], axis: int, margin: int) -> slice:
-    """Return from the first to the last True along an axis, and a margin."""
-    where = np.flatnonzero(np.any(mask, axis=1 - axis))
-    return slice(max(0, int(where[0]) - margin), int(where[-1]) + 1 + margin)
+def _around(mask: NDArray[np.bool_], margin: int) -> tuple[slice, slice]:
+    """Return the rows and columns of a mask that hold a True, and a margin."""
+    if compiled := kernels("masks"):
+        top, bottom, left, right = compiled.bounds(mask)
+    else:
+        rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+        top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+    return slice(max(0, top - margin), bottom + margin), slice(max(0, left - margin), right + margin)
 
 
 def _window_sizes(size: int, window: int) -> NDArray[np.float32]:
@@ -301,6 +323,10 @@ def _window_sizes(size: int, window: int) -> NDArray[np.float32]:
 
 def _close(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
     """Dilate and erode by a diamond; shifted ors take a tenth of the time of ``scipy.ndimage.binary_closing``."""
+    if compiled := kernels("masks"):
+        closed = np.empty(mask.shape, bool)
+        compiled.close(np.ascontiguousarray(mask), reach, closed)
+        return closed
     # Room for the growth: what grows out of the picture has to be there when it shrinks.
     grown = np.pad(mask, reach)
     for _ in range(reach):
@@ -325,8 +351,8 @@ def _grow(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def _fill_holes(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Fill what is not connected to the edge; by labels, a third of the time of ``scipy.ndimage.binary_fill_holes``."""
     if compiled := kernels("masks"):
-        filled, labels = np.empty(mask.shape, bool), np.empty(mask.shape, np.int32)
-        compiled.fill_holes(np.ascontiguousarray(mask), labels, filled)
+        filled = np.empty(mask.shape, bool)
+        compiled.fill_holes(np.ascontiguousarray(mask), filled)
         return filled
     labels, count = ndimage.label(~mask)
     open_to_edge = np.zeros(count + 1, bool)

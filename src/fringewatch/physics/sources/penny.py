@@ -188,10 +188,8 @@ def _tabulate(crack: _Crack, depth: float, farthest: float) -> tuple[Array, Arra
     at = depth * np.sinh(_PROFILE_STEP * nodes)
     reach_squared = at * at + depth * depth
     radial_over_distance, up = _profile(crack, depth, at)
-    return (
-        np.asarray(CubicSpline(nodes, radial_over_distance * reach_squared**2.5).c),
-        np.asarray(CubicSpline(nodes, up * reach_squared**1.5).c),
-    )
+    both = CubicSpline(nodes, np.stack([radial_over_distance * reach_squared**2.5, up * reach_squared**1.5], axis=1)).c
+    return np.ascontiguousarray(both[..., 0]), np.ascontiguousarray(both[..., 1])
 
 
 def _profile(crack: _Crack, depth: float, distance: Array) -> tuple[Array, Array]:

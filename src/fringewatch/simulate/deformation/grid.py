@@ -82,13 +82,27 @@ class _FourWeights(NamedTuple):
 @lru_cache(maxsize=128)
 def _four_weights(count: int, step: int) -> _FourWeights:
     at = nodes(count, step)
-    # The knots of a spline whose third derivative goes on at the second and the last but one node, as CubicSpline's.
-    knots = np.concatenate([np.repeat(at[0], 4), at[2:-2], np.repeat(at[-1], 4)])
-    inverse = np.linalg.inv(BSpline.design_matrix(at, knots, 3).toarray())
+    knots = at[0] + step * _knots(at.size)
     design = BSpline.design_matrix(np.arange(count, dtype=np.float64), knots, 3)
     first = design.indices.reshape(count, 4)[:, 0].astype(np.int64)
     weights = np.ascontiguousarray(design.data.reshape(count, 4).T, np.float32)
+    return _FourWeights(_band_of_inverse(at.size), first, weights)
+
+
+@lru_cache(maxsize=512)
+def _band_of_inverse(count: int) -> NDArray[np.float32]:
+    """Invert the basis functions at so many nodes; it does not depend on their step."""
+    inverse = np.linalg.inv(BSpline.design_matrix(np.arange(count, dtype=np.float64), _knots(count), 3).toarray())
     # Its elements fall to a quarter from one to the next.
     padded = np.pad(inverse, ((0, 0), (_REACH, _REACH)))
-    band = np.stack([padded[row, row : row + 2 * _REACH + 1] for row in range(at.size)])
-    return _FourWeights(band.astype(np.float32), first, weights)
+    band: NDArray[np.float32] = np.stack([padded[row, row : row + 2 * _REACH + 1] for row in range(count)])
+    return band.astype(np.float32)
+
+
+def _knots(count: int) -> NDArray[np.float64]:
+    """Return the knots, in steps from the first node, of a spline as CubicSpline makes it.
+
+    Its third derivative goes on at the second and the last but one node.
+    """
+    at = np.arange(count, dtype=np.float64)
+    return np.concatenate([np.repeat(at[0], 4), at[2:-2], np.repeat(at[-1], 4)])

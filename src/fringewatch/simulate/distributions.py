@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, TypeVar
-
-import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import numpy as np
 
 _Name = TypeVar("_Name", bound=str)
 
@@ -21,7 +22,7 @@ def fitting(bounds: tuple[float, float], largest: float) -> tuple[float, float]:
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
     """Draw from a log-uniform distribution."""
-    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+    return math.exp(rng.uniform(math.log(low), math.log(high)))
 
 
 def weighted_choice(rng: np.random.Generator, weights: Mapping[_Name, float]) -> _Name:

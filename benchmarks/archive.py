@@ -95,6 +95,10 @@ def make_archive(folder: Path, scenes: int, distinct: int) -> Path:
             (frame / "metadata").mkdir()
             for file in (original.parents[1] / "metadata").iterdir():
                 link(file, frame / "metadata" / file.name)
+    there = sum(1 for _ in folder.glob("*/interferograms/*"))
+    if there != scenes:
+        message = f"{folder}: holds {there:,} pairs and not {scenes:,}; give --scenes {there}, or another --folder"
+        raise SystemExit(message)
     return folder
 
 

@@ -3,8 +3,8 @@
     python benchmarks/scene_size.py                                # scenes of 224, 500 and 1000 pixels a side
     python benchmarks/scene_size.py --model fringenet-s --sides 224 700 --scenes 300
 
-A card's threshold is set on scenes of 224 x 224 pixels. Scenes are those of preset `mixed`, with a seed of its own; the
-same number of pixels is looked at for each size, up to --scenes scenes.
+A card's threshold is set on scenes of 224 x 224 pixels. Scenes are those of preset `mixed`, with a seed of its own; of
+a larger size there are fewer, so that as many pixels are looked at, but at least 300 if --scenes allows.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import pytest
 
 from fringewatch.compiled import kernels, without_kernels
 from fringewatch.physics import coherence, terrain
-from fringewatch.physics._fields import complex_normals, squared_wavenumbers, uniforms
+from fringewatch.physics._fields import complex_normals, uniforms
 from fringewatch.physics.atmosphere import SMOOTH, THREE_REGIMES, PowerLaw, turbulence
 from fringewatch.physics.filtering import goldstein
 from fringewatch.physics.geometry import look_vector
@@ -25,8 +25,6 @@ from fringewatch.simulate.difficulty import signal_to_noise
 from fringewatch.simulate.nuisance import independent
 from fringewatch.simulate.styles import _blend
 from fringewatch.simulate.visibility import (
-    _around,
-    _close,
     _fill_holes,
     background_steps,
     large_deformation,
@@ -148,12 +146,6 @@ def test_what_can_be_seen(scene):
     assert fast == pytest.approx(plain, rel=1e-5)
     ragged = rng().random((70, 83)) < 0.6
     np.testing.assert_array_equal(*both(lambda: _fill_holes(ragged)))
-    sparse = rng().random((70, 83)) < 0.05
-    np.testing.assert_array_equal(*both(lambda: _close(sparse, 3)))
-    sparse[:20] = sparse[:, :31] = sparse[:, 70:] = False
-    where = both(lambda: _around(sparse, 4))
-    assert where[0] == where[1]
-    assert where[0][0].start > 0
     for part in (background, phase):
         np.testing.assert_allclose(*both(lambda part=part: background_steps(part)), rtol=2e-4, atol=1e-6)
 
@@ -162,10 +154,6 @@ def test_what_can_be_seen(scene):
 def test_interpolation_between_neighbours(shares):
     z = (rng().normal(size=(40, 53)) + 1j * rng().normal(size=(40, 53))).astype(np.complex64)
     np.testing.assert_allclose(*both(lambda: _blend(z, *shares)), atol=1e-6)
-
-
-def test_wavenumbers_of_a_stretched_field():
-    np.testing.assert_array_equal(*both(lambda: squared_wavenumbers((30, 40), anisotropy=1.7, azimuth_deg=33.0)))
 
 
 @pytest.mark.parametrize("diagonal", [0, 1])

@@ -8,22 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fringewatch.compiled.elementary import cos_sin, exp2, log2, mix
-from fringewatch.compiled.jit import exact_kernel, kernel
+from fringewatch.compiled.jit import kernel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Real = NDArray[np.float32]
 
-__all__ = [
-    "background",
-    "complex_normals",
-    "exponential_amplitude",
-    "multilook_phasor",
-    "power",
-    "power_law_amplitude",
-    "quadratic_form",
-]
+__all__ = ["background", "complex_normals", "exponential_amplitude", "multilook_phasor", "power", "power_law_amplitude"]
 
 _F, _U = np.float32, np.uint64
 _STEP = _F(2.0**-24)
@@ -108,16 +100,6 @@ def background(
             faded = (_F(1) - exp2(-above * over_scale * _LOG2_E)) / over_scale if over_scale > 0 else above
             value = (taken[column] + coefficient * faded) * to_phase
             put[column] = value + base + step * _F(column) - _F(0.5) * across + per_metre * ground[column]
-
-
-@exact_kernel
-def quadratic_form(rows: Real, columns: Real, result: Real) -> None:
-    """Write ``a b + c + d`` or 0 if that is less, of ``(a, c)`` of each row and ``(b, d)`` of each column."""
-    for row in range(rows.shape[1]):
-        put = result[row]
-        factor, term = rows[0, row], rows[1, row]
-        for column in range(columns.shape[1]):
-            put[column] = max(factor * columns[0, column] + term + columns[1, column], _F(0))
 
 
 @kernel

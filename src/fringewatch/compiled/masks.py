@@ -15,18 +15,7 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
     Labels = NDArray[np.int32]
 
-__all__ = [
-    "area_sums",
-    "bounds",
-    "close",
-    "deviation_where",
-    "fill_holes",
-    "followed",
-    "label",
-    "large",
-    "largest_nearby",
-    "means",
-]
+__all__ = ["area_sums", "deviation_where", "fill_holes", "followed", "label", "large", "largest_nearby"]
 
 _F = np.float32
 _TURN, _TURNS = _F(2 * np.pi), _F(0.5 / np.pi)
@@ -41,9 +30,14 @@ def _root(parents: Labels, label: int) -> int:
 
 
 @kernel
-def _runs(mask: Mask, diagonal: int, runs: Labels, parents: Labels) -> int:
-    """Write runs of True, each (row, first column, column after the last), and link those that touch; count them."""
+def _runs(mask: Mask, diagonal: int) -> tuple[Labels, Labels]:
+    """Return runs of True, each (row, first column, column after the last), and for each one it hangs together with.
+
+    A run that names itself is the root of a connected part, and comes first in it.
+    """
     rows, columns = mask.shape
+    most = rows * ((columns + 1) // 2)
+    runs, parents = np.empty((most, 3), np.int32), np.empty(most, np.int32)
     count, above = 0, 0
     for row in range(rows):
         line = mask[row]
@@ -67,7 +61,7 @@ def _runs(mask: Mask, diagonal: int, runs: Labels, parents: Labels) -> int:
                 other += 1
             count += 1
         above = start
-    return count
+    return runs[:count], parents[:count]
 
 
 @kernel
@@ -76,13 +70,10 @@ def label(mask: Mask, diagonal: int, labels: Labels) -> int:
 
     With ``diagonal`` 1 pixels that touch at corners are connected too.
     """
-    rows, columns = mask.shape
-    most = rows * ((columns + 1) // 2)
-    runs, parents = np.empty((most, 3), np.int32), np.empty(most, np.int32)
-    count = _runs(mask, diagonal, runs, parents)
+    runs, parents = _runs(mask, diagonal)
     labels[:] = 0
     kept = 0
-    for run in range(count):
+    for run in range(parents.size):
         # Roots come before what hangs on them.
         if parents[run] == run:
             kept += 1
@@ -106,18 +97,16 @@ def large(deformation: Real, least: np.float32, share: np.float32, mask: Mask) -
             put[column] = size > least
     if share * peak <= least:
         return
-    most = rows * ((columns + 1) // 2)
-    runs, parents = np.empty((most, 3), np.int32), np.empty(most, np.int32)
-    count = _runs(mask, 0, runs, parents)
-    peaks = np.zeros(count, np.float32)
-    for run in range(count):
+    runs, parents = _runs(mask, 0)
+    peaks = np.zeros(parents.size, np.float32)
+    for run in range(parents.size):
         part = deformation[runs[run, 0], runs[run, 1] : runs[run, 2]]
         peak = _F(0)
         for i in range(part.size):
             peak = max(peak, abs(part[i]))
         root = _root(parents, run)
         peaks[root] = max(peaks[root], peak)
-    for run in range(count):
+    for run in range(parents.size):
         enough = share * peaks[_root(parents, run)]
         row, first, last = runs[run]
         part, put = deformation[row, first:last], mask[row, first:last]
@@ -132,75 +121,16 @@ def fill_holes(mask: Mask, result: Mask) -> None:
     for row in range(rows):
         for column in range(columns):
             result[row, column] = not mask[row, column]
-    most = rows * ((columns + 1) // 2)
-    runs, parents = np.empty((most, 3), np.int32), np.empty(most, np.int32)
-    count = _runs(result, 0, runs, parents)
-    outside = np.zeros(count, np.bool_)
-    for run in range(count):
+    runs, parents = _runs(result, 0)
+    outside = np.zeros(parents.size, np.bool_)
+    for run in range(parents.size):
         row, first, last = runs[run]
         if row in (0, rows - 1) or first == 0 or last == columns:
             outside[_root(parents, run)] = True
     result[:] = True
-    for run in range(count):
+    for run in range(parents.size):
         if outside[_root(parents, run)]:
             result[runs[run, 0], runs[run, 1] : runs[run, 2]] = False
-
-
-@kernel
-def bounds(mask: Mask) -> tuple[int, int, int, int]:
-    """Return the first row and column that hold a True, and those after the last; a mask without any is not asked."""
-    rows, columns = mask.shape
-    top, bottom, left, right = rows, 0, columns, 0
-    for row in range(rows):
-        line = mask[row]
-        first = 0
-        while first < columns and not line[first]:
-            first += 1
-        if first == columns:
-            continue
-        last = columns - 1
-        while not line[last]:
-            last -= 1
-        top, bottom = min(top, row), row + 1
-        left, right = min(left, first), max(right, last + 1)
-    return top, bottom, left, right
-
-
-@kernel
-def _grow(mask: Mask, result: Mask) -> None:
-    """Add the four neighbours of each True."""
-    rows, columns = mask.shape
-    for row in range(rows):
-        here, put = mask[row], result[row]
-        above, below = mask[max(row - 1, 0)], mask[min(row + 1, rows - 1)]
-        for column in range(columns):
-            put[column] = here[column] | above[column] | below[column]
-        for column in range(1, columns):
-            put[column] |= here[column - 1]
-        for column in range(columns - 1):
-            put[column] |= here[column + 1]
-
-
-@kernel
-def close(mask: Mask, reach: int, result: Mask) -> None:
-    """Dilate and erode by a diamond; beyond the edges there is room for what grows, and nothing else."""
-    rows, columns = mask.shape
-    shape = (rows + 2 * reach, columns + 2 * reach)
-    one, other = np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)
-    one[reach : reach + rows, reach : reach + columns] = mask
-    for _ in range(reach):
-        _grow(one, other)
-        one, other = other, one
-    # To erode is to dilate the background.
-    for row in range(shape[0]):
-        for column in range(shape[1]):
-            one[row, column] = not one[row, column]
-    for _ in range(reach):
-        _grow(one, other)
-        one, other = other, one
-    for row in range(rows):
-        for column in range(columns):
-            result[row, column] = not one[row + reach, column + reach]
 
 
 @kernel
@@ -248,21 +178,6 @@ def followed(
                     seen -= _TURN * np.floor(seen * _TURNS + _F(0.5))
                     sums[0, number] += seen * wanted
                     sums[1, number] += wanted * wanted
-
-
-@kernel
-def means(values: Real, labels: Labels, result: NDArray[np.float64]) -> None:
-    """Write the mean of the values of each number, 0 of none."""
-    counts = np.zeros(result.size, np.int64)
-    rows, columns = labels.shape
-    result[:] = 0
-    for row in range(rows):
-        for column in range(columns):
-            number = labels[row, column]
-            counts[number] += 1
-            result[number] += values[row, column]
-    for number in range(result.size):
-        result[number] /= max(counts[number], 1)
 
 
 @kernel

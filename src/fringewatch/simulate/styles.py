@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from fringewatch.simulate.nuisance import Position
     from fringewatch.simulate.spec import SceneSpec
 
-
 __all__ = ["Processing", "draw_missing", "draw_processing", "draw_seam", "observe", "process_like_licsar"]
 
 _MOST_MISSING = 0.66

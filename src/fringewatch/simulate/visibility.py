@@ -242,22 +242,11 @@ def _smooth(
 ) -> NDArray[np.bool_]:
     """Return those of the lost parts in which the phase is no rougher than in the ring of their number."""
     rough = 1 - local_coherence(phase_rad)
-    if compiled := kernels("masks"):
-        inside, outside = np.zeros(lost.size), np.zeros(lost.size)
-        compiled.means(rough, parts, inside)
-        compiled.means(rough, np.where(np.isnan(phase_rad), 0, ring), outside)
-        return _wiped(parts, lost, inside, outside)
     inside, outside = (
         np.bincount(labels.ravel(), rough.ravel(), lost.size)
         / np.maximum(np.bincount(labels.ravel(), minlength=lost.size), 1)
         for labels in (parts, ring * np.isfinite(phase_rad))
     )
-    return _wiped(parts, lost, inside, outside)
-
-
-def _wiped(
-    parts: NDArray[np.int32], lost: NDArray[np.bool_], inside: NDArray[np.float64], outside: NDArray[np.float64]
-) -> NDArray[np.bool_]:
     wiped = lost & (inside < outside + _ROUGHER)
     wiped[0] = False
     return np.asarray(wiped[parts])
@@ -306,12 +295,9 @@ def large_deformation(deformation_rad: NDArray[np.float32]) -> NDArray[np.bool_]
 
 def _around(mask: NDArray[np.bool_], margin: int) -> tuple[slice, slice]:
     """Return the rows and columns of a mask that hold a True, and a margin."""
-    if compiled := kernels("masks"):
-        top, bottom, left, right = compiled.bounds(mask)
-    else:
-        rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-        top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
-    return slice(max(0, top - margin), bottom + margin), slice(max(0, left - margin), right + margin)
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    down, across = (slice(max(0, int(used[0]) - margin), int(used[-1]) + 1 + margin) for used in (rows, columns))
+    return down, across
 
 
 def _window_sizes(size: int, window: int) -> NDArray[np.float32]:
@@ -323,10 +309,6 @@ def _window_sizes(size: int, window: int) -> NDArray[np.float32]:
 
 def _close(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
     """Dilate and erode by a diamond; shifted ors take a tenth of the time of ``scipy.ndimage.binary_closing``."""
-    if compiled := kernels("masks"):
-        closed = np.empty(mask.shape, bool)
-        compiled.close(np.ascontiguousarray(mask), reach, closed)
-        return closed
     # Room for the growth: what grows out of the picture has to be there when it shrinks.
     grown = np.pad(mask, reach)
     for _ in range(reach):

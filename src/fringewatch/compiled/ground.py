@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Real = NDArray[np.float32]
 
-__all__ = ["cone", "cover", "fill_range", "mean_and_deviation"]
+__all__ = ["cone", "cover", "fill_range", "mean_and_deviation", "waves"]
 
 _F = np.float32
 _LOG2_E = _F(1.4426950408889634)
@@ -38,6 +38,19 @@ def mean_and_deviation(values: Real) -> tuple[float, float]:
             part += (taken[column] - middle) * (taken[column] - middle)
         squares += float(part)
     return mean, np.sqrt(squares / values.size)
+
+
+@kernel
+def waves(orders: NDArray[np.intp], cosine_weights: Real, sine_weights: Real, tables: tuple[Real, Real]) -> Real:
+    """Return the sum of waves whose cosines and sines are tabulated, (orders, directions), less that of the sines."""
+    cosines, sines = tables
+    total = np.zeros(cosines.shape[1], np.float32)
+    for wave in range(orders.size):
+        cosine, sine = cosines[orders[wave]], sines[orders[wave]]
+        a, b = cosine_weights[wave], sine_weights[wave]
+        for direction in range(total.size):
+            total[direction] += a * cosine[direction] - b * sine[direction]
+    return total
 
 
 @kernel

@@ -118,6 +118,8 @@ def _add_waves(waves: list[tuple[int, float, float]]) -> Height:
     cosines, sines = _waves()
     chosen = orders.astype(np.intp)
     weights = (sizes * np.cos(phases)).astype(np.float32), (sizes * np.sin(phases)).astype(np.float32)
+    if compiled := kernels("ground"):
+        return np.asarray(compiled.waves(chosen, *weights, (cosines, sines)))
     return np.asarray(weights[0] @ cosines[chosen] - weights[1] @ sines[chosen])
 
 

@@ -19,7 +19,7 @@ from fringewatch.physics.coherence import (
 )
 from fringewatch.simulate.background import draw_background
 from fringewatch.simulate.clutter import draw_clutter
-from fringewatch.simulate.deformation import draw_deformation
+from fringewatch.simulate.deformation import draw_unless_hidden
 from fringewatch.simulate.difficulty import signal_to_noise, snr_stratum
 from fringewatch.simulate.distributions import log_uniform, weighted_choice
 from fringewatch.simulate.sea import LAND_PX, draw_sea
@@ -29,6 +29,7 @@ from fringewatch.simulate.visibility import (
     large_deformation,
     least_coherence,
     visibility,
+    visibility_at_nodes,
     visible_mask,
     visible_share,
 )
@@ -46,6 +47,8 @@ _MAX_DRAWS = 12
 _DRAWS_PER_GROUND = 4
 _MAX_HARD_DRAWS = 16
 _MIN_VISIBLE_SHARE = 0.35
+# Estimates below this share of the visibility that is asked for: of a thousand such motions one would pass.
+_HOPELESS = 0.75
 # Looks of the noise that is added to real phase where deformation or clutter take coherence, and the share of it below
 # which that is done.
 _REAL_LOOKS = 8.0
@@ -245,9 +248,21 @@ def _draw_ground(
 
 def _draw_motion(rng: np.random.Generator, spec: SceneSpec, kind: Kind, ground: _Ground) -> _Motion | None:
     """Draw deformation; None where the ground hides it."""
-    los_m, multilooked, parameters = draw_deformation(
-        rng, spec, kind, ground.pixel_m, ground.look, height_m=ground.height_m
+
+    def hidden(los_m: NDArray[np.float64], step: int) -> bool:
+        phase = los_to_phase(los_m, spec.wavelength_m)
+        assert ground.steps is not None
+        estimate = visibility_at_nodes(
+            phase, step, ground.coherence, ground.steps, least=ground.least_coherence, sea=ground.sea
+        )
+        return estimate < _HOPELESS * spec.min_visibility
+
+    deformation = draw_unless_hidden(
+        rng, spec, kind, ground.pixel_m, ground.look, height_m=ground.height_m, hidden=hidden
     )
+    if deformation is None:
+        return None
+    los_m, multilooked, parameters = deformation
     phase = los_to_phase(los_m, spec.wavelength_m)
     # What a pixel averages: given where it was simulated finer than the pixel, else by its gradient.
     if multilooked is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,7 @@ __all__ = [
     "large_deformation",
     "least_coherence",
     "visibility",
+    "visibility_at_nodes",
     "visible_mask",
     "visible_share",
 ]
@@ -40,6 +42,9 @@ _ROUGHER = 0.1
 _EDGE_PX, _RING_PX = 3, 8
 _BLOCK_PX = 4
 _LEAST_COHERENT_SHARE = 0.1
+# The same at nodes, which are fewer: how many must be large for an estimate, and coherent for its slopes.
+_FEWEST_NODES, _FEWEST_SLOPES = 20, 8
+_LEAST_SHARE_AT_NODES = 0.02
 
 
 def least_coherence(looks: float | None, *, filtered: bool) -> float:
@@ -128,6 +133,58 @@ def visibility(
     return float(np.sqrt(signal / max(float(clutter), 1e-6)))
 
 
+def visibility_at_nodes(
+    deformation_rad: NDArray[np.float64],
+    step: int,
+    coherence: NDArray[np.float32],
+    steps: NDArray[np.float32],
+    *,
+    least: float = 0.25,
+    sea: NDArray[np.bool_] | None = None,
+) -> float:
+    """Estimate :func:`visibility` from the nodes between which a deformation will be splined: in a tenth of the time.
+
+    Parameters
+    ----------
+    deformation_rad
+        Phase at :func:`~fringewatch.simulate.deformation.grid.nodes` of rows and columns.
+    step
+        Pixels between them.
+    coherence, least, sea
+        As in :func:`visibility`.
+    steps
+        What :func:`background_steps` returns.
+
+    Returns
+    -------
+    float
+        Infinity where too few nodes tell anything.
+    """
+    if step == 1:
+        return np.inf
+    kept = coherence[::step, ::step]
+    # Two nodes lie beyond each edge.
+    rows, columns = (slice(2, 2 + size) for size in kept.shape)
+    magnitude = np.abs(deformation_rad[rows, columns])
+    moved = magnitude > max(_LEAST_RAD, _SHARE_OF_PEAK * float(magnitude.max()))
+    if sea is not None:
+        moved &= ~sea[::step, ::step]
+    moved_count = np.count_nonzero(moved)
+    if moved_count < _FEWEST_NODES:
+        return np.inf
+    row, column = np.nonzero(moved & (kept > least))
+    if row.size < _LEAST_SHARE_AT_NODES * moved_count:
+        return 0.0
+    if row.size < _FEWEST_SLOPES:
+        return np.inf
+    down = deformation_rad[row + 3, column + 2] - deformation_rad[row + 1, column + 2]
+    across = deformation_rad[row + 2, column + 3] - deformation_rad[row + 2, column + 1]
+    signal = float(down @ down + across @ across) / (row.size * (2 * step) ** 2)
+    last_row, last_column = (size - 1 for size in steps.shape)
+    blocks = np.minimum(row * step // _BLOCK_PX, last_row), np.minimum(column * step // _BLOCK_PX, last_column)
+    return float(np.sqrt(signal / max(float(steps[blocks].mean()), 1e-6)))
+
+
 def background_steps(background_rad: NDArray[np.float32]) -> NDArray[np.float32]:
     """Compute squared phase steps, rad2 per pixel, of a background (H, W) in blocks of 4 x 4 pixels, averaged there."""
     if (compiled := kernels("phase")) and background_rad.dtype == np.float32:
@@ -183,17 +240,21 @@ def visible_mask(
     # Only what lies about the deformation matters, often a small part of the scene.
     part = _around(moved, _MARGIN_PX)
     phase = phase_rad[part]
-    agreement = window_sum(local_coherence(phase), _WINDOW_PX)
+    local = local_coherence(phase)
+    agreement = window_sum(local, _WINDOW_PX)
     rows, columns = (_window_sizes(size, _WINDOW_PX) for size in phase.shape)
     visible = moved[part] & (agreement > np.float32(_MIN_LOCAL_COHERENCE) * rows[:, np.newaxis] * columns)
-    if visible.any():
-        # The closing reaches no further than its own size beyond what is visible.
-        inner = _around(visible, 2 * _CLOSING_PX)
-        filled = _fill_holes(_close(visible[inner], _CLOSING_PX))
-        mask[part][inner] = filled & moved[part][inner] & np.isfinite(phase[inner])
+    if not visible.any():
+        return mask
+    # The closing reaches no further than its own size beyond what is visible.
+    inner = _around(visible, 2 * _CLOSING_PX)
+    filled = _fill_holes(_close(visible[inner], _CLOSING_PX))
+    mask[part][inner] = filled & moved[part][inner] & np.isfinite(phase[inner])
     if background_rad is not None and mask.any():
-        near = _around(mask, 2 * _RING_PX)
-        mask[near] &= ~_wiped_out(mask[near], deformation_rad[near], phase_rad[near], background_rad[near])
+        near = _around(mask[part], 2 * _RING_PX)
+        shown = mask[part][near]
+        arrays = (array[part][near] for array in (deformation_rad, phase_rad, background_rad))
+        shown &= ~_wiped_out(shown, *arrays, local=local[near])
     return mask
 
 
@@ -202,8 +263,10 @@ def _wiped_out(
     deformation_rad: NDArray[np.float32],
     phase_rad: NDArray[np.float32],
     background_rad: NDArray[np.float32],
+    *,
+    local: NDArray[np.float32],
 ) -> NDArray[np.bool_]:
-    """Return the connected parts of a mask of which the phase shows nothing."""
+    """Return the connected parts of a mask of which the phase, of such local coherence, shows nothing."""
     if compiled := kernels("masks"):
         parts, around = np.empty(mask.shape, np.int32), np.empty(mask.shape, np.int32)
         count = compiled.label(np.ascontiguousarray(mask), 1, parts)
@@ -216,7 +279,7 @@ def _wiped_out(
             return np.zeros(mask.shape, bool)
         nearby = np.empty(mask.shape, np.int32)
         compiled.largest_nearby(parts, _RING_PX, nearby)
-        return _smooth(parts, np.where(around > 0, 0, nearby), phase_rad, lost)
+        return _smooth(parts, np.where((around > 0) | ~np.isfinite(phase_rad), 0, nearby), local, lost)
     parts, count = ndimage.label(mask, np.ones((3, 3)))
     # With what surrounds them, where a trough is gentle enough to be followed.
     around = ndimage.maximum_filter(parts, 2 * _EDGE_PX + 1)
@@ -234,22 +297,23 @@ def _wiped_out(
     if not lost.any():
         return np.zeros(mask.shape, bool)
     nearby = ndimage.maximum_filter(parts, 2 * _RING_PX + 1)
-    return _smooth(parts, np.where(around > 0, 0, nearby), phase_rad, lost)
+    return _smooth(parts, np.where((around > 0) | ~np.isfinite(phase_rad), 0, nearby), local, lost)
 
 
 def _smooth(
-    parts: NDArray[np.int32], ring: NDArray[np.int32], phase_rad: NDArray[np.float32], lost: NDArray[np.bool_]
+    parts: NDArray[np.int32], ring: NDArray[np.int32], local: NDArray[np.float32], lost: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
     """Return those of the lost parts in which the phase is no rougher than in the ring of their number."""
-    rough = 1 - local_coherence(phase_rad)
-    inside, outside = (
-        np.bincount(labels.ravel(), rough.ravel(), lost.size)
-        / np.maximum(np.bincount(labels.ravel(), minlength=lost.size), 1)
-        for labels in (parts, ring * np.isfinite(phase_rad))
-    )
-    wiped = lost & (inside < outside + _ROUGHER)
-    wiped[0] = False
-    return np.asarray(wiped[parts])
+    lost[0] = False
+    means = []
+    for labels in (parts, ring):
+        # Most pixels belong to neither.
+        used = lost[labels]
+        number = labels[used]
+        rough = np.bincount(number, 1 - local[used], lost.size)
+        means.append(rough / np.maximum(np.bincount(number, minlength=lost.size), 1))
+    inside, outside = means
+    return np.asarray((lost & (inside < outside + _ROUGHER))[parts])
 
 
 def visible_share(
@@ -300,6 +364,7 @@ def _around(mask: NDArray[np.bool_], margin: int) -> tuple[slice, slice]:
     return down, across
 
 
+@lru_cache(maxsize=1024)
 def _window_sizes(size: int, window: int) -> NDArray[np.float32]:
     """Return how many elements of an axis lie in the window about each."""
     index = np.arange(size)

@@ -9,7 +9,7 @@ is computed once with unit strength to see how strong it is, then scaled. Streng
 
 from __future__ import annotations
 
-from fringewatch.simulate.deformation.draw import draw_deformation
+from fringewatch.simulate.deformation.draw import draw_deformation, draw_unless_hidden
 from fringewatch.simulate.deformation.source import Deformation
 
-__all__ = ["Deformation", "draw_deformation"]
+__all__ = ["Deformation", "draw_deformation", "draw_unless_hidden"]

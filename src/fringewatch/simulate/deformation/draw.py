@@ -13,12 +13,14 @@ from fringewatch.simulate.deformation.source import Deformation, Parameters, Pla
 from fringewatch.simulate.distributions import log_uniform
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from fringewatch.physics.geometry import LookVector
     from fringewatch.simulate.spec import Kind, SceneSpec
 
-__all__ = ["draw_deformation"]
+__all__ = ["draw_deformation", "draw_unless_hidden"]
 
 _MAX_DRAWS = 40
 
@@ -52,6 +54,36 @@ def draw_deformation(
     -------
     Deformation
     """
+    drawn = draw_unless_hidden(rng, spec, kind, pixel_m, look, height_m=height_m)
+    assert drawn is not None
+    return drawn
+
+
+def draw_unless_hidden(
+    rng: np.random.Generator,
+    spec: SceneSpec,
+    kind: Kind,
+    pixel_m: float,
+    look: LookVector,
+    *,
+    height_m: NDArray[np.float32] | None = None,
+    hidden: Callable[[NDArray[np.float64], int], bool] | None = None,
+) -> Deformation | None:
+    """Draw the same, but stop where it is hopeless.
+
+    Parameters
+    ----------
+    rng, spec, kind, pixel_m, look, height_m
+        As in :func:`draw_deformation`.
+    hidden
+        Says of the LOS (m) at coarse nodes, and the pixels between them, whether the scene hides it. It is asked only
+        of single sources. Default: nothing is hidden.
+
+    Returns
+    -------
+    Deformation
+        None where it is hidden.
+    """
     if kind == "mining":
         return draw_mine(rng, spec, pixel_m, look)
     above: NDArray[np.float32] | None = None
@@ -61,7 +93,9 @@ def draw_deformation(
     total = np.zeros((spec.height_px, spec.width_px), np.float32)
     parameters: Parameters = {"topography_correction": int(above is not None), "sources": count}
     for number in range(1, count + 1):
-        los_m, drawn = _draw_source(rng, spec, kind, pixel_m, look, above)
+        los_m, drawn = _draw_source(rng, spec, kind, pixel_m, look, above, hidden if count == 1 else None)
+        if los_m is None:
+            return None
         total += los_m
         parameters |= {f"{key}_{number}": value for key, value in drawn.items()}
     span = float(np.ptp(total))
@@ -84,7 +118,8 @@ def _draw_source(
     pixel_m: float,
     look: LookVector,
     above_m: NDArray[np.float32] | None,
-) -> tuple[NDArray[np.float32], Parameters]:
+    hidden: Callable[[NDArray[np.float64], int], bool] | None,
+) -> tuple[NDArray[np.float32] | None, Parameters]:
     shape = (spec.height_px, spec.width_px)
     extent_m = min(shape) * pixel_m
     fringe_m = spec.wavelength_m / 2
@@ -107,5 +142,7 @@ def _draw_source(
     if kind == "volcano" and rng.random() < 0.35:
         # Deflation, closing and withdrawal are as real as their opposites, if less often watched.
         strength = -strength
+    if hidden is not None and hidden(strength * probed.los_m, probed.step):
+        return None, {}
     los_m = evaluate(source, place, look, height_m=above_m, probed=probed) * np.float32(strength)
     return los_m, source.parameters | {source.strength_name: strength, "row": row, "col": col}

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -41,9 +42,22 @@ def without_kernels() -> Iterator[None]:
 
 @functools.cache
 def _load(name: str) -> Any | None:
+    shared = "numba" in sys.modules
     try:
-        importlib.import_module("numba")
+        numba = importlib.import_module("numba")
     except ImportError:
         # Not installed, or not for this NumPy, which it says when it is loaded.
         return None
+    if not shared:
+        _use_whole_vectors(numba)
     return importlib.import_module(f"fringewatch.compiled.{name}")
+
+
+def _use_whole_vectors(numba: Any) -> None:
+    """Use all 512 bits of AVX-512 vectors; LLVM uses half of them, since the first such processors ran slower with all.
+
+    That holds for everything that numba compiles in this process, so it is left as it is where others use numba too.
+    """
+    features = importlib.import_module("llvmlite.binding").get_host_cpu_features()
+    if features.get("avx512f") and not numba.config.CPU_FEATURES:
+        numba.config.CPU_FEATURES = f"{features.flatten()},-prefer-256-bit"

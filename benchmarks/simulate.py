@@ -49,7 +49,7 @@ CHUNK = 16
 """Samples that a process takes at a time."""
 # Of each stage: the functions that belong to it, as the calling module names them.
 STAGES: dict[str, list[tuple[ModuleType, str]]] = {
-    "deformation": [(sample, "draw_deformation"), (sample, "gradient_coherence")],
+    "deformation": [(sample, "draw_unless_hidden"), (sample, "gradient_coherence")],
     "terrain": [(background, "_draw_terrain")],
     "atmosphere": [
         (atmosphere, name) for name in ("turbulence", "turbulence_from_spectrum", "stratified_delay", "ionosphere")

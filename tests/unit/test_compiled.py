@@ -11,7 +11,7 @@ import pytest
 
 from fringewatch.compiled import kernels, without_kernels
 from fringewatch.physics import coherence, terrain
-from fringewatch.physics._fields import complex_normals, uniforms
+from fringewatch.physics._fields import complex_normals, squared_wavenumbers, uniforms
 from fringewatch.physics.atmosphere import SMOOTH, THREE_REGIMES, PowerLaw, turbulence
 from fringewatch.physics.filtering import goldstein
 from fringewatch.physics.geometry import look_vector
@@ -156,6 +156,10 @@ def test_interpolation_between_neighbours(shares):
     np.testing.assert_allclose(*both(lambda: _blend(z, *shares)), atol=1e-6)
 
 
+def test_wavenumbers_of_a_stretched_field():
+    np.testing.assert_array_equal(*both(lambda: squared_wavenumbers((30, 40), anisotropy=1.7, azimuth_deg=33.0)))
+
+
 @pytest.mark.parametrize("diagonal", [0, 1])
 def test_connected_parts_are_those_of_scipy(diagonal):
     from scipy import ndimage
@@ -209,7 +213,10 @@ def test_sheets_and_troughs():
 @pytest.mark.parametrize("eroded", [False, True])
 def test_terrain(eroded):
     height = terrain.fractal_terrain((60, 71), 90.0, rng(), relief_m=900.0)
-    erosion = terrain.Erosion.draw(rng()) if eroded else None
+    erosion, other = both(lambda: terrain.Erosion.draw(rng())) if eroded else (None, None)
+    if erosion is not None:
+        np.testing.assert_allclose(erosion.outline, other.outline, atol=1e-6)
+        np.testing.assert_allclose(erosion.gullies, other.gullies, atol=1e-6)
     place = {"row": 20.3, "col": 45.8, "summit_m": 800.0, "radius_m": 3000.0, "crater_radius_m": 200.0}
     fast, plain = both(lambda: terrain.add_cone(height, 90.0, **place, erosion=erosion))
     # Where a direction lies between two of the table, rounding may take the other one.

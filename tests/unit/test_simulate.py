@@ -9,7 +9,16 @@ from fringewatch.conventions import los_to_phase, wrap
 from fringewatch.errors import ConfigError, ProductError
 from fringewatch.physics.coherence import gradient_coherence
 from fringewatch.simulate import RealNoise, SceneSpec, preset, simulate
-from fringewatch.simulate.visibility import _close, _fill_holes, visibility, visible_mask
+from fringewatch.simulate import sample as sampling
+from fringewatch.simulate.deformation.grid import nodes
+from fringewatch.simulate.visibility import (
+    _close,
+    _fill_holes,
+    background_steps,
+    visibility,
+    visibility_at_nodes,
+    visible_mask,
+)
 
 SMALL = {"height_px": 96, "width_px": 96, "pixel_size_m": (150, 200)}
 
@@ -150,6 +159,46 @@ def test_visibility_is_the_ratio_of_slopes():
     # What the pixels cannot resolve shows nothing.
     assert visibility(deformation, background, 0 * kept) == 0
     assert visibility(0 * deformation, background, kept) == 0
+
+
+def test_visibility_is_estimated_from_nodes():
+    row, column = np.mgrid[:96, :120].astype(np.float32)
+
+    def bowl(row, column):
+        return 15 * np.exp(-((row - 40) ** 2 + (column - 70) ** 2) / (2 * 18.0**2))
+
+    background = wrap(0.05 * row + 0.1 * column)
+    steps, kept = background_steps(background), np.where(column < 60, np.float32(0.9), np.float32(0.1))
+    exact = visibility(bowl(row, column).astype(np.float32), background, kept)
+    assert exact > 1
+    at_nodes = bowl(*np.meshgrid(nodes(96, 5), nodes(120, 5), indexing="ij"))
+    assert visibility_at_nodes(at_nodes, 5, kept, steps) == pytest.approx(exact, rel=0.1)
+    sea = column < 60
+    assert visibility_at_nodes(at_nodes, 5, kept, steps, sea=sea) == 0
+    assert visibility_at_nodes(at_nodes, 5, 0 * kept, steps) == 0
+    # Too small for the nodes to tell.
+    assert visibility_at_nodes(0.1 * at_nodes, 5, kept, steps) == np.inf
+    assert visibility_at_nodes(at_nodes, 1, kept, steps) == np.inf
+
+
+def test_what_is_stopped_at_its_nodes_would_not_have_been_seen(monkeypatch):
+    population = SceneSpec.build({"height_px": 128, "width_px": 128, "kinds": {"volcano": 0.5, "earthquake": 0.5}})
+    stopped = []
+    estimate = sampling.visibility_at_nodes
+
+    def counted(*given, **named):
+        stopped.append(estimate(*given, **named) < sampling._HOPELESS * population.min_visibility)
+        return estimate(*given, **named)
+
+    monkeypatch.setattr(sampling, "visibility_at_nodes", counted)
+    early = [simulate(population, seed=8, index=index) for index in range(30)]
+    assert sum(stopped) > 5
+    assert not all(stopped)
+    monkeypatch.setattr(sampling, "_HOPELESS", 0.0)
+    for index, sample in enumerate(early):
+        late = simulate(population, seed=8, index=index)
+        np.testing.assert_array_equal(sample.phase, late.phase)
+        assert sample.parameters == late.parameters
 
 
 @pytest.fixture

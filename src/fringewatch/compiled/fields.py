@@ -8,14 +8,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fringewatch.compiled.elementary import cos_sin, exp2, log2, mix
-from fringewatch.compiled.jit import kernel
+from fringewatch.compiled.jit import exact_kernel, kernel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Real = NDArray[np.float32]
 
-__all__ = ["background", "complex_normals", "exponential_amplitude", "multilook_phasor", "power", "power_law_amplitude"]
+__all__ = [
+    "background",
+    "complex_normals",
+    "exponential_amplitude",
+    "multilook_phasor",
+    "power",
+    "power_law_amplitude",
+    "quadratic_form",
+]
 
 _F, _U = np.float32, np.uint64
 _STEP = _F(2.0**-24)
@@ -125,6 +133,16 @@ def power_law_amplitude(
         log_k = log2(max(k_squared[i], _F(1e-12)))
         total = slope * log_k + change * max(log_k, edge) + another * max(log_k, next_edge)
         amplitude[i] = exp2(total - offset)
+
+
+@exact_kernel
+def quadratic_form(rows: Real, columns: Real, result: Real) -> None:
+    """Write ``a b + c + d`` or 0 if that is less, of ``(a, c)`` of each row and ``(b, d)`` of each column."""
+    for row in range(rows.shape[1]):
+        put = result[row]
+        factor, term = rows[0, row], rows[1, row]
+        for column in range(columns.shape[1]):
+            put[column] = max(factor * columns[0, column] + term + columns[1, column], _F(0))
 
 
 @kernel

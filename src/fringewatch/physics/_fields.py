@@ -73,7 +73,12 @@ def _stretched(grid: tuple[int, int], anisotropy: float, azimuth_deg: float) -> 
     mixed = 2.0 * sin * cos * (1.0 / anisotropy - anisotropy)
     row_term = (anisotropy * cos * cos + sin * sin / anisotropy) * row * row
     column_term = (anisotropy * sin * sin + cos * cos / anisotropy) * column * column
-    squared: Real = np.multiply.outer((mixed * row).astype(np.float32), column.astype(np.float32))
+    if compiled := kernels("fields"):
+        squared: Real = np.empty((row.size, column.size), np.float32)
+        by_row = np.stack([mixed * row, row_term]).astype(np.float32)
+        compiled.quadratic_form(by_row, np.stack([column, column_term]).astype(np.float32), squared)
+        return squared
+    squared = np.multiply.outer((mixed * row).astype(np.float32), column.astype(np.float32))
     squared += row_term.astype(np.float32)[:, np.newaxis]
     squared += column_term.astype(np.float32)
     # Rounding can leave the near-cancelling terms of a strong anisotropy below zero.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -30,6 +31,8 @@ DESCENDING_HEADING_DEG = 193.0
 
 IW_INCIDENCE_DEG = (32.9, 38.3, 43.1)
 """Mid-swath incidence angles of the sub-swaths IW1, IW2 and IW3 of Sentinel-1."""
+
+_LARGEST_INCIDENCE_DEG = math.nextafter(90.0, 0.0)
 
 
 class LookVector(NamedTuple):
@@ -78,19 +81,20 @@ def look_vector(
     """
     require_finite("heading_deg", heading_deg)
     require_choice("looking", looking, ("right", "left"))
-    incidence = np.asarray(incidence_deg, dtype=np.float64)
-    require_between("incidence_deg", float(incidence.min()), 0.0, np.nextafter(90.0, 0.0))
-    require_between("incidence_deg", float(incidence.max()), 0.0, np.nextafter(90.0, 0.0))
-
-    heading_rad = np.deg2rad(np.asarray(heading_deg, dtype=np.float64))
-    heading_rad, incidence_rad = np.broadcast_arrays(heading_rad, np.deg2rad(incidence))
     side = 1.0 if looking == "right" else -1.0
+    heading, incidence = (np.asarray(angle, dtype=np.float64) for angle in (heading_deg, incidence_deg))
+    if heading.ndim == incidence.ndim == 0:
+        # Every simulated scene asks for one: in a tenth of the time of arrays.
+        h, t = (math.radians(float(angle)) for angle in (heading, incidence))
+        require_between("incidence_deg", float(incidence), 0.0, _LARGEST_INCIDENCE_DEG)
+        return LookVector(-side * math.sin(t) * math.cos(h), side * math.sin(t) * math.sin(h), math.cos(t))
+    require_between("incidence_deg", float(incidence.min()), 0.0, _LARGEST_INCIDENCE_DEG)
+    require_between("incidence_deg", float(incidence.max()), 0.0, _LARGEST_INCIDENCE_DEG)
+
+    heading_rad, incidence_rad = np.broadcast_arrays(np.deg2rad(heading), np.deg2rad(incidence))
     east = -side * np.sin(incidence_rad) * np.cos(heading_rad)
     north = side * np.sin(incidence_rad) * np.sin(heading_rad)
-    up = np.cos(incidence_rad)
-    if east.ndim == 0:
-        return LookVector(float(east), float(north), float(up))
-    return LookVector(east, north, up)
+    return LookVector(east, north, np.cos(incidence_rad))
 
 
 def project_to_los(displacement: Displacement, look: LookVector) -> NDArray[np.float64]:

@@ -9,14 +9,19 @@ from __future__ import annotations
 import difflib
 import textwrap
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fringewatch.errors import ConfigError
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 __all__ = ["Config", "explain_validation_error"]
+
+_LONGEST_SHOWN = 100
 
 
 class Config(BaseModel):
@@ -71,6 +76,30 @@ def explain_validation_error(error: ValidationError, model: type[BaseModel], whe
             near = difflib.get_close_matches(key, list(model.model_fields), n=1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; known keys: {', '.join(model.model_fields)}"
             parts.append(f"unknown key {key!r}{hint}")
+        elif item["type"] == "missing":
+            parts.append(f"{key}: is missing; give it a value")
+        elif not item["loc"]:
+            # A check of several settings, whose message names them; its input is all of them.
+            parts.append(_plain(item["msg"]))
         else:
-            parts.append(f"{key} = {item['input']!r}: {item['msg']}")
+            parts.append(f"{key}{_shown(item['input'])}: {_expectation(item, model)}")
     return f"{where}: " + " | ".join(parts)
+
+
+def _shown(given: object) -> str:
+    """Return what a key held, if that is short enough to help."""
+    text = f" = {given!r}"
+    simple = isinstance(given, str | int | float | list | tuple | None)
+    return text if simple and len(text) <= _LONGEST_SHOWN else ""
+
+
+def _plain(message: str) -> str:
+    return message.removeprefix("Value error, ")
+
+
+def _expectation(item: ErrorDetails, model: type[BaseModel]) -> str:
+    """Return what is wrong with a value; of one that breaks a pattern what its description says."""
+    field = model.model_fields.get(str(item["loc"][0]))
+    if item["type"] == "string_pattern_mismatch" and field is not None and field.description:
+        return f"does not fit; expected: {field.description}"
+    return _plain(item["msg"])

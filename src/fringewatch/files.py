@@ -13,7 +13,10 @@ from fringewatch.errors import OutputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["LinkResolver", "atomic_path", "ensure_folder", "write_text"]
+__all__ = ["DRAWN_BY", "LinkResolver", "atomic_path", "ensure_folder", "is_drawn_here", "write_text"]
+
+DRAWN_BY = "fringewatch, a picture for people"
+"""What pictures say under ``Software``, so that none is taken for phase."""
 
 _MOST_FOLDERS = 10_000
 
@@ -109,3 +112,13 @@ _UMASK = _read_umask()
 def _explain(target: Path, error: OSError) -> str:
     reason = error.strerror or str(error)
     return f"{target}: cannot be written ({reason}); choose another --out, free some space or change the permissions"
+
+
+def is_drawn_here(path: str | Path) -> bool:
+    """Tell whether a PNG was drawn by this package: for people to look at, not phase; False of what cannot be read."""
+    try:
+        with Path(path).open("rb") as stream:
+            # Text stands before the pixels, behind 33 bytes of signature and header.
+            return f"Software\0{DRAWN_BY}".encode() in stream.read(512)
+    except (OSError, ValueError):
+        return False

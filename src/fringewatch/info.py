@@ -206,11 +206,11 @@ def _look_at(reference: Reference, config: InfoConfig, picture: Path | None) -> 
         return Facts(source=reference.address, name=reference.name, error=" ".join(str(error).split()))
     if picture is None:
         return facts
-    from fringewatch.report import draw_interferogram
+    from fringewatch.report import draw_interferogram, drawn_here
 
     ensure_folder(picture.parent)
     with atomic_path(picture) as temporary:
-        draw_interferogram(interferogram).save(temporary)
+        draw_interferogram(interferogram).save(temporary, pnginfo=drawn_here())
     return facts.model_copy(update={"preview": str(picture)})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import io
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,8 +28,14 @@ _DRIVERS = {".geojson": "GeoJSON", ".json": "GeoJSON", ".gpkg": "GPKG"}
 _INTERNAL = ("scene_id", "detection_id", "site_id", "run_id", "state", "settings", "content_hash", "duplicate_of")
 _SHOWN = {
     "scenes": ("score", "name", "dates", "site", "km", "detections", "model"),
-    "detections": ("score", "scene", "dates", "site", "km", "area_km2", "fringe_count", "lon", "lat"),
+    "detections": ("score", "scene", "dates", "site", "area_km2", "fringe_count", "lon", "lat"),
 }
+_HEADERS = {"detections": "found", "area_km2": "km²", "fringe_count": "fringes"}
+_NUMERIC = {"score", "km", "detections", "area_km2", "fringe_count", "lon", "lat"}
+_FLEXIBLE = {"name", "scene", "site", "model"}
+_LEAST_WIDTH = 6
+_ENDING = re.compile(r"\.geo\.(?:diff_pha|diff_unfiltered_pha|unw)$|_(?:wrapped|unw)_phase$")
+_DATES = re.compile(r"(?:^|[_-])\d{8}[_-]\d{8}(?=$|[_-])")
 _NUMBERS = {"score": "{:.3f}", "km": "{:.1f}", "area_km2": "{:.2f}", "fringe_count": "{:.1f}", "lon": "{:.3f}"}
 
 
@@ -168,14 +175,15 @@ def _print_table(config: QueryConfig, found: gpd.GeoDataFrame) -> None:
     if not len(found):
         say(f"no {config.table} in {config.catalog} meet all of this")
         return
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    shown = _SHOWN[config.table]
-    for name in shown:
-        numeric = name in {"score", "km", "detections", "area_km2", "fringe_count", "lon", "lat"}
-        table.add_column(
-            name.replace("_", " "), justify="right" if numeric else "left", no_wrap=name == "dates", overflow="fold"
-        )
-    for _, row in found.head(config.limit).iterrows():
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+    head = found.head(config.limit)
+    shown = [name for name in _SHOWN[config.table] if name != "model" or len(set(head["model"])) > 1]
+    # One line a row: names and sites are cut where the line is too short for them, and `--out` has it all.
+    widths = _fit({name: _widest(head, name) for name in shown}, console.width - len(shown))
+    for name, width in widths.items():
+        justify: Literal["left", "right"] = "right" if name in _NUMERIC else "left"
+        table.add_column(_header(name), justify=justify, no_wrap=True, overflow="ellipsis", width=width)
+    for _, row in head.iterrows():
         table.add_row(*(_cell(row, name) for name in shown), style="bold" if row.get("flagged") is True else None)
     console.print(table)
     rest = len(found) - min(len(found), config.limit)
@@ -183,9 +191,35 @@ def _print_table(config: QueryConfig, found: gpd.GeoDataFrame) -> None:
     say(f"{_count(config.table, len(found))}{more}")
 
 
+def _header(name: str) -> str:
+    return _HEADERS.get(name, name.replace("_", " "))
+
+
+def _widest(rows: gpd.GeoDataFrame, name: str) -> int:
+    return max(len(cell) for cell in (_header(name), *(_cell(row, name) for _, row in rows.iterrows())))
+
+
+def _fit(widths: dict[str, int], room: int) -> dict[str, int]:
+    """Shorten the longest of the columns that may be cut until all fit, or nothing is left to cut."""
+    widths = dict(widths)
+    flexible = [name for name in widths if name in _FLEXIBLE]
+    while sum(widths.values()) > room:
+        longest = max(flexible, key=lambda name: widths[name])
+        if widths[longest] <= _LEAST_WIDTH:
+            break
+        widths[longest] -= 1
+    return widths
+
+
 def _cell(row: pd.Series[Any], name: str) -> str:
     import pandas as pd
 
+    if name == "score" and row.get("status") == "failed":
+        return "failed"
+    if name in {"name", "scene"}:
+        # The dates have a column of their own, and the ending is that of every file of its kind.
+        plain = _DATES.sub("", _ENDING.sub("", str(row[name]))).strip("_-. ")
+        return plain or str(row[name])
     if name == "dates":
         days = [row[key] for key in ("reference_date", "secondary_date")]
         return " ".join("" if pd.isna(day) else day.strftime("%Y-%m-%d") for day in days).strip()

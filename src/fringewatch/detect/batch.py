@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -19,9 +20,11 @@ from fringewatch.detect.outputs import output_paths, quiet_about_grids
 from fringewatch.detect.run_files import write_run
 from fringewatch.detect.settings import ARCHIVE_SCENES, DetectConfig, DetectResult, Kept
 from fringewatch.detect.worker import SceneWorker, cores, load_detector, scene_state, settings_digest
-from fringewatch.errors import ConfigError, OutputError
+from fringewatch.errors import ConfigError, OutputError, ProductError
 from fringewatch.files import ensure_folder
 from fringewatch.products import discover
+from fringewatch.products.discovery import another_name
+from fringewatch.products.raster import explain
 from fringewatch.products.reference import is_remote
 from fringewatch.progress import say, track
 
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 _MOST_WORKERS = 8
+_MOST_REASONS = 5
 
 
 def run(config: DetectConfig) -> DetectResult:
@@ -63,14 +67,48 @@ def run(config: DetectConfig) -> DetectResult:
         raise ConfigError(message)
     if config.cluster:
         config = _absolute(config)
-    folder = ensure_folder(config.out)
     found = discover(config.inputs)
     few = [] if config.is_archive else list(itertools.islice(found, ARCHIVE_SCENES + 1))
+    if few and not any(map(_is_there, few)):
+        # A slip of the pen must not put an empty run in the place of an earlier one.
+        raise ProductError(
+            " | ".join(explain(reference.path, FileNotFoundError()) for reference in few[:_MOST_REASONS])
+        )
     if config.is_archive or len(few) > ARCHIVE_SCENES:
         from fringewatch.detect.archive import run_archive
 
-        return run_archive(config, folder, itertools.chain(few, found))
-    return _run_few(config, folder, few)
+        return run_archive(config, ensure_folder(config.out), itertools.chain(few, found))
+    return _run_few(config, ensure_folder(config.out), few)
+
+
+def _is_there(reference: Reference) -> bool:
+    try:
+        # A colon: one of GDAL's own addresses, such as NETCDF:file.nc:phase.
+        return is_remote(reference.path) or ":" in reference.path or Path(reference.path).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _apart(references: Sequence[Reference], journal: Journal) -> list[Reference]:
+    """Return references of which none has the name under which results of another input that still exists lie here."""
+    taken = {hash(name) for name in (*(reference.name for reference in references), *journal.entries)}
+    renamed = []
+    for reference in references:
+        owner = journal.owner(reference.name)
+        if not owner or owner == _place(reference.path) or not (is_remote(owner) or Path(owner).exists()):
+            renamed.append(reference)
+            continue
+        place = _place(reference.path)
+        mine = next((name for name in journal.entries if journal.owner(name) == place), None)
+        name = mine or another_name(reference, taken)
+        taken.add(hash(name))
+        say(f"{reference.address}: its results are called {name}; those of {owner} have the other name")
+        renamed.append(dataclasses.replace(reference, name=name))
+    return renamed
+
+
+def _place(path: str) -> str:
+    return path if is_remote(path) else os.path.realpath(path)
 
 
 def _absolute(config: DetectConfig) -> DetectConfig:
@@ -103,8 +141,8 @@ class _Batch:
         self.config = config
         self.folder = folder
         self.detector = detector
-        self.references = references
         self.journal = Journal(folder)
+        self.references = _apart(references, self.journal)
         self.settings = settings_digest(config, detector)
         self.keep = tuple(kind for kind in get_args(Kept) if config.keeps(kind))
         self.kept = 0

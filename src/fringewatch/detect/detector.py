@@ -53,6 +53,8 @@ class Examination:
         self.scan = scan
         self.card = card
         self.threshold = threshold
+        self.level_score: float | None = None
+        """Score without the scene's height trend; None where that was not asked for."""
 
     def __repr__(self) -> str:
         name = self.interferogram.attrs.get("name") or self.interferogram.attrs.get("source", "scene")
@@ -76,7 +78,7 @@ class Examination:
         """Return the same map with a dataset that knows more of the scene, such as its coherence."""
         other = Examination(interferogram, self.scan, self.card, self.threshold)
         # Told by the map.
-        other.__dict__ |= {"_picked": self._picked, "score": self.score}
+        other.__dict__ |= {"_picked": self._picked, "score": self.score, "level_score": self.level_score}
         return other
 
     def with_note(self, note: str) -> Examination:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +93,14 @@ class Journal:
             return None
         # The same file may be named by another path this time.
         return dataclasses.replace(entry.row, file=file)
+
+    def owner(self, name: str) -> str:
+        """Return the file, without links, or the address whose results have a name; "" if there are none."""
+        entry = self.entries.get(name)
+        if entry is None:
+            return ""
+        first, *_ = entry.state.split("|", 1)
+        return re.sub(r"(?::\d+){2}(?:#.*)?$", "", first)
 
     def add(self, row: SceneRow, state: str, settings: str) -> None:
         """Record a finished scene at once.

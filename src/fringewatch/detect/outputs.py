@@ -22,7 +22,7 @@ from rasterio.windows import Window
 from fringewatch.errors import OutputError
 from fringewatch.files import atomic_path, write_text
 from fringewatch.regions import COLUMNS
-from fringewatch.report import draw_scene
+from fringewatch.report import draw_scene, drawn_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -174,11 +174,12 @@ def write_picture(path: Path, examination: Examination) -> None:
         score=examination.score,
         flagged=examination.flagged,
         threshold=examination.threshold,
+        level_score=examination.level_score,
     )
     # 256 colours: the two scales and grey letters; a quarter of the size and of the time of true colour.
     indexed = picture.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     with atomic_path(path) as temporary:
-        indexed.save(temporary, "PNG", compress_level=_PNG_LEVEL)
+        indexed.save(temporary, "PNG", compress_level=_PNG_LEVEL, pnginfo=drawn_here())
 
 
 def _profile(examination: Examination) -> dict[str, Any]:

@@ -228,8 +228,8 @@ class DetectResult:
 
 
 def _best(flagged: list[SceneRow], number: int) -> list[str]:
-    lines = [
-        f"  {row.score:.3f}  {row.name}  ({row.detections} detection{'' if row.detections == 1 else 's'})"
-        for row in flagged[:10]
-    ]
+    lines = []
+    for row in flagged[:10]:
+        found = f"{row.detections} detection{'' if row.detections == 1 else 's'}"
+        lines.append(f"  {row.score:.3f}  {row.name}  ({'; '.join(part for part in (found, row.doubt) if part)})")
     return [*lines, f"  ... and {number - 10:,} more"] if number > 10 else lines

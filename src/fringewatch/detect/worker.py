@@ -233,7 +233,9 @@ class SceneWorker:
             without = self.detector.examine(level, tile_px=self.config.tile_px)
         verdict = "it stays flagged" if without.flagged else "below the threshold: it may be stratified delay"
         trend = f"{level.attrs['height_trend_rad_per_m'] * 1e3:+.2f} rad per km of terrain height"
-        return examination.with_note(f"without its trend of {trend} the score is {without.score:.2f}, {verdict}")
+        examination = examination.with_note(f"without its trend of {trend} the score is {without.score:.2f}, {verdict}")
+        examination.level_score = without.score
+        return examination
 
     def _finish_group(self, group: Sequence[_Scene]) -> list[Outcome]:
         started = time.perf_counter()
@@ -405,6 +407,7 @@ def _row_of(reference: Reference, examination: Examination) -> SceneRow:
         product=attrs.get("product", ""),
         model=examination.card.name,
         message="; ".join(examination.notes),
+        level_score=examination.level_score,
     )
 
 

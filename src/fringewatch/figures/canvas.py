@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fringewatch.files import atomic_path
+from fringewatch.files import DRAWN_BY, atomic_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,4 +22,4 @@ def save_figure(figure: Figure, path: str | Path) -> None:
 
     FigureCanvasAgg(figure)
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png")
+        figure.savefig(temporary, format="png", metadata={"Software": DRAWN_BY})

@@ -6,6 +6,7 @@ among those inside the package. Nothing is fetched, and a missing or damaged bun
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
 import json
@@ -109,7 +110,8 @@ def list_bundles() -> dict[str, Path]:
     """Return the name and folder of every bundle that can be found by name; the user's own come first."""
     found: dict[str, Path] = {}
     for root in _roots():
-        if root.is_dir():
+        # Where a root may not be looked into, as the home of another user, there is nothing to find.
+        with contextlib.suppress(PermissionError):
             for card in sorted(root.glob("*/card.json")):
                 found.setdefault(card.parent.name, card.parent)
     return found

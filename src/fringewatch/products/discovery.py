@@ -13,20 +13,22 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from fringewatch.files import LinkResolver
+from fringewatch.files import LinkResolver, is_drawn_here
 from fringewatch.products.reference import Reference, file_name, is_remote, parent, split_member, stem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from fringewatch.products.reference import Reader
 
-__all__ = ["discover_with"]
+__all__ = ["another_name", "discover_with"]
 
 _LOSSY = re.compile(r"\.jpe?g$", re.IGNORECASE)
 """JPEG spoils phase: read where it is named by itself, not looked for."""
 _UNSAFE = re.compile(r"[^\w.+() -]")
 _MAX_NAME = 180
+_ABOVE = 4
+"""Folders above a file's own that are asked for a name."""
 _SKIPPED_FOLDERS = {"mask", "masks", "truth", "__pycache__"}
 
 
@@ -135,7 +137,8 @@ def _walk(readers: Sequence[Reader], folder: Path, *, recursive: bool) -> Iterat
     # Archives are often folders of links; a link to a folder above would never end.
     entered: set[str] = set()
     resolve = LinkResolver()
-    for root, folders, files in os.walk(folder, followlinks=True):
+    closed: list[OSError] = []
+    for root, folders, files in os.walk(folder, followlinks=True, onerror=closed.append):
         real = resolve(root)
         if real in entered:
             folders.clear()
@@ -147,6 +150,8 @@ def _walk(readers: Sequence[Reader], folder: Path, *, recursive: bool) -> Iterat
         # As a Path spells it, which costs more than all else here where it is made for every file.
         plain = os.path.join(str(Path(root)), "")  # noqa: PTH118
         yield from _collect(readers, [plain + name for name in sorted(files) if not name.startswith(".")])
+    # Opening such a folder says that it may not be entered.
+    yield from (Reference(error.filename, "", stem(error.filename)) for error in closed)
 
 
 def _match(readers: Sequence[Reader], pattern: str, *, recursive: bool) -> Iterator[Reference]:
@@ -163,9 +168,7 @@ def _match(readers: Sequence[Reader], pattern: str, *, recursive: bool) -> Itera
 
 def _collect(readers: Sequence[Reader], files: list[str]) -> list[Reference]:
     names = {file_name(path) for path in files}
-    # What an earlier run wrote here: <name>.png beside <name>.detections.geojson (companions leave out the map).
-    results = {path for path in files if path.endswith(".png") and f"{stem(path)}.detections.geojson" in names}
-    left = [path for path in files if path not in results and not _LOSSY.search(path)]
+    left = [path for path in files if not _LOSSY.search(path) and not _is_result(path, names)]
     references: list[Reference] = []
     for reader in readers:
         if not left:
@@ -181,12 +184,31 @@ def _collect(readers: Sequence[Reader], files: list[str]) -> list[Reference]:
     return sorted(references, key=lambda reference: reference.path)
 
 
+def _is_result(path: str, names: set[str]) -> bool:
+    """Tell whether a file is a picture of an earlier run, or of a preview; companions leave out maps."""
+    if not path.lower().endswith(".png"):
+        return False
+    # Versions before 0.2 did not mark their pictures.
+    return f"{stem(path)}.detections.geojson" in names or is_drawn_here(path)
+
+
 def _unique(reference: Reference, taken: set[int]) -> str:
     # Outputs are called after it, with suffixes of their own.
     name = _UNSAFE.sub("_", reference.name or stem(reference.path))[:_MAX_NAME] or "interferogram"
-    if hash(name) not in taken:
-        return name
-    folder = file_name(parent(reference.path))
+    return another_name(dataclasses.replace(reference, name=name), taken) if hash(name) in taken else name
+
+
+def another_name(reference: Reference, taken: Collection[int]) -> str:
+    """Return a name for a reference whose own is taken, by its folder; `taken` holds hashes of names."""
+    name, above = reference.name, parent(reference.path)
+    folder = file_name(above)
+    for _ in range(_ABOVE):
+        # Folders of a LiCSAR archive are called after frame and dates, and tell no more than the name.
+        if not folder or (folder not in name and folder != "interferograms"):
+            break
+        above = parent(above)
+        folder = file_name(above)
+    folder = folder or file_name(parent(reference.path))
     if folder:
         name = _UNSAFE.sub("_", f"{folder}_{name}")[:_MAX_NAME]
     candidate, number = name, 2

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fringewatch.errors import ProductError
+from fringewatch.files import is_drawn_here
 from fringewatch.interferogram import make_interferogram
 from fringewatch.products import raster
 from fringewatch.products.decode import grey_to_phase
@@ -61,6 +62,12 @@ def is_picture(info: RasterInfo, options: ReadOptions) -> bool:
 
 def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
     info = raster.inspect(reference.path)
+    if np.dtype(info.dtypes[0]).kind == "f":
+        message = (
+            f"{info.path}: is a {info.driver} of {info.dtypes[0]} numbers, expected a picture; rename it to "
+            ".tif, so that it is read as phase"
+        )
+        raise ProductError(message)
     if options.kind not in {"auto", "picture"}:
         message = (
             f"{info.path}: kind={options.kind!r} was asked for, but {info.driver} files hold grey values or colours, "
@@ -74,6 +81,12 @@ def read_picture(reference: Reference, info: RasterInfo, options: ReadOptions) -
     """Read a picture whose header has been looked at."""
     if info.driver == "PNG" and not is_remote(info.path):
         _check_png(info.path)
+        if is_drawn_here(info.path):
+            message = (
+                f"{info.path}: is a picture that fringewatch drew for people to look at, expected phase; name the "
+                "interferogram that it shows"
+            )
+            raise ProductError(message)
     count = len(info.dtypes)
     if options.band is not None:
         message = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fringewatch.report.page import RunFacts, embed_picture, render_report, report_order
-from fringewatch.report.picture import draw_scene
+from fringewatch.report.picture import draw_scene, drawn_here
 from fringewatch.report.preview import draw_interferogram
 from fringewatch.report.table import SceneRow, read_summary, write_summary
 
@@ -12,6 +12,7 @@ __all__ = [
     "SceneRow",
     "draw_interferogram",
     "draw_scene",
+    "drawn_here",
     "embed_picture",
     "read_summary",
     "render_report",

@@ -207,10 +207,11 @@ def _figure(row: SceneRow, uri: str) -> str:
     name = html.escape(row.name)
     found = f"{row.detections} detection{'' if row.detections == 1 else 's'}"
     area = f" · {row.area_km2:,.1f} km²" if row.area_km2 else ""
+    doubt = f" · <b>{row.doubt}</b>" if row.doubt else ""
     return (
         f'<figure id="{_anchor(row.name)}"><a href="{_link(row.name, ".png")}">'
         f'<img src="{uri}" alt="Phase and probability of {name}" loading="lazy"></a>'
-        f"<figcaption><b>{name}</b><span>{found}{area}</span></figcaption></figure>"
+        f"<figcaption><b>{name}</b><span>{found}{area}{doubt}</span></figcaption></figure>"
     )
 
 

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import ImageDraw
+from PIL.PngImagePlugin import PngInfo
 
+from fringewatch.files import DRAWN_BY
 from fringewatch.report.colours import phase_colours, phase_scale, probability_colours, probability_scale
 from fringewatch.report.panel import (
     MARGIN_PX,
@@ -31,9 +33,9 @@ if TYPE_CHECKING:
     from fringewatch.report.panel import Box
     from fringewatch.scan import Scan
 
-__all__ = ["draw_scene"]
+__all__ = ["draw_scene", "drawn_here"]
 
-_ALERT, _CALM = (176, 24, 48), (44, 110, 73)
+_ALERT, _DOUBT, _CALM = (176, 24, 48), (168, 98, 8), (44, 110, 73)
 _MOST_LABELS = 9
 
 
@@ -46,6 +48,7 @@ def draw_scene(
     score: float,
     flagged: bool,
     threshold: float,
+    level_score: float | None = None,
 ) -> Image.Image:
     """Draw phase and probability with the outlines of the regions.
 
@@ -55,6 +58,8 @@ def draw_scene(
         A scene and what was found in it; `regions` from :func:`fringewatch.regions.find_regions`.
     score, flagged, threshold
         The scene's calibrated score, and whether it reaches the threshold.
+    level_score
+        The score without the scene's height trend; None leaves it out.
 
     Returns
     -------
@@ -66,7 +71,16 @@ def draw_scene(
     picture, (first, second) = lay_out(scan.shape, grid, panels=2)
     draw = ImageDraw.Draw(picture)
     phase, probability = _preview(interferogram, scan, card, max(first.width, first.height))
-    _header(draw, picture.width, interferogram, card, score=score, flagged=flagged, threshold=threshold)
+    _header(
+        draw,
+        picture.width,
+        interferogram,
+        card,
+        score=score,
+        flagged=flagged,
+        threshold=threshold,
+        level_score=level_score,
+    )
     for box, pixels in ((first, phase_colours(phase)), (second, probability_colours(probability))):
         draw_panel(picture, box, pixels, grid, scan.shape, with_y=box.left == first.left)
         _outlines(draw, regions, grid, box, scan.shape)
@@ -74,6 +88,13 @@ def draw_scene(
     colour_bar(picture, first, phase_scale(), title="Wrapped phase (rad)", labels=("−π", "0", "π"))
     colour_bar(picture, second, probability_scale(), title="Probability of deformation", labels=("0", "0.5", "1"))
     return picture
+
+
+def drawn_here() -> PngInfo:
+    """Return what a PNG is saved with, so that discovery and readers know it for a picture and not for phase."""
+    mark = PngInfo()
+    mark.add_text("Software", DRAWN_BY)
+    return mark
 
 
 def _preview(
@@ -136,15 +157,19 @@ def _header(
     score: float,
     flagged: bool,
     threshold: float,
+    level_score: float | None,
 ) -> None:
     attrs = interferogram.attrs
-    verdict = f"{'Deformation' if flagged else 'Quiet'}  {score:.2f}"
-    badge, font = _ALERT if flagged else _CALM, text_font(17, bold=True)
+    doubtful = flagged and level_score is not None and level_score < threshold
+    word, badge = ("Deformation?", _DOUBT) if doubtful else ("Deformation", _ALERT) if flagged else ("Quiet", _CALM)
+    verdict, font = f"{word}  {score:.2f}", text_font(17, bold=True)
     badge_width = draw.textlength(verdict, font=font) + 26
     place = (width - MARGIN_PX - badge_width, MARGIN_PX - 2, width - MARGIN_PX, MARGIN_PX + 32)
     draw.rounded_rectangle(place, radius=6, fill=badge)
     draw.text(((place[0] + place[2]) / 2, (place[1] + place[3]) / 2), verdict, font=font, fill="white", anchor="mm")
     dates = " to ".join(date for date in (attrs.get("reference_date"), attrs.get("secondary_date")) if date)
     parts = [dates, attrs.get("product", ""), f"model {card.name} {card.version}", f"flagged from {threshold:.2f}"]
+    if level_score is not None:
+        parts.insert(0, f"{level_score:.2f} without its height trend")
     line = "  ·  ".join(part for part in parts if part)
     draw_header(draw, attrs.get("name") or attrs.get("source", ""), line, place[0] - 2 * MARGIN_PX)

@@ -33,6 +33,8 @@ class SceneRow:
         Whether the score reaches the threshold of the run.
     detections
         Number of regions.
+    level_score
+        Score of a flagged scene that follows the terrain, without its height trend; None where none was asked for.
     max_probability
         Highest calibrated probability of the map, 0 to 1.
     area_km2
@@ -59,6 +61,12 @@ class SceneRow:
     model: str = ""
     seconds: float = 0.0
     message: str = ""
+    level_score: float | None = None
+
+    @property
+    def doubt(self) -> str:
+        """In a few words, why the score may mean no deformation; empty where nothing speaks against it."""
+        return "" if self.level_score is None else f"{self.level_score:.2f} without its height trend"
 
     def as_text(self) -> dict[str, str]:
         """Return the row as ``summary.csv`` holds it; None is an empty cell."""
@@ -119,6 +127,8 @@ def _row(cells: dict[str, str]) -> SceneRow:
         model=cells["model"],
         seconds=float(cells["seconds"]),
         message=cells["message"],
+        # Earlier versions did not write it.
+        level_score=_number(cells.get("level_score") or ""),
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from fringewatch.conventions import los_to_phase, wrap
+from fringewatch.errors import ConfigError
 from fringewatch.parallel import keep_freed_memory
 from fringewatch.physics import geometry
 from fringewatch.physics.coherence import (
@@ -23,6 +24,7 @@ from fringewatch.simulate.deformation import draw_unless_hidden
 from fringewatch.simulate.difficulty import signal_to_noise, snr_stratum
 from fringewatch.simulate.distributions import log_uniform, weighted_choice
 from fringewatch.simulate.sea import LAND_PX, draw_sea
+from fringewatch.simulate.spec import SceneSpec
 from fringewatch.simulate.styles import Processing, draw_missing, draw_processing, draw_seam, observe
 from fringewatch.simulate.visibility import (
     background_steps,
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 
     from fringewatch.simulate.noise import RealNoise
     from fringewatch.simulate.site import Site
-    from fringewatch.simulate.spec import Kind, SceneSpec
+    from fringewatch.simulate.spec import Kind
 
 __all__ = ["Sample", "simulate"]
 
@@ -108,7 +110,13 @@ def simulate(
     Returns
     -------
     Sample
+
+    Raises
+    ------
+    ConfigError
+        If `spec` is no :class:`~fringewatch.simulate.SceneSpec`.
     """
+    _check_spec(spec)
     keep_freed_memory()
     # A fifth faster than the default generator, and no worse.
     rng = np.random.Generator(np.random.SFC64([seed, index]))
@@ -140,6 +148,12 @@ def simulate(
     # Drawn as such; or a population whose backgrounds drown every source, which is the caller's choice (or one very
     # noisy folder): such a scene is honest only as a quiet one.
     return _observe(rng, spec, "quiet", ground, None)
+
+
+def _check_spec(given: object) -> None:
+    if not isinstance(given, SceneSpec):
+        message = f"spec = {given!r}: expected a SceneSpec, such as preset('volcano')"
+        raise ConfigError(message)
 
 
 class _Ground(NamedTuple):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, NonNegativeFloat, field_validator
 
 from fringewatch.config import Config
 from fringewatch.conventions import SENTINEL1_WAVELENGTH_M
@@ -39,7 +39,7 @@ class SceneSpec(Config):
 
     height_px: int = Field(224, ge=32, le=4096, description="Rows.")
     width_px: int = Field(224, ge=32, le=4096, description="Columns.")
-    kinds: dict[Kind, float] = Field(
+    kinds: dict[Kind, NonNegativeFloat] = Field(
         {"volcano": 0.3, "earthquake": 0.12, "mining": 0.13, "quiet": 0.45},
         description="Weight of each kind of scene; quiet scenes have no deformation.",
     )
@@ -202,6 +202,14 @@ class SceneSpec(Config):
         40, ge=1, description="Deformation scenes are drawn again until so many pixels of it are visible."
     )
 
+    @field_validator("kinds")
+    @classmethod
+    def _check_kinds(cls, kinds: dict[Kind, float]) -> dict[Kind, float]:
+        if not sum(kinds.values()) > 0:
+            message = "every weight is 0; give at least one kind of scene a weight above 0"
+            raise ValueError(message)
+        return kinds
+
     def pixel_sizes_m(self) -> tuple[float, float]:
         """Return the smallest and the largest pixel size that scenes of this population have."""
         mining, quiet = (self.kinds.get(kind, 0.0) > 0 for kind in ("mining", "quiet"))
@@ -246,16 +254,23 @@ PRESETS: dict[PresetName, SceneSpec] = {
 }
 
 
-def preset(name: str) -> SceneSpec:
+def preset(name: str, **changes: Any) -> SceneSpec:
     """Return a preset by name.
+
+    Parameters
+    ----------
+    name
+        ``"volcano"``, ``"mining"``, ``"earthquake"``, ``"quiet"`` or ``"mixed"``.
+    **changes
+        Fields of :class:`SceneSpec` that are to differ, such as ``height_px=96``.
 
     Raises
     ------
     ConfigError
-        If there is no such preset.
+        If there is no such preset or field, or a value is not allowed.
     """
     for known, spec in PRESETS.items():
         if known == name:
-            return spec
+            return SceneSpec.build(spec.model_dump() | changes, where=f"preset {name!r}") if changes else spec
     message = f"preset {name!r}: unknown; choose one of {', '.join(PRESETS)}"
     raise ConfigError(message)

@@ -181,6 +181,8 @@ def explain(path: str, error: Exception, *, expected: str = "expected a raster s
                 hint = "no interferogram is among the files that match" if some else "no file matches this pattern"
             return f"{path}: {hint}, {expected}; check the spelling and the folder"
         if local.is_dir():
+            # What it holds is not known where it may not be listed.
+            next(local.iterdir(), None)
             return f"{path}: is a folder that holds no interferogram, {expected}; name a file or another folder"
         if local.stat().st_size == 0:
             return f"{path}: is empty (0 bytes), {expected}; fetch it again"

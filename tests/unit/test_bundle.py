@@ -104,3 +104,16 @@ def test_bundles_in_the_package_are_whole_and_small():
     assert sum(file.stat().st_size for folder in folders for file in folder.rglob("*")) < 15e6
     assert [file.parent.name for folder in folders for file in folder.glob("*.pt")] == [DEFAULT_BUNDLE]
     checked_file(packaged / DEFAULT_BUNDLE, read_card(packaged / DEFAULT_BUNDLE), "weights.pt")
+
+
+def test_a_home_that_may_not_be_entered_hides_no_packaged_bundle(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    listed = Path.glob
+
+    def glob(path, pattern):
+        if tmp_path in path.parents:
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path, pattern)
+
+    monkeypatch.setattr(Path, "glob", glob)
+    assert "fringenet" in list_bundles()

@@ -1,7 +1,7 @@
 """Strict settings, YAML in and out, messages that help."""
 
 import pytest
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fringewatch.config import Config
 from fringewatch.errors import ConfigError
@@ -31,6 +31,37 @@ def test_misspelt_key_suggests_the_right_one(tmp_path):
 def test_value_out_of_range_names_key_value_and_bound():
     with pytest.raises(ConfigError, match=r"depth_m = -1: Input should be greater than 0"):
         Settings.build({"depth_m": -1})
+
+
+class Both(Config):
+    """Two settings that belong together."""
+
+    low: int = Field(1, description="The lower one.")
+    high: int = Field(2, description="The higher one.")
+    word: str = Field("a,b", pattern="^[ab](,[ab])*$", description="a or b, joined by commas.")
+    needed: int = Field(description="Has no default.")
+
+    @model_validator(mode="after")
+    def _check(self):
+        if self.low > self.high:
+            message = "low: is above high; exchange them"
+            raise ValueError(message)
+        return self
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"low": 3, "needed": 1}, "x: low: is above high; exchange them"),
+        ({"low": 3}, "x: needed: is missing; give it a value"),
+        ({"word": "c", "needed": 1}, "x: word = 'c': does not fit; expected: a or b, joined by commas."),
+        ({"low": {"secret": 1}, "needed": 1}, "x: low: Input should be a valid integer"),
+    ],
+)
+def test_mistakes_say_what_is_expected_and_no_more(given, message):
+    with pytest.raises(ConfigError) as caught:
+        Both.build(given, where="x")
+    assert str(caught.value) == message
 
 
 @pytest.mark.parametrize("text", ["- 1\n- 2\n", "a: [1\n", "\x00"])

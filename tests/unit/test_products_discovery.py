@@ -293,3 +293,27 @@ def test_a_mark_in_a_files_name_names_no_member(tmp_path: Path, write_scene: Cal
     with pytest.raises(ProductError, match=r"missing.tif#2: there is no such file"):
         fw.open_interferogram(tmp_path / "missing.tif#2")
     assert [r.path for r in fw.discover("s3://bucket/pair#2.tif")] == ["s3://bucket/pair#2.tif"]
+
+
+def test_a_folder_that_may_not_be_entered_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "open/pair.tif", "closed/pair.tif")
+    listed = os.scandir
+
+    def scandir(path: str) -> object:
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    monkeypatch.setattr(Path, "iterdir", lambda path: scandir(str(path)))
+    first, second = fw.discover(tmp_path)
+    assert first.path.endswith("open/pair.tif")
+    with pytest.raises(ProductError, match=r"closed: cannot be read \(Permission denied\)"):
+        fw.open_interferogram(second)
+
+
+def test_names_are_made_unique_by_a_folder_that_tells_more(tmp_path: Path) -> None:
+    for place in ("etna", "fogo"):
+        touch(tmp_path, f"{place}/{FRAME}/interferograms/{PAIR}/{PAIR}.geo.diff_pha.tif")
+    names = [reference.name for reference in fw.discover(tmp_path)]
+    assert names == [f"{FRAME}_{PAIR}.geo.diff_pha", f"fogo_{FRAME}_{PAIR}.geo.diff_pha"]

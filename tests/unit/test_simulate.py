@@ -260,3 +260,17 @@ def test_populations_know_their_pixel_sizes(name, sizes):
     ]
     assert sizes[0] <= min(drawn)
     assert max(drawn) <= sizes[1]
+
+
+def test_presets_take_changes_and_refuse_mistakes():
+    changed = preset("volcano", height_px=64, kinds={"volcano": 1.0})
+    assert (changed.height_px, changed.width_px) == (64, 224)
+    assert changed.quiet_mining_share == preset("volcano").quiet_mining_share
+    with pytest.raises(ConfigError, match="unknown key 'hight_px'; did you mean 'height_px'"):
+        preset("volcano", hight_px=64)
+    with pytest.raises(ConfigError, match="every weight is 0"):
+        preset("volcano", kinds={"volcano": 0.0})
+    with pytest.raises(ConfigError, match="greater than or equal to 0"):
+        preset("volcano", kinds={"volcano": -1.0})
+    with pytest.raises(ConfigError, match=r"expected a SceneSpec, such as preset\('volcano'\)"):
+        simulate("volcano", seed=0, index=0)

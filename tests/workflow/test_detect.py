@@ -158,12 +158,42 @@ def test_complex_where_phase_is_expected(detect, write_scene, tmp_path):
 
 
 def test_exit_code_1_when_nothing_could_be_done(detect, tmp_path, capsys):
-    code, rows = detect(tmp_path / "nowhere.tif")
-    assert code == 1
-    assert rows["nowhere"]["status"] == "failed"
     (tmp_path / "void").mkdir()
-    assert detect(tmp_path / "void")[0] == 1
-    assert "no interferogram" in capsys.readouterr().err
+    assert detect(tmp_path / "nowhere.tif", tmp_path / "void") == (1, None)
+    said = capsys.readouterr().err
+    assert "nowhere.tif: there is no such file" in said
+    assert "void: is a folder that holds no interferogram" in said
+    (tmp_path / "void" / "broken.tif").write_bytes(b"no raster")
+    code, rows = detect(tmp_path / "void")
+    assert code == 1
+    assert rows["broken"]["status"] == "failed"
+
+
+def test_a_slip_of_the_pen_leaves_an_earlier_run_alone(detect, write_scene, tmp_path):
+    write_scene("a.tif")
+    _, rows = detect(tmp_path / "data")
+    before = files(tmp_path / "results")
+    assert detect(tmp_path / "date") == (1, rows)
+    assert files(tmp_path / "results") == before
+
+
+def test_results_of_another_input_of_that_name_are_kept(detect, write_scene, tmp_path, capsys):
+    first = write_scene("20200101_20200113.tif")
+    other = tmp_path / "elsewhere"
+    other.mkdir()
+    second = other / first.name
+    shutil.copy(write_scene("quiet.tif", deforming=False, seed=1), second)
+    _, rows = detect(first)
+    kept = (tmp_path / "results" / f"{first.stem}.detections.geojson").read_bytes()
+    for _ in range(2):
+        _, others = detect(second)
+        assert set(others) == {f"elsewhere_{first.stem}"}
+        assert f"its results are called elsewhere_{first.stem}" in capsys.readouterr().err
+    assert (tmp_path / "results" / f"{first.stem}.detections.geojson").read_bytes() == kept
+    assert detect(first)[1][first.stem]["score"] == rows[first.stem]["score"]
+    # Once the other input is gone, its name is free.
+    first.unlink()
+    assert set(detect(second)[1]) == {first.stem}
 
 
 def test_no_input_at_all(detect, capsys):
@@ -587,6 +617,26 @@ def test_results_in_the_input_folder_are_not_taken_for_input(detect, write_scene
     assert set(rows) == {"a"}
 
 
+def test_pictures_are_never_taken_for_phase(detect, write_scene, tmp_path):
+    write_scene("a.tif")
+    folder = tmp_path / "data"
+    for out in ("data/out", "data/out", "data/other"):
+        assert detect(folder, "--keep", "maps,pictures", out=out)[0] == 0
+    (folder / "other" / "a.png").rename(folder / "copy.png")
+    code, rows = detect(folder, "--overwrite")
+    assert (code, set(rows)) == (0, {"a"})
+    code, rows = detect(folder / "copy.png")
+    assert code == 1
+    assert "is a picture that fringewatch drew" in rows["copy"]["message"]
+
+
+def test_floats_are_no_picture_whatever_their_name(detect, write_scene, tmp_path):
+    write_scene("a.tif").rename(tmp_path / "a.png")
+    code, rows = detect(tmp_path / "a.png")
+    assert code == 1
+    assert "rename it to .tif" in rows["a"]["message"]
+
+
 def test_a_result_never_replaces_its_input(detect, tmp_path):
     """A picture of phase, results beside it: <name>.png is both."""
     rng = np.random.default_rng(0)
@@ -643,6 +693,7 @@ def test_scenes_that_follow_the_terrain_are_scanned_again_without_that(cone, arc
     assert checked.score == pytest.approx(scores[0])
     found = re.search(r"without its trend of \+\d\.\d\d rad per km .* score is (0\.\d\d), below", checked.message)
     assert float(found[1]) == pytest.approx(scores[1], abs=0.006)
+    assert checked.level_score == pytest.approx(scores[1])
 
     # Another catalogue: in the same one it would be the same scene, done again.
     if archive:
@@ -666,3 +717,4 @@ def test_what_stays_flagged_without_its_trend_says_so(cone, tmp_path):
     path, _, scores = cone
     (row,) = run(DetectConfig(inputs=(str(path),), threshold=scores[1] / 2, out=tmp_path / "low")).rows
     assert "it stays flagged" in row.message
+    assert row.doubt == f"{scores[1]:.2f} without its height trend"

@@ -234,6 +234,11 @@ def test_polygons_may_tell_the_time_and_the_scene(tmp_path):
     assert result.rows[1].deformation
     assert any("1 of 2 polygons lie in no scene" in text for text in result.warnings)
     assert "1 unlabelled, left out; --unlabelled none" in result.describe()
+    none = prepare(early, labels=(tmp_path / "marks.geojson",), out=tmp_path / "none")
+    assert none.exit_code == 1
+    assert none.warnings[0] == (
+        "no patches: no scene has a label; give --labels, or --unlabelled none if they show no deformation"
+    )
     taken = prepare(early, late, labels=(tmp_path / "marks.geojson",), out=tmp_path / "all", unlabelled="none")
     assert [row.status for row in taken.rows] == ["ok", "ok"]
     assert taken.rows[0].background
@@ -585,6 +590,13 @@ def test_an_empty_mask_makes_every_crop_background(tmp_path):
 def test_crops_have_no_fixed_size(tmp_path, setting):
     with pytest.raises(ConfigError, match="crops have the size of what they show"):
         prepare(tmp_path, out=tmp_path / "out", **{"size_px": None, "crops": True, **setting})
+
+
+def test_settings_of_the_other_way_of_cutting_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="--high with --crops: crops have edges by thresholds of the scene's own"):
+        prepare(tmp_path, out=tmp_path / "out", size_px=None, crops=True, high=77)
+    with pytest.raises(ConfigError, match="--margin says nothing of windows of one size"):
+        prepare(tmp_path, out=tmp_path / "out", margin=3)
 
 
 def test_crops_are_not_cut_from_class_folders(tmp_path):

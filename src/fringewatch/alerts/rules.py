@@ -69,14 +69,14 @@ class Rule(Config):
 class FileChannel(Config):
     """Append alerts to a file, one JSON object a line."""
 
-    type: Literal["file"] = "file"
+    type: Literal["file"] = Field("file", description="Kind of channel.")
     path: Path = Field(description="The file, relative to the rules file; `-` is standard output.")
 
 
 class EmailChannel(Config):
     """Send each alert as an e-mail."""
 
-    type: Literal["email"] = "email"
+    type: Literal["email"] = Field("email", description="Kind of channel.")
     host: str = Field(min_length=1, description="The SMTP server.")
     port: int | None = Field(None, ge=1, le=65535, description="Its port; 587, 465 or 25 by `security` if not given.")
     security: Literal["starttls", "tls", "none"] = Field(
@@ -104,7 +104,7 @@ class EmailChannel(Config):
 class WebhookChannel(Config):
     """Post each alert as JSON to an address."""
 
-    type: Literal["webhook"] = "webhook"
+    type: Literal["webhook"] = Field("webhook", description="Kind of channel.")
     url: str | None = Field(None, pattern=r"^https?://", description="The address.")
     url_env: str | None = Field(None, description="Environment variable with the address, where that is a secret.")
     secret_env: str | None = Field(

@@ -139,7 +139,9 @@ def _legend(figure: Any, threshold: float | None, *, with_alerts: bool) -> None:
     ]
     if threshold is not None:
         dashes = (0, (4, 3))
-        handles.append(Line2D([], [], color=INK, linewidth=0.9, linestyle=dashes, label=f"threshold {threshold:.2f}"))
+        handles.append(
+            Line2D([], [], color=INK, linewidth=0.9, linestyle=dashes, label=f"lowest flagged {threshold:.2f}")
+        )
     if with_alerts:
         handles.append(Line2D([], [], color=_ALERT, linewidth=0, marker="v", label="alert"))
     figure.legend(

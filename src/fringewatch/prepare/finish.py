@@ -118,11 +118,25 @@ def _write_copies(plan: Sequence[Copy], out: Path) -> list[Patch]:
     return copies
 
 
+def _why_none(records: Sequence[Record], config: PrepareConfig) -> str:
+    """Say what kept every patch from being made, and what helps."""
+    states = {record.row.status for record in records}
+    if "ok" not in states:
+        if states == {"unlabelled"}:
+            return "no scene has a label; give --labels, or --unlabelled none if they show no deformation"
+        return "no scene could be read that has a label; the reasons are in prepare.csv"
+    if config.crops:
+        return "no pattern was cut out of the scenes with a label; see prepare.csv, and --min-score"
+    if config.class_folders:
+        return "no picture could be used; the reasons are in prepare.csv"
+    return "no window has strong edges and a label; see prepare.csv, and --high or --min-strong-px"
+
+
 def _warnings(
     patches: Sequence[Patch], records: Sequence[Record], classes: Sequence[str], config: PrepareConfig
 ) -> list[str]:
     if not patches:
-        return ["no patches: no window has strong edges and a label; see prepare.csv, and --high or --min-strong-px"]
+        return [f"no patches: {_why_none(records, config)}"]
     found = []
     held = Counter(patch.label for patch in patches)
     if len(held) == 1:

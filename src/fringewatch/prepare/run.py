@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 _MOST_WORKERS = 8
+# Settings that the other way of cutting does not look at.
+_OF_WINDOWS, _OF_CROPS = ("sigma_px", "low", "high", "min_strong_px"), ("min_score", "margin")
 # Settings that do not change what is cut from a scene.
 _LATER = {"inputs", "out", "labels", "validation", "split_by", "balance", "pictures", "overwrite", "workers", "seed"}
 
@@ -131,6 +133,16 @@ def _check(config: PrepareConfig) -> None:
             "or --crops for windows of one size"
         )
         raise ConfigError(message)
+    fields = PrepareConfig.model_fields
+    for name in _OF_WINDOWS if config.crops else _OF_CROPS:
+        if getattr(config, name) != fields[name].default:
+            flag = f"--{name.replace('_', '-')}"
+            message = f"{flag} says nothing of windows of one size; leave it out, or add --crops"
+            if config.crops:
+                message = (
+                    f"{flag} with --crops: crops have edges by thresholds of the scene's own; leave out one of them"
+                )
+            raise ConfigError(message)
     if config.low > config.high:
         message = f"low = {config.low:g}, high = {config.high:g}: expected low <= high"
         raise ConfigError(message)

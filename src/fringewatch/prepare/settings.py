@@ -163,10 +163,10 @@ class PrepareResult:
 
     @property
     def exit_code(self) -> int:
-        """0: every file was used; 1: none could be; 3: some failed; 130: stopped by the user."""
+        """0: every file was used; 1: no patch came out; 3: some files failed; 130: stopped by the user."""
         if self.interrupted:
             return 130
-        if len(self.failed) == len(self.rows):
+        if len(self.failed) == len(self.rows) or not any(sum(parts.values()) for parts in self.counts.values()):
             return 1
         return 3 if self.failed else 0
 

@@ -254,7 +254,10 @@ def _ticks(
     for text, share in _tick_positions(x_axis, shape[1], max(2, box.width // 130)):
         x, bottom = box.left + share * box.width, box.top + box.height
         draw.line((x, bottom, x, bottom + 5), fill=_FRAME)
-        draw.text((x, bottom + 7), text, font=font, fill=SOFT, anchor="ma")
+        # Labels at the ends stay below their panel: beside it stands another.
+        half = draw.textlength(text, font=font) / 2
+        middle = min(max(x, box.left + half), max(box.left + box.width - half, box.left + half))
+        draw.text((middle, bottom + 7), text, font=font, fill=SOFT, anchor="ma")
     if with_y:
         for text, share in _tick_positions(y_axis, shape[0], max(2, box.height // 100)):
             y = box.top + share * box.height

@@ -319,3 +319,12 @@ def test_tiles_change_nothing(monkeypatch):
         assert whole[exact].equals(tiled[exact])
         np.testing.assert_allclose(whole["mean_coherence"], tiled["mean_coherence"], rtol=1e-12)
         assert np.isfinite(whole["phase_height_correlation"]).all()
+
+
+def test_a_pixel_size_that_was_told_gives_an_area():
+    shape = (240, 320)
+    interferogram = made_interferogram(shape)
+    scan = made_scan(bumps(shape, (100, 200, 40)))
+    assert np.isnan(find_regions(scan, interferogram, CARD).iloc[0]["area_km2"])
+    told = find_regions(scan, interferogram.assign_attrs(pixel_size_m=20.0), CARD).iloc[0]
+    assert told["area_km2"] == pytest.approx(np.pi * (40 * 0.02) ** 2, rel=0.02)

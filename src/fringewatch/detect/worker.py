@@ -392,7 +392,7 @@ def _row_of(reference: Reference, examination: Examination) -> SceneRow:
     found = examination.detections.rows if examination.flagged else []
     areas = [row["area_km2"] for row in found if not np.isnan(row["area_km2"])]
     coords = examination.interferogram.coords
-    known = areas if found else "spatial_ref" in coords or "lat" in coords
+    known = areas if found else "spatial_ref" in coords or "lat" in coords or "pixel_size_m" in attrs
     return SceneRow(
         file=reference.address,
         name=reference.name,

@@ -74,7 +74,7 @@ def find_regions(
                                   whole numbers at pixel centres)
         ``score``                 calibrated like the scene's: the best region's score is the scene's score
         ``max_/mean_probability`` calibrated, over the region's map pixels
-        ``area_km2``              on the WGS 84 ellipsoid; NaN without a CRS and without ``lat`` and ``lon``
+        ``area_km2``              on the WGS 84 ellipsoid; by ``pixel_size_m`` without a CRS and ``lat`` and ``lon``
         ``area_px``               scene pixels inside, with or without data
         ``row, col``              the scene pixel at the middle of the map pixel with the highest probability
         ``row0, row1, col0, col1``  bounds in scene pixels, half open

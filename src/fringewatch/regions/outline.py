@@ -65,7 +65,9 @@ def georeference(polygons: list[Any], interferogram: xr.Dataset) -> Located:
         return Located(polygons, None, [], *([place[column] for place in places] for column in range(3)))
     nan = [float("nan")] * len(polygons)
     if crs is None:
-        return Located(polygons, None, [], nan, nan, nan)
+        side = interferogram.attrs.get("pixel_size_m")
+        area = nan if side is None else [polygon.area * float(side) ** 2 / 1e6 for polygon in polygons]
+        return Located(polygons, None, [], area, nan, nan)
 
     def to_map(points: NDArray[np.float64]) -> NDArray[np.float64]:
         columns, rows = points[:, 0] + 0.5, points[:, 1] + 0.5

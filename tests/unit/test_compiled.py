@@ -24,13 +24,8 @@ from fringewatch.simulate.deformation.grid import nodes, upsample
 from fringewatch.simulate.difficulty import signal_to_noise
 from fringewatch.simulate.nuisance import independent
 from fringewatch.simulate.styles import _blend
-from fringewatch.simulate.visibility import (
-    _fill_holes,
-    background_steps,
-    large_deformation,
-    visibility,
-    visible_mask,
-)
+from fringewatch.simulate.visibility import background_steps, large_deformation, visibility
+from fringewatch.simulate.visible import _fill_holes, visible_mask
 
 pytest.importorskip("numba")
 

@@ -11,14 +11,8 @@ from fringewatch.physics.coherence import gradient_coherence
 from fringewatch.simulate import RealNoise, SceneSpec, preset, simulate
 from fringewatch.simulate import sample as sampling
 from fringewatch.simulate.deformation.grid import nodes
-from fringewatch.simulate.visibility import (
-    _close,
-    _fill_holes,
-    background_steps,
-    visibility,
-    visibility_at_nodes,
-    visible_mask,
-)
+from fringewatch.simulate.visibility import background_steps, visibility, visibility_at_nodes
+from fringewatch.simulate.visible import _close, _fill_holes, visible_mask
 
 SMALL = {"height_px": 96, "width_px": 96, "pixel_size_m": (150, 200)}
 

@@ -13,7 +13,7 @@ from fringewatch.simulate import RealNoise, SceneSpec, preset, simulate
 from fringewatch.simulate.clutter import draw_clutter
 from fringewatch.simulate.deformation.mining import draw_mine, draw_roof, draw_size
 from fringewatch.simulate.ranges import ClutterRanges, LongwallRanges
-from fringewatch.simulate.visibility import visible_mask
+from fringewatch.simulate.visible import visible_mask
 
 SHAPE, PIXEL_M = (160, 200), 20.0
 

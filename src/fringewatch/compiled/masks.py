@@ -1,4 +1,4 @@
-"""Kernels of masks: connected parts, and where deformation shows; see ``simulate.visibility`` for what they decide."""
+"""Kernels of masks: connected parts, and where deformation shows; see ``simulate.visible`` for what they decide."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from fringewatch.simulate.history import draw_history, draw_mining_history
 from fringewatch.simulate.sample import Sample
 from fringewatch.simulate.site import Site
 from fringewatch.simulate.styles import draw_missing
-from fringewatch.simulate.visibility import visible_mask
+from fringewatch.simulate.visible import visible_mask
 
 if TYPE_CHECKING:
     import datetime as dt

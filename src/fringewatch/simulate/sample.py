@@ -66,7 +66,7 @@ class Sample:
     los_m: NDArray[np.float32]
     """LOS deformation, positive towards the satellite."""
     mask: NDArray[np.bool_]
-    """Where the deformation can be seen; see :func:`~fringewatch.simulate.visible.visible_mask`."""
+    """Where the deformation can be seen; see ``visible_mask``."""
     coherence: NDArray[np.float32]
     """Coherence in [0, 1]; on real noise, the local phase coherence of that noise."""
     height_m: NDArray[np.float32]
@@ -171,7 +171,7 @@ class _Ground(NamedTuple):
     sea: NDArray[np.bool_] | None
     """Where the sea is; None inland."""
     steps: NDArray[np.float32] | None
-    """Of the background, see :func:`~fringewatch.simulate.visibility.background_steps`; None where nothing will deform."""
+    """Of the background, see ``background_steps``; None where nothing will deform."""
     parameters: dict[str, float | int | str]
 
     @property
@@ -192,7 +192,7 @@ class _Motion(NamedTuple):
     kept: NDArray[np.float32]
     """Coherence that is left by the averaging inside a pixel."""
     large: NDArray[np.bool_]
-    """Where the motion is large, see :func:`~fringewatch.simulate.visibility.large_deformation`."""
+    """Where the motion is large, see ``large_deformation``."""
     parameters: dict[str, float | int | str]
 
 

@@ -40,7 +40,7 @@ def least_coherence(looks: float | None, *, filtered: bool) -> float:
     """Estimate the coherence from which fringes can be seen.
 
     Where the deviation of the phase, about ``1 / (g sqrt(2 looks))`` rad, is less than a radian, the local coherence
-    of the phase is above that which :func:`~fringewatch.simulate.visible.visible_mask` asks for; a filter lowers the deviation by a fifth or more.
+    of the phase is above that which ``visible_mask`` asks for; a filter lowers the deviation by a fifth or more.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def visibility(
 ) -> float:
     """Compute how steep the deformation is against the background: a signal-to-noise ratio without unit.
 
-    RMS phase gradient of the one over that of the other, where the deformation is large, see :func:`~fringewatch.simulate.visible.visible_mask`,
+    RMS phase gradient of the one over that of the other, where the deformation is large, see ``visible_mask``,
     and the phase coherent. Known before noise and filter are drawn, so that a hopeless scene costs little.
 
     Parameters

@@ -102,4 +102,4 @@ def _expectation(item: ErrorDetails, model: type[BaseModel]) -> str:
     field = model.model_fields.get(str(item["loc"][0]))
     if item["type"] == "string_pattern_mismatch" and field is not None and field.description:
         return f"does not fit; expected: {field.description}"
-    return _plain(item["msg"])
+    return "expected a list" if item["type"] == "tuple_type" else _plain(item["msg"])

@@ -112,12 +112,13 @@ def _choose(sites: Sequence[Site], patterns: Sequence[str]) -> list[Site]:
 
 
 def _draw(path: Path, timeline: SiteTimeline) -> None:
+    unknown = int(timeline.pairs["score"].isna().sum())
     plot_timeline(
         path,
         timeline.bars,
         timeline.months,
         title=timeline.site.name,
-        subtitle=describe_site(timeline),
+        subtitle=describe_site(timeline) + (f" · {unknown:,} not drawn" if unknown else ""),
         threshold=timeline.threshold,
         alerts=[(np.datetime64(alert.start), np.datetime64(alert.end)) for alert in timeline.alerts],
     )

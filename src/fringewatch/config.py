@@ -46,8 +46,12 @@ class Config(BaseModel):
         except OSError as error:
             message = f"{path}: cannot be read ({error.strerror}); expected a YAML file of {cls.__name__} settings"
             raise ConfigError(message) from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            message = f"{path}: is not valid YAML ({str(error).splitlines()[0]}); mend the line or write a fresh file"
+        except (yaml.YAMLError, ValueError) as error:
+            # A date that does not exist is a plain ValueError.
+            mark = getattr(error, "problem_mark", None)
+            place = f", line {mark.line + 1}" if mark is not None else ""
+            reason = getattr(error, "problem", None) or str(error).splitlines()[0]
+            message = f"{path}{place}: is not valid YAML ({reason}); mend it or write a fresh file"
             raise ConfigError(message) from error
         if loaded is None:
             loaded = {}

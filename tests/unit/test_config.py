@@ -75,3 +75,16 @@ def test_what_is_no_mapping_is_refused_with_the_file_named(tmp_path, text):
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"none\.yaml: cannot be read"):
         Settings.from_yaml(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("since: 2026-13-01\n", r"x\.yaml: is not valid YAML \(month must be in 1..12\)"),
+        ("a: 1\nrules\nb: 2\n", r"x\.yaml, line \d: is not valid YAML \("),
+    ],
+)
+def test_yaml_that_cannot_be_read_names_the_place(tmp_path, text, message):
+    (tmp_path / "x.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        Settings.from_yaml(tmp_path / "x.yaml")

@@ -151,7 +151,7 @@ def test_pages_stand_alone_and_take_any_name():
 def test_a_page_tells_what_there_is():
     page = render_site(timeline((0, 12, 0.1), (30, 50, 0.9), (40, 52, np.nan), alerts=[ALERT]), picture=False)
     text = " ".join(Strict(page).text.split())
-    assert "volcano 211060 · 3 pairs from 2020-01-01 to 2020-02-22 · 1 flagged · last alert 2020-02-06" in text
+    assert "volcano 211060 · 3 pairs from 2020-01-01 to 2020-02-22 · 1 flagged · last alert until 2020-03-01" in text
     assert "1 of the pairs are not drawn" in text
     assert "Last twelve months" not in text
     assert ".png" not in page

@@ -338,9 +338,10 @@ def test_pairs_of_a_site(tmp_path, place, look, fill_catalog):
 
 def test_misspelt_sites_and_scenes_that_no_rule_sees(place, look, fill_catalog, capsys):
     fill_catalog(place, [("Etna", day(0), "", 0.9)], names=["Etna"])
-    look("rules: [{name: a, sites: [Edna, et*]}]\n" + LOG)
+    look("rules: [{name: a, sites: [Edna, et*], kinds: [volcanoes]}]\n" + LOG)
     said = capsys.readouterr().err
     assert "rule 'a': sites: the catalogue has no site 'Edna'; did you mean 'Etna'?" in said
+    assert "rule 'a': kinds: no site is of kind 'volcanoes'; there are: " in said
     assert "1 scene without dates or coordinates: no rule sees them" in said
 
 

@@ -1,6 +1,7 @@
 """A study from settings to its table: resume, failures, interruption, and one real run of the smallest."""
 
 import csv
+import math
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -103,6 +104,27 @@ def test_a_second_run_trains_nothing_and_writes_the_same(tmp_path, trainer):
     run(study(tmp_path))
     assert trainer.calls == []
     assert {name: (tmp_path / name).read_text() for name in before} == before
+
+
+def test_only_trains_some_rows_and_keeps_the_table_of_all(tmp_path, trainer):
+    trainer.then["second"] = TrainingError("no luck")
+    assert run(study(tmp_path)).exit_code == 3
+    trainer.calls.clear()
+    result = run(study(tmp_path, only=("first",)))
+    assert trainer.calls == []
+    assert list(table(tmp_path)) == ["first", "second", "third"]
+    assert "second: no luck" in (tmp_path / "table.md").read_text()
+    assert result.exit_code == 3
+    assert StudyConfig.from_yaml(tmp_path / "study.yaml") == study(tmp_path)
+
+
+def test_seeds_that_agree_or_repeat_give_no_interval(tmp_path, trainer):
+    with pytest.raises(ConfigError, match="one seed is given twice"):
+        study(tmp_path, seeds=(0, 0))
+    rows = run(study(tmp_path, seeds=(0, 1))).rows
+    # The trainer's accuracy depends on the seed, its AUROC does not.
+    assert rows[0].accuracy.low < rows[0].accuracy.value < rows[0].accuracy.high
+    assert math.isnan(rows[0].auroc.low)
 
 
 def test_a_killed_study_goes_on_where_it_was(tmp_path, trainer):

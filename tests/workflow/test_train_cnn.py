@@ -1,6 +1,7 @@
 """Training the study's CNNs on labelled patches, with a network small enough for tests."""
 
 import csv
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -483,6 +484,36 @@ def test_class_that_one_split_lacks(tmp_path):
     write_manifest(tmp_path / "manifest.csv", write_set(tmp_path, sites=1))
     with pytest.raises(TrainingError, match="no patch of 'none' and 'deformation' in the split"):
         run(settings(tmp_path, tmp_path / "run"))
+
+
+def test_words_that_are_no_split_are_refused_and_others_told(tmp_path, capsys):
+    patches = write_set(tmp_path, sites=4)
+    words = ["train", "train", "validation", "validation", "test", "test"] * 11
+    named = [dataclasses.replace(patch, split=word) for patch, word in zip(patches, words, strict=False)]
+    write_manifest(tmp_path / "manifest.csv", named)
+    run(settings(tmp_path, tmp_path / "run"))
+    assert "20 patches of the split test are left out" in capsys.readouterr().err
+    write_manifest(tmp_path / "manifest.csv", [dataclasses.replace(named[0], split="Train"), *named[1:]])
+    with pytest.raises(TrainingError, match=r"the column split holds 'Train'; expected train, validation, test, or"):
+        run(settings(tmp_path, tmp_path / "again"))
+
+
+def test_a_gpu_that_is_not_there_costs_no_earlier_run(copied, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    before = sorted(path.name for path in copied.out.iterdir())
+    with pytest.raises(ConfigError, match="torch finds no GPU here"):
+        run(copied.model_copy(update={"accelerator": "gpu", "resume": False}))
+    assert sorted(path.name for path in copied.out.iterdir()) == before
+
+
+def test_a_run_that_fails_leaves_no_bundle_of_an_earlier_one_under_its_settings(copied):
+    bundle = copied.out / "tiny"
+    assert (bundle / "card.json").is_file()
+    shutil.copytree(bundle, copied.out / "mine")
+    with pytest.raises(TrainingError):
+        run(copied.model_copy(update={"learning_rate": 1e9, "resume": False}))
+    assert not bundle.exists()
+    assert (copied.out / "mine" / "card.json").is_file()
 
 
 def test_unreadable_picture(tmp_path):

@@ -177,6 +177,11 @@ def _tell_unseen(ledger: Ledger, rules: Rules) -> None:
             if not matching_sites(sites, [pattern]):
                 hint = suggest_sites(sites, pattern)
                 say(f"rule {rule.name!r}: sites: the catalogue has no site {pattern!r}; {hint}")
+    kinds = sorted({site.kind for site in sites})
+    for rule in rules.rules:
+        for kind in rule.kinds:
+            if kind not in kinds:
+                say(f"rule {rule.name!r}: kinds: no site is of kind {kind!r}; there are: {', '.join(kinds) or 'none'}")
     unplaced = ledger.count_unplaced()
     if unplaced:
         say(f"{_count(unplaced, 'scene')} without dates or coordinates: no rule sees them")

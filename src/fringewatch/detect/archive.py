@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import datetime as dt
+import glob
 import hashlib
 import heapq
 import re
@@ -28,7 +29,7 @@ from fringewatch.files import LinkResolver
 from fringewatch.products import discover
 from fringewatch.products.reference import is_remote
 from fringewatch.progress import say, track
-from fringewatch.report import SceneRow
+from fringewatch.report import SceneRow, read_summary, write_summary
 from fringewatch.sites import Sites
 
 if TYPE_CHECKING:
@@ -163,6 +164,9 @@ class _Archive:
             yield from drive(crew, (reference for reference in references if not self._is_done(reference)))
             return
         say(f"watching every {self._config.watch_seconds:g} s; Ctrl-C ends it")
+        for text in self._config.inputs:
+            if not (is_remote(text) or glob.has_magic(text) or Path(text).expanduser().exists()):
+                say(f"{text}: there is no such file or folder yet")
         seen: dict[int, int] = {}
         while True:
             self._resolve = LinkResolver()
@@ -215,9 +219,10 @@ class _Archive:
         for outcome in outcomes:
             row = outcome.row
             if row.status == "failed":
-                totals["failed"] += 1
-                self._failures.add(row)
+                # One that is watched may fail several times.
+                totals["failed"] += self._failures.add(row)
                 continue
+            totals["failed"] -= self._failures.withdraw(row)
             totals["scanned"] += 1
             totals["detections"] += row.detections or 0
             if row.flagged:
@@ -249,7 +254,9 @@ class _Failures:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._number = 0
+        self._said = 0
+        self._failed: set[str] = set()
+        self._mended = False
         self.first: list[SceneRow] = []
 
     def __enter__(self) -> Self:
@@ -266,20 +273,37 @@ class _Failures:
 
     def __exit__(self, *_: object) -> None:
         self._handle.close()
-        if self._number > _MOST_SAID:
-            say(f"failed: {self._number - _MOST_SAID:,} more, in {self._path}")
-        if not self._number:
+        if self._said > _MOST_SAID:
+            say(f"failed: {self._said - _MOST_SAID:,} more, in {self._path}")
+        if not self._failed:
             self._path.unlink(missing_ok=True)
+        elif self._mended:
+            # Of each file that still fails the last reason.
+            last = {row.file: row for row in read_summary(self._path) if row.file in self._failed}
+            write_summary(self._path, last.values())
 
-    def add(self, row: SceneRow) -> None:
-        """Add a row, and say it if it is among the first."""
-        self._number += 1
-        if self._number <= _MOST_SAID:
+    def add(self, row: SceneRow) -> int:
+        """Add a row, and say it if it is among the first; return how many files more have failed than before."""
+        self._said += 1
+        if self._said <= _MOST_SAID:
             say(f"failed: {row.message}")
-        if len(self.first) < _MOST_LISTED:
-            self.first.append(row)
         self._writer.writerow(row.as_text())
         self._handle.flush()
+        known = row.file in self._failed
+        self._mended |= known
+        self._failed.add(row.file)
+        if not known and len(self.first) < _MOST_LISTED:
+            self.first.append(row)
+        return 0 if known else 1
+
+    def withdraw(self, row: SceneRow) -> int:
+        """Take the failure of a file back that was mended; return how many files fewer have failed."""
+        if row.file not in self._failed:
+            return 0
+        self._failed.remove(row.file)
+        self._mended = True
+        self.first = [other for other in self.first if other.file != row.file]
+        return 1
 
 
 def _shown(place: str) -> str:

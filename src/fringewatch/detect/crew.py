@@ -9,6 +9,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import functools
+import importlib
 import itertools
 import multiprocessing
 import os
@@ -17,7 +18,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fringewatch.detect.worker import cores, failure, work_here
-from fringewatch.errors import ClusterError, require
+from fringewatch.errors import ClusterError, MissingExtraError, require
 from fringewatch.parallel import process_pool
 from fringewatch.progress import say
 
@@ -330,7 +331,13 @@ def _cluster(config: DetectConfig) -> Iterator[Any]:
             cluster.scale(size or 1)
             yield cluster
     elif kind == "kubernetes":
-        with require("dask_kubernetes.operator", extra="cluster").KubeCluster(name="fringewatch") as cluster:
+        try:
+            operator = importlib.import_module("dask_kubernetes.operator")
+        except ImportError as error:
+            # No extra brings it: few need it, and it brings much.
+            message = f"--cluster kubernetes needs a package that is missing ({error}): pip install dask-kubernetes"
+            raise MissingExtraError(message) from error
+        with operator.KubeCluster(name="fringewatch") as cluster:
             cluster.scale(size or 1)
             yield cluster
     else:

@@ -268,7 +268,10 @@ def _load_torch(classifier: Classifier, path: Path, *, strict_top: bool) -> Load
     parts = {part: {key: each for key, each in stored.items() if key.startswith(f"{part}.")} for part in _PARTS}
     strange = next((key for key in stored if not key.startswith(tuple(f"{part}." for part in _PARTS))), None)
     if strange is not None:
-        message = f"{path}: holds {strange!r}; expected only weights of a backbone and a top, as fringewatch saves them"
+        message = (
+            f"{path}: holds {strange!r}; expected only weights of a backbone and a top, as `fringewatch "
+            "train-cnn` saves them (networks of `fringewatch train` have other layers)"
+        )
         raise BundleError(message)
     own = classifier.state_dict()
     wanted = {part: {key: each for key, each in own.items() if key.startswith(f"{part}.")} for part in _PARTS}

@@ -123,13 +123,15 @@ def prepare_picture(picture: Picture, config: PrepareConfig) -> tuple[SceneRow, 
         "valid": f"{np.isfinite(phase).mean():.4f}",
     }
     background = meanings().get(picture.word) == 0
+    strong = columns["stage"] == "candidate"
     row = SceneRow(
         file=picture.path,
         name=f"{picture.word}/{picture.name}",
         site=picture.site,
         windows=1,
         deformation=int(not background),
-        background=int(background),
+        background=int(background and strong),
+        without_edges=int(background and not strong),
     )
     return row, (columns,)
 

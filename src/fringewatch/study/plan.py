@@ -60,8 +60,10 @@ class Plan(NamedTuple):
     caption: str
     sets: dict[str, Path | SimulateConfig]
     rows: tuple[RowPlan, ...]
-    """A row stands after the one it starts from."""
+    """Those to train; a row stands after the one it starts from."""
     seeds: tuple[int, ...]
+    all_rows: tuple[RowPlan, ...]
+    """With those that ``only`` leaves out."""
 
 
 def make_plan(config: StudyConfig) -> Plan:
@@ -99,6 +101,7 @@ def make_plan(config: StudyConfig) -> Plan:
         caption=" ".join((config.caption or base.caption).split()),
         sets=sets,
         rows=_chosen(rows, config.only),
+        all_rows=tuple(rows),
         seeds=config.seeds or base.seeds or (0,),
     )
 

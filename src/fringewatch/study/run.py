@@ -87,7 +87,8 @@ def run(config: StudyConfig) -> StudyResult:
     plan = make_plan(config)
     out = ensure_folder(config.out)
     done = _finished(plan, out)
-    write_text(out / "study.yaml", config.to_yaml())
+    # For this run alone: the same file without it stands for the whole study.
+    write_text(out / "study.yaml", config.model_copy(update={"only": ()}).to_yaml())
     jobs = [(row, seed) for row in plan.rows for seed in plan.seeds]
     if done:
         say(f"{len(done)} of {len(jobs)} trainings were finished before and are kept")
@@ -141,6 +142,18 @@ def _finished(plan: Plan, out: Path) -> dict[tuple[str, int], Record]:
         )
         raise ConfigError(message)
     return done
+
+
+def _others(plan: Plan, out: Path) -> dict[tuple[str, int], Record]:
+    """Return the records of rows that this run leaves out, as far as they have the settings of the study."""
+    chosen = {row.name for row in plan.rows}
+    found = {}
+    for row in plan.all_rows:
+        for seed in plan.seeds:
+            record = None if row.name in chosen else read_record(row_folder(out, row, seed))
+            if record is not None and not setting_changes(record.settings, _identity(row, plan)):
+                found[row.name, seed] = record
+    return found
 
 
 def _identity(row: RowPlan, plan: Plan) -> dict[str, Any]:
@@ -229,6 +242,8 @@ def _write_tables(
     plan: Plan, out: Path, records: dict[tuple[str, int], Record], *, unfinished: int
 ) -> tuple[Summary, ...]:
     """Write the three forms of the table; they show what there is so far, and say what is missing."""
+    records = {**_others(plan, out), **records}
+    plan = plan._replace(rows=plan.all_rows)
     folders = {(row.name, seed): row_folder(out, row, seed) for row in plan.rows for seed in plan.seeds}
     rows = summarise(plan, records, folders)
     write_text(out / "table.md", render_markdown(plan, rows, unfinished=unfinished))

@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from fringewatch.config import Config
 from fringewatch.errors import ConfigError
@@ -63,6 +63,14 @@ class StudyConfig(Config):
     set: tuple[str, ...] = Field(
         (), description="KEY=VALUE settings of `fringewatch train-cnn` for all rows, over their own: epochs=3."
     )
+
+    @field_validator("seeds")
+    @classmethod
+    def _check_seeds(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            message = "one seed is given twice; a training repeated with its own seed tells nothing of its error"
+            raise ValueError(message)
+        return seeds
 
 
 def list_presets() -> tuple[str, ...]:

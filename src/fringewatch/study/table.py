@@ -173,7 +173,8 @@ def _over_seeds(values: Sequence[float]) -> Figure:
     if not known.size:
         return Figure(math.nan)
     centre = float(known.mean())
-    if known.size < 2:
+    # Of a few patches two seeds may have the same share: that says nothing of its error.
+    if known.size < 2 or np.ptp(known) == 0:
         return Figure(centre)
     half = float(stdtrit(known.size - 1, (1 + _LEVEL) / 2) * known.std(ddof=1) / math.sqrt(known.size))
     # Scores lie in [0, 1]; with few seeds Student's interval may not.

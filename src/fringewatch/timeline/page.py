@@ -13,6 +13,7 @@ from fringewatch.pages import count_box, note, number_cell, page_template, score
 from fringewatch.timeline.svg import chart_pairs, sparkline
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Sequence
     from typing import Any
 
@@ -31,9 +32,14 @@ def describe_site(timeline: SiteTimeline) -> str:
         " ".join(part for part in (timeline.site.kind, timeline.site.number) if part),
         f"{pairs:,} pair{'' if pairs == 1 else 's'} from {timeline.first} to {timeline.last}",
         f"{flagged:,} flagged",
-        f"last alert {timeline.alerts[-1].start}" if timeline.alerts else "no alert",
+        f"last alert until {_last(timeline)}" if timeline.alerts else "no alert",
     ]
     return " · ".join(part for part in parts if part)
+
+
+def _last(timeline: SiteTimeline) -> dt.date:
+    """Return the day up to which the alert reaches that reaches farthest."""
+    return max(alert.end for alert in timeline.alerts)
 
 
 def render_site(timeline: SiteTimeline, *, picture: bool) -> str:
@@ -70,7 +76,7 @@ def render_site(timeline: SiteTimeline, *, picture: bool) -> str:
         cards=count_box(len(timeline.pairs), "pairs")
         + count_box(len(flagged), "flagged", "alert" if len(flagged) else "")
         + count_box(len(timeline.alerts), "alerts", "alert" if timeline.alerts else "")
-        + count_box(str(timeline.alerts[-1].start) if timeline.alerts else "none", "last alert"),
+        + count_box(str(_last(timeline)) if timeline.alerts else "none", "last alert until"),
         charts=charts + hidden,
         alerts="".join(_alert_row(alert) for alert in reversed(timeline.alerts))
         or '<tr><td colspan="5">No alert has been recorded.</td></tr>',
@@ -86,12 +92,14 @@ def render_index(timelines: Sequence[SiteTimeline]) -> str:
     ordered = sorted(
         timelines,
         key=lambda timeline: (
-            -timeline.alerts[-1].start.toordinal() if timeline.alerts else 0,
+            -_last(timeline).toordinal() if timeline.alerts else 0,
             -int(timeline.pairs["flagged"].sum()),
             timeline.site.name,
         ),
     )
-    pairs = sum(len(timeline.pairs) for timeline in timelines)
+    # One pair may show several sites.
+    pairs = len(set().union(*(timeline.pairs["file"] for timeline in timelines)))
+    flagged = len(set().union(*(timeline.pairs["file"][timeline.pairs["flagged"]] for timeline in timelines)))
     alerted = sum(bool(timeline.alerts) for timeline in timelines)
     first = min(timeline.first for timeline in timelines)
     sites = f"{len(timelines):,} site{'' if len(timelines) == 1 else 's'}"
@@ -101,7 +109,7 @@ def render_index(timelines: Sequence[SiteTimeline]) -> str:
         cards=count_box(len(timelines), "sites")
         + count_box(alerted, "with alerts", "alert" if alerted else "")
         + count_box(pairs, "pairs")
-        + count_box(sum(int(timeline.pairs["flagged"].sum()) for timeline in timelines), "flagged"),
+        + count_box(flagged, "flagged"),
         rows="".join(_site_row(timeline, last) for timeline in ordered),
         version=html.escape(__version__),
     )
@@ -138,13 +146,13 @@ def _site_row(timeline: SiteTimeline, last: np.datetime64) -> str:
     bars = timeline.bars
     recent = bars.end > last - np.timedelta64(_RECENT_DAYS, "D")
     scores = bars.score[recent & np.isfinite(bars.score)]
-    alert = timeline.alerts[-1] if timeline.alerts else None
+    alert = max(timeline.alerts, key=lambda alert: alert.end, default=None)
     state = "flagged" if alert is not None else "quiet"
     link = f'<a href="{html.escape(quote(timeline.file_name), quote=True)}.html">{html.escape(timeline.site.name)}</a>'
     told = f' title="{html.escape(alert.text, quote=True)}"' if alert else ""
     return (
         f'<tr class="{state}"><td class="name">{link}</td><td>{html.escape(timeline.site.kind)}</td>'
-        f"<td{told}>{alert.start if alert else ''}</td>{number_cell(len(timeline.alerts), 'd')}"
+        f"<td{told}>{alert.end if alert else ''}</td>{number_cell(len(timeline.alerts), 'd')}"
         f"{score_cell(float(scores.max()) if len(scores) else None)}"
         f"{number_cell(int(timeline.pairs['flagged'].sum()), ',d')}{number_cell(len(timeline.pairs), ',d')}"
         f"<td>{timeline.last}</td><td>{sparkline(timeline.months, last)}</td></tr>"

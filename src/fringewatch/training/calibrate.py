@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["PatchScores", "Scored", "calibrate", "calibrate_patches", "score_patches", "score_samples"]
 
 
+_FLAT = 1e-3
+"""Slope of a calibration that says next to nothing."""
 _NONE = np.zeros((0, len(LEVELS)))
 _OTHER_RATES_PERCENT = (1, 2, 5, 10)
 """Rates for which the card also gives the threshold, for those who want fewer false alarms or miss less."""
@@ -248,7 +250,7 @@ def calibrate_patches(
         raise TrainingError(message)
     fitted_on = f"{len(label)} validation patches, of which {label.mean():.0%} deform: the score assumes that share"
     map_calibration = _fit(scores.map_logit, label, fitted_on)
-    scene_calibration = _fit(scores.scene_logit, label, fitted_on)
+    scene_calibration = _fit(scores.scene_logit, label, fitted_on, told=map_calibration.slope <= _FLAT)
     score = scene_calibration(scores.scene_logit.astype(np.float32)).astype(float)
     threshold = _threshold({"validation": score[~label]}, false_alarm_rate)
     figures = {
@@ -271,11 +273,12 @@ def _threshold(quiet: dict[str, NDArray[np.float64]], rate: float) -> float:
     return float(np.clip(max(threshold_for_false_alarm_rate(scores, rate) for scores in quiet.values()), 0.0, 1.0))
 
 
-def _fit(logits: NDArray[np.float64], truth: NDArray[np.bool_], fitted_on: str) -> Calibration:
+def _fit(logits: NDArray[np.float64], truth: NDArray[np.bool_], fitted_on: str, *, told: bool = False) -> Calibration:
     slope, offset = fit_platt(logits, truth)
     if slope <= 0:
-        say("the network does no better than chance on held-out samples: train longer, or on more samples")
+        if not told:
+            say("the network does no better than chance on held-out samples: train longer, or on more samples")
         # A probability must not fall where the logit rises, whatever the fit to noise says: flat, at the base rate.
         share = float(np.mean(truth))
-        slope, offset = 1e-3, float(np.log(share / (1 - share)) - 1e-3 * np.mean(logits))
+        slope, offset = _FLAT, float(np.log(share / (1 - share)) - _FLAT * np.mean(logits))
     return Calibration(slope=slope, offset=offset, fitted_on=fitted_on)

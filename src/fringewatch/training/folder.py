@@ -6,8 +6,11 @@ import csv
 import shutil
 from typing import TYPE_CHECKING
 
+import yaml
+
 from fringewatch.errors import ConfigError, TrainingError
 from fringewatch.files import atomic_path
+from fringewatch.progress import say
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -61,11 +64,26 @@ def check_resume(config: Config, out: Path, *, harmless: Collection[str]) -> Non
 
 
 def clear(out: Path) -> None:
-    """Remove what an earlier run left in `out`: its checkpoint must never pass for one of this run."""
+    """Remove what an earlier run left in `out`: its checkpoint and bundle must never pass for those of this run."""
+    if checkpoint_path(out).is_file():
+        say(f"{out}: begins anew; the run that was stopped there goes on with --resume only")
+    if (bundle := _bundle_of(out)) is not None:
+        shutil.rmtree(bundle)
     for name in _LEFTOVERS:
         (out / name).unlink(missing_ok=True)
     for name in ("checkpoints", "tensorboard"):
         shutil.rmtree(out / name, ignore_errors=True)
+
+
+def _bundle_of(out: Path) -> Path | None:
+    """Return the bundle that the earlier run in `out` wrote; other bundles there are the user's."""
+    try:
+        before = yaml.safe_load((out / SETTINGS).read_text(encoding="utf-8"))
+        # A classifier's bundle is called after its network unless it has a name.
+        name = str(before.get("name") or before.get("network"))
+    except (OSError, ValueError, AttributeError, yaml.YAMLError):
+        return None
+    return out / name if (out / name / "card.json").is_file() else None
 
 
 def read_history(path: Path) -> list[dict[str, float]]:

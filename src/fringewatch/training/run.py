@@ -28,6 +28,7 @@ from fringewatch.training.fit import fit
 from fringewatch.training.folder import SETTINGS, WEIGHTS, check_resume, clear
 from fringewatch.training.settings import HARMLESS, TrainConfig
 from fringewatch.training.teachers import identify
+from fringewatch.training.trainer import check_accelerator
 
 __all__ = ["TrainConfig", "TrainResult", "run"]
 
@@ -67,6 +68,7 @@ def run(config: TrainConfig) -> TrainResult:
         If the user stopped it.
     """
     spec = config.spec()
+    check_accelerator(config.accelerator)
     network = _build(config)
     if config.weights:
         # Before hours of simulation: a bundle that does not fit is an error at once.

@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from fringewatch.errors import ConfigError
 from fringewatch.progress import say
 from fringewatch.training.folder import checkpoint_path
 
@@ -21,12 +22,25 @@ if TYPE_CHECKING:
 
     from lightning.pytorch.callbacks import Callback
 
-__all__ = ["Sparingly", "device_of", "train"]
+__all__ = ["Sparingly", "check_accelerator", "device_of", "train"]
 
 
 def device_of(accelerator: str) -> torch.device:
     """Return where Lightning will train, as far as it makes a difference here: on a CUDA GPU or elsewhere."""
     return torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def check_accelerator(accelerator: str) -> None:
+    """Refuse a GPU that is not there.
+
+    Raises
+    ------
+    ConfigError
+        If a GPU is asked for and torch finds none.
+    """
+    if accelerator == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
+        message = "accelerator = 'gpu': torch finds no GPU here; leave it out, or install a build of torch for yours"
+        raise ConfigError(message)
 
 
 def train(
@@ -62,6 +76,7 @@ def train(
         If the user stopped it.
     """
     # Lightning announces hardware and services line by line; a user of a command wants the result.
+    check_accelerator(str(options.get("accelerator", "auto")))
     for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
         logging.getLogger(name).setLevel(logging.WARNING)
     with warnings.catch_warnings():

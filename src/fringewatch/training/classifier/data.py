@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -40,6 +41,7 @@ __all__ = ["Batcher", "PatchArrays", "read_arrays"]
 
 _NO_CODES = np.empty((0, 0), np.uint8)
 _SHARE_OF_MEMORY = 0.3
+_SPLITS = ("train", "validation", "test", "")
 """Patches lie on the GPU if they take no more than this of what is free; otherwise each batch is sent there."""
 
 
@@ -139,6 +141,7 @@ def read_arrays(
     patches: Sequence[Patch] = found
     if not any(patch.split for patch in patches):
         patches = split_by_site(patches, validation=validation_share, seed=seed)
+    _tell_left_out(root, patches)
     parts = [[patch for patch in patches if patch.split == split] for split in ("train", "validation")]
     for split, part in zip(("train", "validation"), parts, strict=True):
         present = {patch.label for patch in part}
@@ -158,6 +161,20 @@ def read_arrays(
         for rows, part in zip((codes[:count], codes[count:]), parts, strict=True)
     ]
     return arrays[0], arrays[1]
+
+
+def _tell_left_out(root: str | Path, patches: Sequence[Patch]) -> None:
+    """Say how many patches belong to no split that training looks at; a word that is no split is a slip."""
+    counts = Counter(patch.split for patch in patches)
+    if strange := sorted(word for word in counts if word not in _SPLITS):
+        message = (
+            f"{root}: the column split holds {', '.join(map(repr, strange))}; expected {', '.join(_SPLITS[:-1])}, or "
+            "nothing in every row"
+        )
+        raise TrainingError(message)
+    for word in ("test", ""):
+        if counts[word]:
+            say(f"{counts[word]} patches {'of the split test' if word else 'without a split'} are left out")
 
 
 def _draw_examples(

@@ -28,7 +28,7 @@ from fringewatch.training.classifier.module import ClassifierModule, class_weigh
 from fringewatch.training.classifier.settings import HARMLESS, ClassifierConfig
 from fringewatch.training.codes import Phases
 from fringewatch.training.folder import SETTINGS, WEIGHTS, check_resume, clear, read_history
-from fringewatch.training.trainer import device_of
+from fringewatch.training.trainer import check_accelerator, device_of
 
 if TYPE_CHECKING:
     from fringewatch.encoding import EncodingKind
@@ -105,6 +105,7 @@ def run(config: ClassifierConfig) -> ClassifierResult:
         If the user stopped it.
     """
     size_px = config.network_config(2).side_px
+    check_accelerator(config.accelerator)
     if config.resume:
         check_resume(config, config.out, harmless=HARMLESS)
     train, validation = read_arrays(

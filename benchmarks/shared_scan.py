@@ -7,7 +7,8 @@
    window are padded with zeros at its border where in the scene the picture goes on; this says what that matters.
 
     python benchmarks/shared_scan.py speed
-    python benchmarks/shared_scan.py accuracy --model runs/vgg16/vgg16 --model runs/resnet50/resnet50
+    python benchmarks/shared_scan.py accuracy --model runs/vgg16/vgg16 --model runs/resnet50/resnet50 \\
+        --like runs/patches/simulate.yaml
 
 Needs `fringewatch[train]` for the speed of random networks.
 """
@@ -32,6 +33,7 @@ from fringewatch.metrics import auroc
 from fringewatch.models import load_bundle
 from fringewatch.scan import patch_size, scan
 from fringewatch.simulate import preset, simulate
+from fringewatch.simulate.settings import SimulateConfig
 from machine import load
 
 if TYPE_CHECKING:
@@ -60,6 +62,9 @@ def main() -> None:
         "--per-scene", type=int, default=8, help="windows per scene, half of them deforming if possible"
     )
     parser.add_argument("--preset", default="volcano", help="simulated population for accuracy")
+    parser.add_argument(
+        "--like", type=Path, help="simulate.yaml of the set they were trained on: its population instead"
+    )
     parser.add_argument("--seed", type=int, default=1_000_003, help="of the scenes; take one that training did not")
     parser.add_argument("--out", type=Path, help="write the results to this JSON file too")
     arguments = parser.parse_args()
@@ -142,7 +147,8 @@ class Windows(NamedTuple):
 def compare_accuracy(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Score the same windows both ways."""
     side = arguments.side or 448
-    spec = preset(arguments.preset).model_copy(update={"height_px": side, "width_px": side})
+    like = SimulateConfig.from_yaml(arguments.like) if arguments.like else SimulateConfig(preset=arguments.preset)
+    spec = preset(like.preset, **(like.spec | {"height_px": side, "width_px": side}))
     bundles = [load_bundle(model, threads=arguments.threads) for model in arguments.model]
     cut: list[list[NDArray[np.float32]]] = [[] for _ in bundles]
     shared: list[list[NDArray[np.float32]]] = [[] for _ in bundles]
@@ -163,7 +169,8 @@ def compare_accuracy(arguments: argparse.Namespace) -> dict[str, dict[str, float
             shared[number].append(map_logits[cells[:, 0], cells[:, 1]])
             labels[number] += windows.labels
             scenes[number] += [index] * len(windows.labels)
-    print(f"\nwindows of {arguments.scenes} simulated scenes ({arguments.preset}) of {side} x {side} px, threshold 0.5")
+    population = arguments.like or arguments.preset
+    print(f"\nwindows of {arguments.scenes} simulated scenes ({population}) of {side} x {side} px, threshold 0.5")
     print(f"{'network':20}{'windows':>9}{'deform':>8}{'one by one':>12}{'shared':>9}{'difference, points':>30}")
     found = {}
     for number, bundle in enumerate(bundles):

@@ -7,8 +7,7 @@
    window are padded with zeros at its border where in the scene the picture goes on; this says what that matters.
 
     python benchmarks/shared_scan.py speed
-    python benchmarks/shared_scan.py accuracy --model runs/vgg16/vgg16 --model runs/resnet50/resnet50 \\
-        --like runs/patches/simulate.yaml
+    python benchmarks/shared_scan.py accuracy --model runs/vgg16/vgg16 --like runs/patches/simulate.yaml
 
 Needs `fringewatch[train]` for the speed of random networks.
 """

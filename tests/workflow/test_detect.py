@@ -24,10 +24,11 @@ from PIL import Image
 from fringewatch import cli
 from fringewatch.corrections import without_height_trend
 from fringewatch.detect import DetectConfig, Detector, batch, outputs, run, worker
-from fringewatch.detect.journal import JOURNAL_NAME
+from fringewatch.detect.journal import JOURNAL_NAME, Journal, file_state
 from fringewatch.errors import ConfigError, OutputError
 from fringewatch.models import load_bundle, save_bundle
-from fringewatch.products import open_interferogram
+from fringewatch.products import Reference, open_interferogram
+from fringewatch.report import SceneRow
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "scenes"
 
@@ -718,3 +719,27 @@ def test_what_stays_flagged_without_its_trend_says_so(cone, tmp_path):
     (row,) = run(DetectConfig(inputs=(str(path),), threshold=scores[1] / 2, out=tmp_path / "low")).rows
     assert "it stays flagged" in row.message
     assert row.doubt == f"{scores[1]:.2f} without its height trend"
+
+
+def test_several_interferograms_of_one_file_keep_names_of_their_own(tmp_path):
+    journal = Journal(tmp_path)
+    places = {}
+    for place in ("here", "there"):
+        (tmp_path / place).mkdir()
+        places[place] = tmp_path / place / "stack.h5"
+        places[place].write_bytes(b"")
+
+    def found(place):
+        return [Reference(str(places[place]), "", f"stack_{member}", member=member) for member in ("a", "b")]
+
+    def enter(references):
+        for each in references:
+            row = SceneRow(file=each.address, name=each.name, status="ok")
+            journal.add(row, file_state(each.path, member=each.member), "settings")
+
+    enter(batch._apart(found("here"), journal))
+    for _ in range(2):
+        second = batch._apart(found("there"), journal)
+        assert [each.name for each in second] == ["there_stack_a", "there_stack_b"]
+        enter(second)
+    assert [each.name for each in batch._apart(found("here"), journal)] == ["stack_a", "stack_b"]

@@ -94,13 +94,11 @@ def _apart(references: Sequence[Reference], journal: Journal) -> list[Reference]
     taken = {hash(name) for name in (*(reference.name for reference in references), *journal.entries)}
     renamed = []
     for reference in references:
-        owner = journal.owner(reference.name)
-        if not owner or owner == _place(reference.path) or not (is_remote(owner) or Path(owner).exists()):
+        owner, place = journal.owner(reference.name), _place(reference.path)
+        if owner in {"", place} or not (is_remote(owner) or Path(owner).exists()):
             renamed.append(reference)
             continue
-        place = _place(reference.path)
-        mine = next((name for name in journal.entries if journal.owner(name) == place), None)
-        name = mine or another_name(reference, taken)
+        name = journal.name_of(place, reference.address) or another_name(reference, taken)
         taken.add(hash(name))
         say(f"{reference.address}: its results are called {name}; those of {owner} have the other name")
         renamed.append(dataclasses.replace(reference, name=name))

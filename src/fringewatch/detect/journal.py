@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from fringewatch.errors import OutputError
 from fringewatch.files import LinkResolver, write_text
+from fringewatch.products.reference import split_member
 from fringewatch.report import SceneRow
 
 if TYPE_CHECKING:
@@ -101,6 +102,15 @@ class Journal:
             return ""
         first, *_ = entry.state.split("|", 1)
         return re.sub(r"(?::\d+){2}(?:#.*)?$", "", first)
+
+    def name_of(self, owner: str, address: str) -> str:
+        """Return the name of the results of a file, as :meth:`owner` gives it, by its address; "" if there are none."""
+        # A file may hold several interferograms, which the end of the address tells apart.
+        _, member = split_member(address)
+        for name, entry in self.entries.items():
+            if self.owner(name) == owner and split_member(entry.row.file)[1] == member:
+                return name
+        return ""
 
     def add(self, row: SceneRow, state: str, settings: str) -> None:
         """Record a finished scene at once.

@@ -83,7 +83,8 @@ def _bundle_of(out: Path) -> Path | None:
         name = str(before.get("name") or before.get("network"))
     except (OSError, ValueError, AttributeError, yaml.YAMLError):
         return None
-    return out / name if (out / name / "card.json").is_file() else None
+    bundle = (out / name).resolve()
+    return bundle if bundle.parent == out.resolve() and (bundle / "card.json").is_file() else None
 
 
 def read_history(path: Path) -> list[dict[str, float]]:

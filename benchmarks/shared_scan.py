@@ -175,7 +175,8 @@ def compare_accuracy(arguments: argparse.Namespace) -> dict[str, dict[str, float
     for number, bundle in enumerate(bundles):
         truth = np.array(labels[number])
         logits = [np.concatenate(each) for each in (cut[number], shared[number])]
-        right = [(bundle.card.calibration(each) >= 0.5) == truth for each in logits]
+        calibrations = bundle.card.of_patches().calibration, bundle.card.calibration
+        right = [(fit(each) >= 0.5) == truth for fit, each in zip(calibrations, logits, strict=True)]
         difference = 100 * (right[1].astype(float) - right[0])
         low, high = interval(difference, np.array(scenes[number]))
         accuracy = [float(each.mean()) for each in right]

@@ -10,8 +10,10 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("lightning")
 pytest.importorskip("onnxscript")
 
+from fringewatch.detect import Detector
 from fringewatch.encoding import Encoding
 from fringewatch.errors import TrainingError
+from fringewatch.interferogram import make_interferogram
 from fringewatch.models import load_bundle
 from fringewatch.networks import registry
 from fringewatch.networks.graph import INPUT, LayerGraph
@@ -104,7 +106,7 @@ def bundle_folder(tmp_path_factory):
         network = trained()
         phases = patches(40)
         # Labels that follow the network's own answer, so that there is something to calibrate.
-        logits = score_patches(Sliding(network), phases, ENCODING).map_logit
+        logits = score_patches(Sliding(network), phases, [0] * 40, ENCODING).patch_logit
         labels = logits + np.random.default_rng(0).normal(0, 0.3 * logits.std(), 40) > np.median(logits)
         return export_classifier(
             network,
@@ -131,8 +133,10 @@ def test_the_bundle_says_what_it_is(bundle_folder):
     assert 0.8 < card.scores["validation"]["auroc"] <= 1
     assert card.scores["validation"]["scene_false_alarm_rate"] <= card.thresholds.false_alarm_rate == 0.1
     assert "background patches of the validation set" in card.thresholds.false_alarm_set
-    assert card.calibration.fitted_on.startswith("40 validation patches, of which ")
-    assert card.calibration.slope > 0.1
+    assert card.patch_calibration.fitted_on.startswith("40 validation patches, of which ")
+    assert card.calibration.fitted_on.startswith("40 of 40 validation patches, of which ")
+    assert card.calibration.fitted_on.endswith("with their mirror image around them")
+    assert min(card.calibration.slope, card.patch_calibration.slope) > 0.1
 
 
 def test_the_bundle_runs_what_was_trained(bundle_folder):
@@ -156,11 +160,41 @@ def test_calibration_fits_what_detection_computes(bundle_folder, monkeypatch):
     monkeypatch.setitem(registry._BACKBONES, "resnet50", Small)
     phases = patches(5, seed=7)
     phases[1][:70] = np.nan
-    scores = score_patches(Sliding(trained()), phases, ENCODING, batch_size=2)
+    scores = score_patches(Sliding(trained()), phases, [0, 1, 1, 0, 1], ENCODING, batch_size=2)
     bundle = load_bundle(bundle_folder, threads=1)
     scanned = [scan(xr.DataArray(phase, dims=("y", "x")), bundle) for phase in phases]
-    np.testing.assert_allclose(scores.map_logit, [each.logits[2, 2] for each in scanned], atol=1e-4)
+    np.testing.assert_allclose(scores.patch_logit, [each.logits[2, 2] for each in scanned], atol=1e-4)
     np.testing.assert_allclose(scores.scene_logit, [each.scene_logit for each in scanned], atol=1e-4)
+    # The same window of a larger scene: two cells further, for the mirror image around it.
+    around = [scan(xr.DataArray(np.pad(phase, 64, mode="symmetric"), dims=("y", "x")), bundle) for phase in phases]
+    np.testing.assert_array_equal(scores.mapped, np.arange(5))
+    np.testing.assert_allclose(scores.map_logit, [each.logits[4, 4] for each in around], atol=1e-4)
+    assert np.abs(scores.map_logit - scores.patch_logit).max() > 1e-3
+
+
+def test_some_patches_are_scored_within_a_scene(small):
+    """Of each class its share, whatever their order; the same ones again."""
+    labels = [1] * 3 + [0] * 9
+    scores = score_patches(Sliding(trained()), patches(12), labels, ENCODING, most_mapped=4)
+    chosen = np.array(labels)[scores.mapped]
+    assert (chosen.sum(), chosen.size, scores.map_logit.size) == (1, 4, 4)
+    again = score_patches(Sliding(trained()), patches(12), labels, ENCODING, most_mapped=4)
+    np.testing.assert_array_equal(scores.mapped, again.mapped)
+
+
+def test_detection_takes_the_calibration_of_what_it_looks_at(bundle_folder):
+    """A patch by itself, or windows cut out, are what `patch_calibration` was fitted on; a scene's map is not."""
+    card = load_bundle(bundle_folder, threads=1).card
+    assert card.of_patches().calibration == card.patch_calibration != card.calibration
+    patch = make_interferogram(patches(1, seed=9)[0], wavelength_m=0.0555)
+    scene = make_interferogram(np.pad(patch["phase"].values, 64, mode="symmetric"), wavelength_m=0.0555)
+    shared, windows = (Detector(bundle_folder, threads=1, windows=windows) for windows in (False, True))
+    assert shared.examine(patch).card.calibration == windows.examine(patch).card.calibration == card.patch_calibration
+    assert windows.examine(scene).card.calibration == card.patch_calibration
+    assert shared.examine(scene).card == card
+    # One window: its probability is that of its patch.
+    alone, cut = shared.examine(patch).scan.logits[2, 2], windows.examine(patch)
+    assert cut.max_probability == pytest.approx(float(card.patch_calibration(alone)), abs=1e-4)
 
 
 def test_the_bundle_is_a_start_for_training(bundle_folder, monkeypatch):
@@ -183,21 +217,24 @@ def test_no_validation_no_calibration(small, tmp_path):
 def test_patches_of_any_size_are_padded_to_the_stride(small):
     settings = SETTINGS.model_copy(update={"input_size_px": 100})
     network = Sliding(trained(settings))
-    scores = score_patches(network, patches(2, size=100), ENCODING)
-    assert scores.map_logit.shape == scores.scene_logit.shape == (2,)
+    scores = score_patches(network, patches(2, size=100), [0, 1], ENCODING)
+    assert scores.map_logit.shape == scores.scene_logit.shape == scores.patch_logit.shape == (2,)
     assert np.isfinite(scores.scene_logit).all()
+    assert np.isfinite(scores.map_logit).all()
 
 
 def test_calibrated_probabilities_are_the_observed_shares():
-    """Logits drawn with known odds: the fit returns slope and offset, the threshold keeps its rate."""
+    """Logits drawn with known odds: the fits return slopes and offsets, the threshold keeps its rate."""
     rng = np.random.default_rng(0)
     logit = rng.normal(0, 2, 20_000)
     label = rng.random(20_000) < 1 / (1 + np.exp(-(0.5 * logit + 1)))
-    calibration, scene, thresholds, figures = calibrate_patches(
-        PatchScores(logit, 3 * logit), label, false_alarm_rate=0.05
+    mapped = np.arange(1, 20_000, 2)
+    (of_map, of_patch, scene), thresholds, figures = calibrate_patches(
+        PatchScores(logit, 3 * logit, logit[mapped] - 0.8, mapped), label, false_alarm_rate=0.05
     )
-    assert (calibration.slope, calibration.offset) == (pytest.approx(0.5, abs=0.05), pytest.approx(1, abs=0.05))
-    assert scene.slope == pytest.approx(calibration.slope / 3, rel=1e-3)
+    assert (of_patch.slope, of_patch.offset) == (pytest.approx(0.5, abs=0.05), pytest.approx(1, abs=0.05))
+    assert (of_map.slope, of_map.offset) == (pytest.approx(0.5, abs=0.05), pytest.approx(1.4, abs=0.08))
+    assert scene.slope == pytest.approx(of_patch.slope / 3, rel=1e-3)
     assert np.mean(scene(3 * logit[~label].astype(np.float32)) >= thresholds.scene) == pytest.approx(0.05, abs=0.001)
     assert figures["scene_false_alarm_rate"] <= 0.05
     assert figures["auroc"] == pytest.approx(figures["scene_auroc"], abs=1e-3)
@@ -206,7 +243,7 @@ def test_calibrated_probabilities_are_the_observed_shares():
 @pytest.mark.parametrize("label", [0, 1])
 def test_calibration_needs_both_classes(label):
     with pytest.raises(TrainingError, match=rf"{4 * label} of 4 patches deform; calibration needs patches of both"):
-        calibrate_patches(PatchScores(np.arange(4.0), np.arange(4.0)), [label] * 4)
+        calibrate_patches(PatchScores(*[np.arange(4.0)] * 3, np.arange(4)), [label] * 4)
 
 
 def test_a_network_that_onnx_runs_otherwise_is_refused(small, tmp_path, monkeypatch):

@@ -276,9 +276,15 @@ class Detector:
         else:
             scans = scan_many(interferograms, self.bundle, tile_px=tile_px)
         return [
-            Examination(interferogram, result, self.card, self.threshold)
+            Examination(interferogram, result, self._card_for(result), self.threshold)
             for interferogram, result in zip(interferograms, scans, strict=True)
         ]
+
+    def _card_for(self, result: Scan) -> Card:
+        """Return the card with the calibration that holds for a map: of windows of a scene, or of a patch by itself."""
+        patch = self.card.patch_px
+        alone = self.windows or (patch is not None and max(result.shape) <= patch)
+        return self.card.of_patches() if alone else self.card
 
     def annotate(self, interferogram: xr.Dataset) -> xr.DataArray:
         """Return the probability of deformation on the interferogram's grid; NaN where it has no data."""

@@ -76,6 +76,11 @@ class Card(Config):
         "of many sizes: a scene no larger is one crop with one score; a shorter side is filled up with no data.",
     )
     calibration: Calibration = Field(default_factory=Calibration, description="Map logits to probabilities.")
+    patch_calibration: Calibration | None = Field(
+        None,
+        description="The same of a patch that is a scene of its own; empty where `calibration` holds there too. Inside "
+        "a classifier zeros surround such a patch, where a larger scene goes on, and shift the logit.",
+    )
     scene_calibration: Calibration = Field(
         default_factory=Calibration, description="Scene logit (the maximum of the smoothed map logits) to the score."
     )
@@ -93,3 +98,9 @@ class Card(Config):
         None, description="File with the weights as trained, in torch's format; training can start from them."
     )
     sha256: dict[str, str] = Field(description="File name to SHA-256 of its content.")
+
+    def of_patches(self) -> Card:
+        """Return the card that holds for patches by themselves: with `patch_calibration` in place of `calibration`."""
+        if self.patch_calibration is None:
+            return self
+        return self.model_copy(update={"calibration": self.patch_calibration})

@@ -41,7 +41,8 @@ def scan_windows(interferogram: xr.Dataset | xr.DataArray, bundle: Bundle, *, st
     Returns
     -------
     Scan
-        At a stride of `step_px`; its calibrated logits are the merged probabilities.
+        At a stride of `step_px`; its logits, calibrated as those of patches (``card.of_patches()``), are the merged
+        probabilities.
 
     Raises
     ------
@@ -71,7 +72,7 @@ def scan_windows(interferogram: xr.Dataset | xr.DataArray, bundle: Bundle, *, st
         inside = np.logical_or.reduceat(np.isfinite(band[: height - row, :width]), np.arange(0, width, step), axis=1)
         np.logical_or.at(valid, (row + np.arange(len(inside))) // step, inside)
     merged = np.divide(total, weight, out=np.zeros_like(total), where=weight > 0)
-    return Scan(card.calibration.inverse(merged).astype(np.float32), valid, (height, width), step)
+    return Scan(card.of_patches().calibration.inverse(merged).astype(np.float32), valid, (height, width), step)
 
 
 def patch_size(bundle: Bundle) -> int:
@@ -108,7 +109,7 @@ def _gaussian(starts: list[int], size: int, patch: int, step: int) -> NDArray[np
 
 def _probabilities(band: NDArray[np.float32], columns: list[int], bundle: Bundle) -> NDArray[np.float32]:
     """Return the calibrated probability of the windows of a band (patch, W); NaN where a window has no data."""
-    card = bundle.card
+    card = bundle.card.of_patches()
     patch = len(band)
     centre = patch // (2 * card.stride)
     result = np.full(len(columns), np.nan, np.float32)

@@ -18,7 +18,7 @@ from fringewatch.training.codes import decode_codes
 from fringewatch.training.outlines import ENOUGH, LEVELS, Outlines, choose_edge, compare_outlines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -27,12 +27,14 @@ if TYPE_CHECKING:
     from fringewatch.networks.sliding import Sliding
     from fringewatch.training.cache import Samples
 
-__all__ = ["PatchScores", "Scored", "calibrate", "calibrate_patches", "score_patches", "score_samples"]
+__all__ = ["PatchCalibrations", "PatchScores", "Scored", "calibrate", "calibrate_patches", "score_patches"]
+__all__ += ["score_samples"]
 
 
 _FLAT = 1e-3
 """Slope of a calibration that says next to nothing."""
 _NONE = np.zeros((0, len(LEVELS)))
+_SURROUNDINGS_PX = 64
 _OTHER_RATES_PERCENT = (1, 2, 5, 10)
 """Rates for which the card also gives the threshold, for those who want fewer false alarms or miss less."""
 
@@ -167,18 +169,32 @@ def _cross_flagged(
 
 
 class PatchScores(NamedTuple):
-    """What a sliding classifier says of patches, each as a scene of its own."""
+    """What a sliding classifier says of patches: of each as a scene of its own, of some within a larger one."""
 
-    map_logit: NDArray[np.float64]
+    patch_logit: NDArray[np.float64]
     """(N,) logit of the window that is the patch."""
     scene_logit: NDArray[np.float64]
     """(N,) the scene's, by :func:`fringewatch.scan.scene_logit`, as detection computes it."""
+    map_logit: NDArray[np.float64]
+    """(M,) logit of the window that is the patch, where the scene goes on around it as the patch's mirror image."""
+    mapped: NDArray[np.intp]
+    """(M,) which patches those are."""
 
 
 def score_patches(
-    network: Sliding, phases: Sequence[NDArray[np.float32]], encoding: Encoding, *, batch_size: int = 32
+    network: Sliding,
+    phases: Sequence[NDArray[np.float32]],
+    labels: ArrayLike,
+    encoding: Encoding,
+    *,
+    batch_size: int = 32,
+    most_mapped: int = 1000,
 ) -> PatchScores:
     """Run a sliding classifier over patches, on the device where it lies.
+
+    Inside the network zeros surround a patch that is a scene of its own, and shift its logit against that of the same
+    window of a larger scene. So some are scored again with their mirror image around them, 64 pixels wide: the zeros
+    beyond that hardly reach the patch.
 
     Parameters
     ----------
@@ -186,11 +202,15 @@ def score_patches(
         The classifier as detection runs it.
     phases
         Patches (P, P) float32, wrapped radians, NaN = no data; indexed one at a time, so that they may be read then. A
-        network of whole crops takes any (H, W).
+        network of whole crops takes any (H, W), and says of a crop what it says of it anywhere.
+    labels
+        (N,) 1 = deformation, 0 = background.
     encoding
         What the classifier was trained with.
     batch_size
         Patches at once.
+    most_mapped
+        How many are scored within a larger scene, of each class in proportion.
     """
     device = next(network.parameters()).device
     if network.top is not None:
@@ -199,28 +219,68 @@ def score_patches(
                 network(torch.from_numpy(encoding(phases[index])[None]).to(device))[1] for index in range(len(phases))
             ]
         logit = np.array([(scene[0, 1] - scene[0, 0]).item() for scene in said])
-        return PatchScores(logit, logit)
+        return PatchScores(logit, logit, logit, np.arange(len(phases)))
+    patch_logit, scene = [], []
     centre = network.geometry.left
-    map_logit, scene = [], []
-    for start in range(0, len(phases), batch_size):
-        batch = np.stack([phases[index] for index in range(start, min(start + batch_size, len(phases)))])
+    for maps, valid in _maps(network, phases, np.arange(len(phases)), encoding, device, batch_size):
+        patch_logit.append(maps[:, centre, centre])
+        # A patch without data counts as its network's answer to nothing: detection refuses such scenes.
+        scene += [
+            scene_logit(map_, inside if inside.any() else np.ones_like(inside))
+            for map_, inside in zip(maps, valid, strict=True)
+        ]
+    mapped = _some_of_each(np.asarray(labels, bool), most_mapped)
+    centre += _SURROUNDINGS_PX // network.stride
+    around = [
+        maps[:, centre, centre]
+        for maps, _ in _maps(network, phases, mapped, encoding, device, batch_size, margin_px=_SURROUNDINGS_PX)
+    ]
+    patch, within = (np.concatenate(parts).astype(np.float64) for parts in (patch_logit, around))
+    return PatchScores(patch, np.array(scene, np.float64), within, mapped)
+
+
+def _maps(
+    network: Sliding,
+    phases: Sequence[NDArray[np.float32]],
+    chosen: NDArray[np.intp],
+    encoding: Encoding,
+    device: torch.device,
+    batch_size: int,
+    *,
+    margin_px: int = 0,
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+    """Yield map logits and which of them hold data, both (batch, h, w), of patches with their mirror image around."""
+    for start in range(0, len(chosen), batch_size):
+        batch = np.stack([phases[index] for index in chosen[start : start + batch_size]])
+        if margin_px:
+            batch = np.pad(batch, [(0, 0), (margin_px, margin_px), (margin_px, margin_px)], mode="symmetric")
         missing = [(0, -size % network.multiple) for size in batch.shape[1:]]
         batch = np.pad(batch, [(0, 0), *missing], constant_values=np.nan)
         with torch.inference_mode():
             logits, _ = network(torch.from_numpy(encoding(batch)).to(device))
         blocks = len(batch), logits.shape[2], network.stride, logits.shape[3], network.stride
-        valid = np.any(np.isfinite(batch).reshape(blocks), axis=(2, 4))
-        for map_, inside in zip(logits[:, 0].float().cpu().numpy(), valid, strict=True):
-            map_logit.append(map_[centre, centre])
-            # A patch without data counts as its network's answer to nothing: detection refuses such scenes.
-            scene.append(scene_logit(map_, inside if inside.any() else np.ones_like(inside)))
-    return PatchScores(np.array(map_logit, np.float64), np.array(scene, np.float64))
+        yield logits[:, 0].float().cpu().numpy(), np.any(np.isfinite(batch).reshape(blocks), axis=(2, 4))
+
+
+def _some_of_each(label: NDArray[np.bool_], most: int) -> NDArray[np.intp]:
+    """Return about so many indices, at random but always the same, with each class's share of all."""
+    rng = np.random.default_rng(0)
+    groups = [rng.permutation(np.flatnonzero(label == kind)) for kind in (False, True)]
+    return np.sort(np.concatenate([group[: -(-most * group.size // label.size)] for group in groups]))
+
+
+class PatchCalibrations(NamedTuple):
+    """Calibrations of a classifier, as :class:`fringewatch.models.Card` names them."""
+
+    calibration: Calibration
+    patch_calibration: Calibration
+    scene_calibration: Calibration
 
 
 def calibrate_patches(
     scores: PatchScores, labels: ArrayLike, *, false_alarm_rate: float = 0.1
-) -> tuple[Calibration, Calibration, Thresholds, dict[str, float]]:
-    """Fit map and scene calibration of a classifier and choose its threshold, on validation patches.
+) -> tuple[PatchCalibrations, Thresholds, dict[str, float]]:
+    """Fit a classifier's calibrations and choose its threshold, on validation patches.
 
     Parameters
     ----------
@@ -233,8 +293,8 @@ def calibrate_patches(
 
     Returns
     -------
-    map_calibration, scene_calibration, thresholds, scores
-        Scores are of the same patches.
+    calibrations, thresholds, scores
+        Scores are of the same patches, each by itself.
 
     Raises
     ------
@@ -249,13 +309,16 @@ def calibrate_patches(
         )
         raise TrainingError(message)
     fitted_on = f"{len(label)} validation patches, of which {label.mean():.0%} deform: the score assumes that share"
-    map_calibration = _fit(scores.map_logit, label, fitted_on)
-    scene_calibration = _fit(scores.scene_logit, label, fitted_on, told=map_calibration.slope <= _FLAT)
-    score = scene_calibration(scores.scene_logit.astype(np.float32)).astype(float)
+    of_patches = _fit(scores.patch_logit, label, fitted_on)
+    told = of_patches.slope <= _FLAT
+    mirrored = f"{len(scores.mapped)} of {fitted_on}; with their mirror image around them"
+    of_map = _fit(scores.map_logit, label[scores.mapped], mirrored, told=told)
+    of_scenes = _fit(scores.scene_logit, label, fitted_on, told=told)
+    score = of_scenes(scores.scene_logit.astype(np.float32)).astype(float)
     threshold = _threshold({"validation": score[~label]}, false_alarm_rate)
     figures = {
-        "auroc": auroc(label, scores.map_logit),
-        "accuracy": float(np.mean((map_calibration(scores.map_logit.astype(np.float32)) >= 0.5) == label)),
+        "auroc": auroc(label, scores.patch_logit),
+        "accuracy": float(np.mean((of_patches(scores.patch_logit.astype(np.float32)) >= 0.5) == label)),
         "scene_auroc": auroc(label, score),
         "scene_recall": float(np.mean(score[label] >= threshold)),
         "scene_false_alarm_rate": float(np.mean(score[~label] >= threshold)),
@@ -265,7 +328,7 @@ def calibrate_patches(
         false_alarm_rate=false_alarm_rate,
         false_alarm_set=f"{int((~label).sum())} background patches of the validation set, each as a scene",
     )
-    return map_calibration, scene_calibration, thresholds, figures
+    return PatchCalibrations(of_map, of_patches, of_scenes), thresholds, figures
 
 
 def _threshold(quiet: dict[str, NDArray[np.float64]], rate: float) -> float:

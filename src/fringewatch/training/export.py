@@ -22,7 +22,7 @@ from fringewatch.networks.graph import LayerGraph
 from fringewatch.networks.layers import Conv2dReLU
 from fringewatch.networks.sliding import Sliding
 from fringewatch.networks.weights import save_weights
-from fringewatch.training.calibrate import calibrate_patches, score_patches
+from fringewatch.training.calibrate import PatchCalibrations, calibrate_patches, score_patches
 from fringewatch.training.folder import WEIGHTS
 from fringewatch.training.stem import convolve_blocks
 
@@ -112,11 +112,12 @@ def export_classifier(
     """
     folder = ensure_folder(folder)
     sliding = Sliding(classifier, whole=crop_px is not None)
-    calibration, scene_calibration, thresholds = Calibration(), Calibration(), Thresholds()
+    calibrations = PatchCalibrations(Calibration(), Calibration(), Calibration())
+    thresholds = Thresholds()
     measured = dict(scores or {})
     if validation is not None:
-        calibration, scene_calibration, thresholds, measured["validation"] = calibrate_patches(
-            score_patches(sliding, validation.phases, encoding),
+        calibrations, thresholds, measured["validation"] = calibrate_patches(
+            score_patches(sliding, validation.phases, validation.labels, encoding),
             validation.labels,
             false_alarm_rate=false_alarm_rate,
         )
@@ -135,8 +136,7 @@ def export_classifier(
         halo_px=min(sliding.halo_px, _LARGEST_HALO_PX),
         patch_px=classifier.input_size_px,
         crop_px=crop_px,
-        calibration=calibration,
-        scene_calibration=scene_calibration,
+        **calibrations._asdict(),
         thresholds=thresholds,
         training=training or {},
         scores=measured,

@@ -6,14 +6,14 @@ The flags are the fields of the settings model; ``--config file.yaml`` gives oth
 
 from __future__ import annotations
 
-import copy
 import difflib
-import functools
 import importlib
 import os
+import shutil
 import sys
+import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import Field
 
@@ -113,11 +113,15 @@ def run_models(config: ModelsConfig) -> None:
             print(f"{name:20} unusable: {error}")
         else:
             low, high = card.encoding.pixel_size_m or (0.0, 0.0)
-            pixels = f"{low:g}-{high:g} m" if high else "any size"
-            known = f"{card.version:8} pixels of {pixels:10} {card.parameters:>12,} parameters  {folder}"
-            print(f"{name:20} {known}{' (default)' if name == DEFAULT_BUNDLE else ''}")
-            if purpose := card.description.partition(". ")[0]:
-                print(f"{'':20} {purpose.removesuffix('.')}.")
+            pixels = f"pixels of {low:g}-{high:g} m" if high else "pixels of any size"
+            default = ", the default" if name == DEFAULT_BUNDLE else ""
+            print(f"{name:20} {card.version:12} {pixels}, {card.parameters:,} parameters{default}")
+            purpose = card.description.partition(". ")[0].removesuffix(".")
+            indent = " " * 21
+            width = max(shutil.get_terminal_size().columns - 1, 60)
+            if purpose:
+                print(textwrap.fill(f"{purpose}.", width, initial_indent=indent, subsequent_indent=indent))
+            print(f"{indent}{folder}")
 
 
 def _card(model: str | Path) -> Card:
@@ -207,40 +211,17 @@ def _run(name: str, verb: Verb, arguments: Sequence[str]) -> int:
 def _parse(name: str, model: type[Config], arguments: Sequence[str]) -> Config:
     import tyro
 
+    from fringewatch.flags import flags_of
+
     rest, file = _take_config(arguments)
     parsed = tyro.cli(
-        _for_command_line(model, {} if file is None else _load(model, file)),
+        flags_of(model, {} if file is None else _load(model, file)),
         prog=f"fringewatch {name}",
         args=rest,
         description=f"{(model.__doc__ or '').strip()} --config FILE.yaml gives other defaults; flags override it.",
         config=(tyro.conf.AvoidSubcommands,),
     )
     return model.build(vars(parsed), where=name)
-
-
-def _for_command_line(model: type[Config], defaults: dict[str, Any]) -> Any:
-    """Return a function of the model's fields for tyro to make flags of; checks are left to the model itself."""
-    import dataclasses
-
-    import tyro
-
-    fields: list[tuple[str, Any, Any]] = []
-    for key, info in model.model_fields.items():
-        extra = info.json_schema_extra
-        kind: Any = info.annotation
-        if isinstance(extra, dict) and extra.get("positional"):
-            kind = Annotated[kind, tyro.conf.Positional, tyro.conf.arg(help=info.description, metavar=key.upper())]
-        else:
-            # A flag that cannot be the name of a field: a word of Python or of pydantic.
-            flag = extra.get("flag") if isinstance(extra, dict) else None
-            name = str(flag).removeprefix("--") if flag else None
-            kind = Annotated[kind, tyro.conf.arg(name=name, help=info.description)]
-        if key in defaults or not info.is_required():
-            value = defaults.get(key, info.get_default(call_default_factory=True))
-            fields.append((key, kind, dataclasses.field(default_factory=functools.partial(copy.copy, value))))
-        else:
-            fields.append((key, kind, dataclasses.field()))
-    return dataclasses.make_dataclass(model.__name__, fields, kw_only=True)
 
 
 def _take_config(arguments: Sequence[str]) -> tuple[list[str], Path | None]:

@@ -163,7 +163,7 @@ def test_models_of_one_precision_and_damaged_ones(tiny_bundle_folder, tmp_path, 
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
     assert "100 parameters" in lines["single"]
     assert "pixels of any size" in lines["single"]
-    assert lines["fringenet"].endswith("(default)")
+    assert lines["fringenet"].endswith("the default")
     assert "pixels of 5-120 m" in lines["fringenet"]
     assert "unusable:" in lines["broken"]
     assert "changed or damaged" in lines["broken"]

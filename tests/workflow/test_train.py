@@ -21,7 +21,7 @@ from fringewatch.simulate import preset, simulate
 from fringewatch.training.cache import build_cache
 from fringewatch.training.codes import decode_codes, encode_codes
 from fringewatch.training.data import SampleBatches
-from fringewatch.training.folder import check_resume, clear
+from fringewatch.training.folder import check_folder, clear
 from fringewatch.training.module import MapModule, peak_logit
 from fringewatch.training.run import TrainConfig, run
 
@@ -197,7 +197,25 @@ def test_fresh_run_never_takes_an_old_checkpoint(tmp_path):
     (tmp_path / "checkpoints" / "last.ckpt").write_bytes(b"of another run")
     clear(tmp_path)
     with pytest.raises(ConfigError, match="no checkpoint to resume from"):
-        check_resume(TrainConfig(out=tmp_path, resume=True), tmp_path, harmless=())
+        check_folder(TrainConfig(out=tmp_path, resume=True), tmp_path, harmless=())
+
+
+@pytest.mark.parametrize(
+    ("file", "told"),
+    [
+        ("weights.pt", "holds a finished training: --resume writes its bundle again, --overwrite begins anew"),
+        ("checkpoints/last.ckpt", "holds a training that was stopped: --resume goes on with it, --overwrite begins"),
+    ],
+)
+def test_an_earlier_training_is_not_lost_unless_asked_for(tmp_path, file, told):
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_bytes(b"of another run")
+    with pytest.raises(ConfigError, match=told):
+        run(TrainConfig(out=tmp_path, samples=64, batch_size=16))
+    assert (tmp_path / file).read_bytes() == b"of another run"
+    check_folder(TrainConfig(out=tmp_path, overwrite=True), tmp_path, harmless=())
+    with pytest.raises(ConfigError, match="resume and overwrite exclude each other"):
+        check_folder(TrainConfig(out=tmp_path, overwrite=True, resume=True), tmp_path, harmless=())
 
 
 @pytest.mark.parametrize(

@@ -511,7 +511,7 @@ def test_a_run_that_fails_leaves_no_bundle_of_an_earlier_one_under_its_settings(
     assert (bundle / "card.json").is_file()
     shutil.copytree(bundle, copied.out / "mine")
     with pytest.raises(TrainingError):
-        run(copied.model_copy(update={"learning_rate": 1e9, "resume": False}))
+        run(copied.model_copy(update={"learning_rate": 1e9, "resume": False, "overwrite": True}))
     assert not bundle.exists()
     assert (copied.out / "mine" / "card.json").is_file()
 

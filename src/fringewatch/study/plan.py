@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Plan", "RowPlan", "make_plan"]
 
-OWN_KEYS = {"data", "out", "seed", "resume", "name"}
+OWN_KEYS = {"data", "out", "seed", "resume", "overwrite", "name"}
 """Settings of a training that the study itself gives."""
 
 _ROW = "row:"
@@ -48,7 +48,8 @@ class RowPlan(NamedTuple):
 
     def train_config(self, *, data: Path, out: Path, seed: int, weights: str | None, resume: bool) -> ClassifierConfig:
         """Return the settings of one training; `weights` takes the place of a row's name."""
-        own = {"data": data, "out": out, "seed": seed, "resume": resume}
+        # What may be gone on with is for the study to say.
+        own = {"data": data, "out": out, "seed": seed, "resume": resume, "overwrite": not resume}
         start = {} if weights is None else {"weights": weights}
         return ClassifierConfig.build(self.settings | start | own, where=f"row {self.name!r}")
 

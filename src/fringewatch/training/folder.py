@@ -10,15 +10,15 @@ import yaml
 
 from fringewatch.errors import ConfigError, TrainingError
 from fringewatch.files import atomic_path
-from fringewatch.progress import say
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
-    from fringewatch.config import Config
+    from fringewatch.training.classifier.settings import ClassifierConfig
+    from fringewatch.training.settings import TrainConfig
 
-__all__ = ["SETTINGS", "WEIGHTS", "check_resume", "checkpoint_path", "clear", "extend_history", "read_history"]
+__all__ = ["SETTINGS", "WEIGHTS", "check_folder", "checkpoint_path", "clear", "extend_history", "read_history"]
 
 SETTINGS = "train.yaml"
 WEIGHTS = "weights.pt"
@@ -30,8 +30,8 @@ def checkpoint_path(out: Path) -> Path:
     return out / "checkpoints" / "last.ckpt"
 
 
-def check_resume(config: Config, out: Path, *, harmless: Collection[str]) -> None:
-    """Check that a run in `out` can be gone on with.
+def check_folder(config: TrainConfig | ClassifierConfig, out: Path, *, harmless: Collection[str]) -> None:
+    """Check that a run may begin or go on in `out`, before anything there is touched.
 
     Parameters
     ----------
@@ -40,33 +40,53 @@ def check_resume(config: Config, out: Path, *, harmless: Collection[str]) -> Non
     out
         Its folder.
     harmless
-        Settings that may differ.
+        Settings that may differ where a run is resumed.
 
     Raises
     ------
     ConfigError
-        If there is none.
+        If there is nothing to resume; or an earlier run, and neither ``resume`` nor ``overwrite`` is set, or both are.
     TrainingError
-        If it has other settings; all that differ are listed.
+        If the run to resume has other settings; all that differ are listed.
     """
-    if not (checkpoint_path(out).is_file() or (out / WEIGHTS).is_file()):
+    if config.resume and config.overwrite:
+        message = "resume and overwrite exclude each other: go on with what is in --out, or begin anew"
+        raise ConfigError(message)
+    if config.resume:
+        _check_resume(config, out, harmless=harmless)
+    elif not config.overwrite and (held := _what_is_there(out)):
+        message = f"{out}: holds {held}, --overwrite begins anew; or give another --out"
+        raise ConfigError(message)
+
+
+def _what_is_there(out: Path) -> str:
+    """Return what an earlier run left, and what --resume would do with it; nothing if there is none."""
+    if (out / WEIGHTS).is_file():
+        return "a finished training: --resume writes its bundle again"
+    if checkpoint_path(out).is_file():
+        return "a training that was stopped: --resume goes on with it"
+    return ""
+
+
+def _check_resume(config: TrainConfig | ClassifierConfig, out: Path, *, harmless: Collection[str]) -> None:
+    if not _what_is_there(out):
         message = f"{checkpoint_path(out)}: no checkpoint to resume from; run without --resume first"
         raise ConfigError(message)
     before = type(config).from_yaml(out / SETTINGS)
-    changed = [
-        f"{name}: {getattr(before, name)} -> {getattr(config, name)}"
+    changed = {
+        name: f"{name}: {getattr(before, name)} -> {getattr(config, name)}"
         for name in type(config).model_fields
         if name not in harmless and getattr(before, name) != getattr(config, name)
-    ]
+    }
     if changed:
-        message = f"{out}: the checkpoint was made with other settings ({'; '.join(changed)}); use another --out"
+        longer = "; to train longer, start another run from the bundle with --weights" if "epochs" in changed else ""
+        listed = "; ".join(changed.values())
+        message = f"{out}: the checkpoint was made with other settings ({listed}); use another --out{longer}"
         raise TrainingError(message)
 
 
 def clear(out: Path) -> None:
     """Remove what an earlier run left in `out`: its checkpoint and bundle must never pass for those of this run."""
-    if checkpoint_path(out).is_file():
-        say(f"{out}: begins anew; the run that was stopped there goes on with --resume only")
     if (bundle := _bundle_of(out)) is not None:
         shutil.rmtree(bundle)
     for name in _LEFTOVERS:

@@ -25,7 +25,7 @@ from fringewatch.training.calibrate import calibrate, score_samples
 from fringewatch.training.codes import decode_codes
 from fringewatch.training.export import export_onnx, quantise
 from fringewatch.training.fit import fit
-from fringewatch.training.folder import SETTINGS, WEIGHTS, check_resume, clear
+from fringewatch.training.folder import SETTINGS, WEIGHTS, check_folder, clear
 from fringewatch.training.settings import HARMLESS, TrainConfig
 from fringewatch.training.teachers import identify
 from fringewatch.training.trainer import check_accelerator
@@ -61,22 +61,21 @@ def run(config: TrainConfig) -> TrainResult:
     Raises
     ------
     ConfigError
-        If the population cannot be trained on, or there is nothing to resume.
+        If the population cannot be trained on, there is nothing to resume, or another run in the folder.
     TrainingError
         If the loss becomes NaN, or a checkpoint to resume from was made with other settings.
     KeyboardInterrupt
         If the user stopped it.
     """
     spec = config.spec()
+    check_folder(config, config.out, harmless=HARMLESS)
     check_accelerator(config.accelerator)
     network = _build(config)
     if config.weights:
         # Before hours of simulation: a bundle that does not fit is an error at once.
         load_map_weights(network, config.weights)
     out = ensure_folder(config.out)
-    if config.resume:
-        check_resume(config, out, harmless=HARMLESS)
-    else:
+    if not config.resume:
         clear(out)
     write_text(out / SETTINGS, config.to_yaml())
     lightning.seed_everything(config.seed, workers=True, verbose=False)
@@ -198,7 +197,18 @@ def _count(samples: Samples) -> dict[str, Any]:
 
 
 def _describe_training(config: TrainConfig, counts: dict[str, Any]) -> dict[str, Any]:
-    elsewhere = {"out", "cache", "noise_from", "weights", "teachers", "workers", "resume", "description", "export"}
+    elsewhere = {
+        "out",
+        "cache",
+        "noise_from",
+        "weights",
+        "teachers",
+        "workers",
+        "resume",
+        "overwrite",
+        "description",
+        "export",
+    }
     return {
         "settings": config.model_dump(mode="json", exclude=elsewhere),
         "started_from": Path(config.weights).name or "nothing",

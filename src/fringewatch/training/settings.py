@@ -13,7 +13,17 @@ from fringewatch.simulate import SceneSpec, preset
 
 __all__ = ["HARMLESS", "TrainConfig"]
 
-HARMLESS = {"resume", "workers", "cache", "out", "description", "false_alarm_rate", "export", "cuda_graphs"}
+HARMLESS = {
+    "resume",
+    "overwrite",
+    "workers",
+    "cache",
+    "out",
+    "description",
+    "false_alarm_rate",
+    "export",
+    "cuda_graphs",
+}
 """Settings that do not change the weights: a run can be resumed with others."""
 
 _DESCRIPTIONS = {
@@ -77,6 +87,7 @@ class TrainConfig(Config):
     )
     seed: int = Field(0, ge=0, description="Seed of samples, initial weights, order and augmentation.")
     resume: bool = Field(False, description="Go on from the last checkpoint in --out.")
+    overwrite: bool = Field(False, description="Begin anew where --out holds an earlier training, and remove that one.")
 
     @model_validator(mode="after")
     def _check(self) -> TrainConfig:

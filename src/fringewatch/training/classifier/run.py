@@ -27,7 +27,7 @@ from fringewatch.training.classifier.memory import advise_on_memory
 from fringewatch.training.classifier.module import ClassifierModule, class_weights
 from fringewatch.training.classifier.settings import HARMLESS, ClassifierConfig
 from fringewatch.training.codes import Phases
-from fringewatch.training.folder import SETTINGS, WEIGHTS, check_resume, clear, read_history
+from fringewatch.training.folder import SETTINGS, WEIGHTS, check_folder, clear, read_history
 from fringewatch.training.trainer import check_accelerator, device_of
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def run(config: ClassifierConfig) -> ClassifierResult:
     Raises
     ------
     ConfigError
-        If a setting does not fit the network, or there is nothing to resume.
+        If a setting does not fit the network, there is nothing to resume, or another run in the folder.
     ProductError
         If the data set cannot be trained on.
     BundleError
@@ -106,8 +106,7 @@ def run(config: ClassifierConfig) -> ClassifierResult:
     """
     size_px = config.network_config(2).side_px
     check_accelerator(config.accelerator)
-    if config.resume:
-        check_resume(config, config.out, harmless=HARMLESS)
+    check_folder(config, config.out, harmless=HARMLESS)
     train, validation = read_arrays(
         config.data,
         size_px=size_px,
@@ -236,7 +235,7 @@ def _crop_px(config: ClassifierConfig, train: PatchArrays) -> tuple[int, int] | 
 
 
 def _describe_training(config: ClassifierConfig, train: PatchArrays, validation: PatchArrays) -> dict[str, Any]:
-    kept = {"out", "data", "workers", "resume", "description", "export", "weights"}
+    kept = {"out", "data", "workers", "resume", "overwrite", "description", "export", "weights"}
     return {
         "settings": config.model_dump(mode="json", exclude=kept),
         # A path says more of the machine than of the weights.

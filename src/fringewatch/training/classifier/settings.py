@@ -15,7 +15,7 @@ from fringewatch.training.classifier.optimizers import LEARNING_RATES, Optimizer
 __all__ = ["HARMLESS", "ClassifierConfig"]
 
 HARMLESS = {
-    *("resume", "workers", "out", "data", "name", "description"),
+    *("resume", "overwrite", "workers", "out", "data", "name", "description"),
     *("gradient_checkpointing", "export", "cuda_graphs", "false_alarm_rate"),
 }
 """Settings that do not change the weights: a run can be resumed with others. Data are compared by their content."""
@@ -109,6 +109,7 @@ class ClassifierConfig(NetworkOptions):
     )
     seed: int = Field(0, ge=0, description="Seed of the split, start values, order and augmentation.")
     resume: bool = Field(False, description="Go on from the last checkpoint in --out.")
+    overwrite: bool = Field(False, description="Begin anew where --out holds an earlier training, and remove that one.")
 
     @model_validator(mode="after")
     def _check(self) -> ClassifierConfig:

@@ -21,7 +21,20 @@ LEVELS = (
     *("interferogram", "products", "fetch", "patches", "physics", "simulate", "encoding", "fringes"),
     *("corrections", "prepare"),
     *("models", "scan", "metrics", "networks", "training", "study"),
-    *("regions", "report", "info", "sites", "catalog", "detect", "evaluate", "alerts", "timeline", "review", "cli"),
+    *(
+        "regions",
+        "report",
+        "info",
+        "sites",
+        "catalog",
+        "detect",
+        "evaluate",
+        "alerts",
+        "timeline",
+        "review",
+        "flags",
+        "cli",
+    ),
     *("__main__",),
 )
 

@@ -22,7 +22,7 @@ from fringewatch.networks.registry import NetworkConfig, build, create
 from fringewatch.networks.sliding import Sliding
 from fringewatch.networks.weights import load_weights
 from fringewatch.scan import scan, scan_windows
-from fringewatch.training.calibrate import PatchScores, calibrate_patches, score_patches
+from fringewatch.training.calibrate_patches import PatchScores, calibrate_patches, score_patches
 from fringewatch.training.export import Validation, export_classifier, export_onnx, fold_batch_norms
 
 pytestmark = pytest.mark.train

@@ -22,7 +22,7 @@ from fringewatch.networks.graph import LayerGraph
 from fringewatch.networks.layers import Conv2dReLU
 from fringewatch.networks.sliding import Sliding
 from fringewatch.networks.weights import save_weights
-from fringewatch.training.calibrate import PatchCalibrations, calibrate_patches, score_patches
+from fringewatch.training.calibrate_patches import PatchCalibrations, calibrate_patches, score_patches
 from fringewatch.training.folder import WEIGHTS
 from fringewatch.training.stem import convolve_blocks
 

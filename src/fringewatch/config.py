@@ -58,7 +58,20 @@ class Config(BaseModel):
         if not isinstance(loaded, dict):
             message = f"{path}: holds a {type(loaded).__name__}, expected a mapping of {cls.__name__} settings"
             raise ConfigError(message)
+        for flag, name in cls.flags().items():
+            if flag in loaded:
+                loaded[name] = loaded.pop(flag)
         return cls.build(loaded, where=str(path))
+
+    @classmethod
+    def flags(cls) -> dict[str, str]:
+        """Return the fields whose flag is not their name, by the word of the flag: a word of Python, or of pydantic."""
+        found = {}
+        for name, field in cls.model_fields.items():
+            extra = field.json_schema_extra
+            if isinstance(extra, dict) and "flag" in extra:
+                found[str(extra["flag"]).removeprefix("--").replace("-", "_")] = name
+        return found
 
     def to_yaml(self) -> str:
         """Return the settings as YAML, each key under a comment with its description."""

@@ -278,9 +278,13 @@ def _place(interferogram: xr.Dataset) -> dict[str, Any]:
     size_m = pixel_size_m(interferogram)
     if size_m is None:
         return {}
+    crs = interferogram.rio.crs
+    if crs is None:
+        # Radar geometry with a table of positions, or a size that the user gave.
+        return {"pixel_size_m": size_m, "centre": _middle(interferogram)}
     from pyproj import Transformer
 
-    crs, transform = interferogram.rio.crs, interferogram.rio.transform()
+    transform = interferogram.rio.transform()
     west, south, east, north = interferogram.rio.bounds()
     code = crs.to_epsg()
     to_degrees = Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
@@ -293,6 +297,20 @@ def _place(interferogram: xr.Dataset) -> dict[str, Any]:
         # Outside the projection's own area there is no such place.
         "centre": tuple(float(value) for value in centre) if np.isfinite(centre).all() else None,
     }
+
+
+def _middle(interferogram: xr.Dataset) -> tuple[float, float] | None:
+    """Return longitude and latitude of the middle pixel, or of the nearest in its row that has any."""
+    if "lat" not in interferogram.coords:
+        return None
+    rows, columns = interferogram["phase"].shape
+    line = interferogram.isel(y=rows // 2)
+    longitude, latitude = (np.asarray(line[name].values) for name in ("lon", "lat"))
+    known = np.flatnonzero(np.isfinite(longitude) & np.isfinite(latitude))
+    if not known.size:
+        return None
+    place = known[np.abs(known - columns // 2).argmin()]
+    return float(longitude[place]), float(latitude[place])
 
 
 def _line_of_sight(interferogram: xr.Dataset) -> dict[str, Any]:
@@ -362,13 +380,12 @@ def _size(facts: Facts) -> str:
 
 
 def _coordinates(facts: Facts) -> str:
-    if not facts.crs:
-        return "none: pixel indices"
+    known = facts.crs or ("latitude and longitude of each pixel" if facts.centre else "none: pixel indices")
     if facts.centre is None:
-        return facts.crs
+        return known
     longitude, latitude = facts.centre
     return (
-        f"{facts.crs}, centre {abs(latitude):.4f}° {'N' if latitude >= 0 else 'S'} "
+        f"{known}, centre {abs(latitude):.4f}° {'N' if latitude >= 0 else 'S'} "
         f"{abs(longitude):.4f}° {'E' if longitude >= 0 else 'W'}"
     )
 

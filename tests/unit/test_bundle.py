@@ -63,6 +63,13 @@ def test_unknown_name_suggests_and_lists(folder, monkeypatch):
         find_bundle("mien")
 
 
+def test_a_folder_of_data_hides_no_model_of_its_name(tmp_path, monkeypatch):
+    packaged = find_bundle("mining")
+    (tmp_path / "mining").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert find_bundle("mining") == packaged
+
+
 def test_folder_without_a_card(tmp_path):
     with pytest.raises(BundleError, match=r"holds no card\.json"):
         find_bundle(tmp_path)

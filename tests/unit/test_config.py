@@ -21,6 +21,17 @@ def test_yaml_goes_there_and_back_with_comments(tmp_path):
     assert Settings.from_yaml(path) == settings
 
 
+def test_a_file_may_name_a_setting_by_its_flag(tmp_path):
+    class Days(Config):
+        start: str = Field("", description="First day.", json_schema_extra={"flag": "--from"})
+        end: str = Field("", description="Last day.", json_schema_extra={"flag": "--to"})
+
+    path = tmp_path / "settings.yaml"
+    path.write_text("from: a\nend: b\n")
+    assert Days.from_yaml(path) == Days(start="a", end="b")
+    assert Days.from_yaml(path).to_yaml().count("start: a") == 1
+
+
 def test_misspelt_key_suggests_the_right_one(tmp_path):
     path = tmp_path / "settings.yaml"
     path.write_text("dept_m: 3\n")

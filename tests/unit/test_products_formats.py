@@ -117,6 +117,12 @@ class TestLicsar:
         assert ifg.attrs["name"] == f"{FRAME}_{PAIR}.geo.diff_pha"
         assert ifg.attrs["assumptions"] == []
 
+    def test_a_pair_the_wrong_way_round_is_told(self, tmp_path: Path, wrapped: np.ndarray) -> None:
+        dataset = licsar_dataset(wrapped)
+        path = write_licsar(tmp_path, dataset, frame=FRAME, reference_date="2018-06-13", secondary_date="2018-06-01")
+        sentence = "the secondary date is before the reference date: motion appears with its sign reversed"
+        assert sentence in fw.open_interferogram(path).attrs["assumptions"]
+
     def test_valid_phase_of_zero_is_not_lost(self, tmp_path: Path, wrapped: np.ndarray) -> None:
         wrapped[30, 30:40] = 0
         path = write_licsar(
@@ -361,6 +367,40 @@ class TestGeotiff:
     def test_wavelength_tag(self, tmp_path: Path, wrapped: np.ndarray) -> None:
         path = write(tmp_path / "pair.tif", wrapped, tags={"WAVELENGTH": "0.2362"})
         assert fw.open_interferogram(path).attrs["wavelength_m"] == 0.2362
+
+    @pytest.mark.parametrize(
+        ("tag", "metres"),
+        [
+            ("0.2360571 m", 0.2360571),
+            ("23.6 cm", 0.236),
+            ("31mm", 0.031),
+            ("5.55", None),
+            ("C band", None),
+            ("-1", None),
+        ],
+    )
+    def test_wavelength_tag_with_a_unit_or_nonsense(
+        self, tmp_path: Path, wrapped: np.ndarray, tag: str, metres: float | None
+    ) -> None:
+        path = write(tmp_path / "pair.tif", wrapped, tags={"wavelength": tag})
+        attrs = fw.open_interferogram(path).attrs
+        assert attrs["wavelength_m"] == pytest.approx(metres or SENTINEL1_WAVELENGTH_M)
+        said = [sentence for sentence in attrs["assumptions"] if "wavelength" in sentence]
+        nonsense = (
+            f"the file says wavelength = {tag!r}, which is no radar wavelength in metres; that of Sentinel-1 (5.547 cm) "
+            "was assumed"
+        )
+        assert said == ([nonsense] if metres is None else [])
+
+    def test_scaled_integers_of_positive_phase(self, tmp_path: Path) -> None:
+        """A bowl from 1 to 21 radians in steps of one: whole numbers, and no grey for all that."""
+        raw = np.add.outer(np.arange(40), np.arange(40)).astype(np.int16) // 4 + 1
+        path = write(tmp_path / "pair.tif", raw)
+        with rasterio.open(path, "r+") as sink:
+            sink.scales, sink.offsets = (0.5,), (0.5,)
+        ifg = fw.open_interferogram(path)
+        np.testing.assert_allclose(ifg["phase"], np.angle(np.exp(1j * (0.5 * raw + 0.5))), atol=1e-5)
+        assert ifg.attrs["unwrapped_range_rad"] == pytest.approx(9.5)
 
     def test_scaled_integers(self, tmp_path: Path, truth: np.ndarray, wrapped: np.ndarray) -> None:
         raw = np.where(np.isnan(truth), -32768, np.rint(truth / 0.001)).astype(np.int16)

@@ -327,6 +327,13 @@ def test_pairs_between_days(licsar, flags, expected):
     assert tuple(sorted(path.name for path in (folder / "interferograms").iterdir())) == expected
 
 
+@pytest.mark.parametrize("day", ["2018-06-25", "20180625", "'2018-06-25'"])
+def test_days_of_a_settings_file(tmp_path, day):
+    path = tmp_path / "fetch.yaml"
+    path.write_text(f"frame: 128D_09016_110500\nfrom: {day}\n")
+    assert FetchLicsarConfig.from_yaml(path).start == "2018-06-25"
+
+
 def test_dry_run_fetches_nothing(licsar, portal, capsys):
     code, folder = licsar("--dry-run", "--no-metadata")
     assert code == 0

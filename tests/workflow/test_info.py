@@ -81,6 +81,23 @@ def test_what_is_unknown_is_said(tmp_path, capsys):
     assert "assumed its values run from" in text
 
 
+def test_a_radar_scene_has_a_size_and_a_place(capsys, tmp_path):
+    path = product_writers.write_isce(tmp_path, product_writers.Scene()).path
+    code, (facts,) = facts_of(path, capsys=capsys)
+    assert code == 0
+    assert facts["crs"] == ""
+    longitude, latitude = facts["centre"]
+    assert (longitude, latitude) == (pytest.approx(14.1, abs=0.1), pytest.approx(41.2, abs=0.1))
+    assert cli.main(["info", str(path)]) == 0
+    assert "latitude and longitude of each pixel, centre" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_size_that_the_user_gave_needs_no_coordinates():
+    phase = np.add.outer(np.arange(20), np.arange(30)).astype(np.float32) % 3
+    facts = describe_interferogram(make_interferogram(phase, wavelength_m=0.05).assign_attrs(pixel_size_m=20.0))
+    assert (facts.pixel_size_m, facts.crs, facts.centre) == ((20.0, 20.0), "", None)
+
+
 def test_one_bad_file_does_not_stop_the_rest(licsar, tmp_path, capsys):
     (tmp_path / "broken.tif").write_text("text")
     code, (broken, good) = facts_of(tmp_path / "broken.tif", licsar, capsys=capsys)

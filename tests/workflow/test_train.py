@@ -21,7 +21,7 @@ from fringewatch.simulate import preset, simulate
 from fringewatch.training.cache import build_cache
 from fringewatch.training.codes import decode_codes, encode_codes
 from fringewatch.training.data import SampleBatches
-from fringewatch.training.folder import check_folder, clear
+from fringewatch.training.folder import check_folder, clear, settings_to_keep
 from fringewatch.training.module import MapModule, peak_logit
 from fringewatch.training.run import TrainConfig, run
 
@@ -198,6 +198,22 @@ def test_fresh_run_never_takes_an_old_checkpoint(tmp_path):
     clear(tmp_path)
     with pytest.raises(ConfigError, match="no checkpoint to resume from"):
         check_folder(TrainConfig(out=tmp_path, resume=True), tmp_path, harmless=())
+
+
+@pytest.mark.parametrize("began", [{}, {"resume": True}, {"overwrite": True}])
+def test_kept_settings_say_nothing_of_how_the_run_began(tmp_path, began):
+    config = TrainConfig(out=tmp_path, samples=64, batch_size=16, **began)
+    (tmp_path / "train.yaml").write_text(settings_to_keep(config))
+    assert TrainConfig.from_yaml(tmp_path / "train.yaml") == TrainConfig(out=tmp_path, samples=64, batch_size=16)
+
+
+@pytest.mark.parametrize("preset", ["mixed", "volcano", "earthquake", "mining"])
+def test_the_card_says_what_the_population_holds(preset):
+    kinds = TrainConfig(preset=preset).spec().kinds
+    said = TrainConfig(preset=preset).describe()
+    for kind, word in {"volcano": "volcano", "earthquake": "earthquake", "mining": "mines"}.items():
+        taught = said.partition("was taught no")[0]
+        assert (word in taught) == (kinds.get(kind, 0) > 0), (kind, said)
 
 
 @pytest.mark.parametrize(

@@ -74,11 +74,11 @@ class FetchLicsarConfig(TransferConfig):
             raise ValueError(message)
         return value
 
-    @field_validator("start", "end")
+    @field_validator("start", "end", mode="before")
     @classmethod
-    def _is_day(cls, value: str) -> str:
-        # fromisoformat takes YYYYMMDD as well, which is how the portal writes days.
-        return dt.date.fromisoformat(value).isoformat() if value else ""
+    def _is_day(cls, value: object) -> str:
+        # YAML has dates of its own; fromisoformat takes YYYYMMDD as well, which is how the portal writes days.
+        return dt.date.fromisoformat(str(value)).isoformat() if value else ""
 
     @field_validator("base_url")
     @classmethod

@@ -128,12 +128,13 @@ def find_bundle(model: str | Path = DEFAULT_BUNDLE) -> Path:
     path = Path(model)
     if (path / "card.json").is_file():
         return path
-    if path.is_dir():
-        message = f"{path}: holds no card.json; expected a model bundle folder (card.json and model.onnx)"
-        raise BundleError(message)
+    # A folder of data may be called like a model.
     known = list_bundles()
     if str(model) in known:
         return known[str(model)]
+    if path.is_dir():
+        message = f"{path}: holds no card.json; expected a model bundle folder (card.json and model.onnx)"
+        raise BundleError(message)
     near = difflib.get_close_matches(str(model), list(known), n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     message = f"{model}: no such model bundle; {hint}known: {', '.join(known) or 'none'}; or give a bundle folder"

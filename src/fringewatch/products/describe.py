@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from fringewatch.conventions import PHASE_SIGN, SENTINEL1_WAVELENGTH_M
@@ -18,6 +19,10 @@ SIGN_UNKNOWN = "the sign of the phase is unknown: uplift and subsidence cannot b
 SAMPLED_RANGE = "unwrapped_range_rad is that of a sample of the scene: a lower bound"
 
 _WAVELENGTH_TAGS = {"wavelength", "wavelength_m", "radar_wavelength", "radarwavelength"}
+_LENGTH = re.compile(r"(?P<number>\d*\.?\d+(?:[eE][-+]?\d+)?)\s*(?P<unit>mm|cm|m)?")
+_UNITS_M = {"m": 1.0, "cm": 0.01, "mm": 0.001}
+_SHORTEST_M, _LONGEST_M = 0.005, 1.5
+"""From Ka band to P band, with room."""
 
 
 def describe(reference: Reference, info: RasterInfo, options: ReadOptions) -> dict[str, Any]:
@@ -54,10 +59,12 @@ def wavelength(info: RasterInfo, options: ReadOptions) -> tuple[float, list[str]
         return options.wavelength_m, []
     for key, value in info.tags.items():
         if key.lower() in _WAVELENGTH_TAGS:
-            try:
-                return float(value), []
-            except ValueError:
-                break
+            match = _LENGTH.fullmatch(value.strip())
+            metres = float(match["number"]) * _UNITS_M[match["unit"] or "m"] if match else 0.0
+            if _SHORTEST_M <= metres <= _LONGEST_M:
+                return metres, []
+            sentence = f"the file says {key} = {value!r}, which is no radar wavelength in metres; that of Sentinel-1"
+            return SENTINEL1_WAVELENGTH_M, [f"{sentence} (5.547 cm) was assumed"]
     return SENTINEL1_WAVELENGTH_M, ["the radar wavelength is not declared; that of Sentinel-1 (5.547 cm) was assumed"]
 
 

@@ -88,7 +88,9 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
     elif options.kind in {"wrapped", "unwrapped"}:
         kind, why = options.kind, []
     else:
-        whole_numbers = all(_whole_numbers(block, nodata) for block, _ in blocks)
+        # Steps of a declared scale are phase, whatever numbers the file stores.
+        scaled = (scale, offset) != (1.0, 0.0)
+        whole_numbers = not scaled and all(_whole_numbers(block, nodata) for block, _ in blocks)
         kind, why = _judge_kind(path, extent, whole_numbers=whole_numbers)
     assumptions += why
     if not whole and why:

@@ -28,7 +28,7 @@ from fringewatch.errors import ProductError
 from fringewatch.interferogram import make_interferogram, with_companions
 from fringewatch.products import look, raster
 from fringewatch.products.companions import Companions, decode_coherence, decode_values
-from fringewatch.products.describe import grid_assumptions
+from fringewatch.products.describe import date_assumptions, grid_assumptions
 from fringewatch.products.grid import grid_of_phase
 from fringewatch.products.names import dates
 from fringewatch.products.radians import read_radians
@@ -111,7 +111,12 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
         unwrapped_range_rad=radians.unwrapped_range_rad,
         transform=info.transform,
         crs=info.crs,
-        assumptions=[*assumptions, *grid_assumptions(info), *companions.sentences()],
+        assumptions=[
+            *assumptions,
+            *date_assumptions(reference_date, secondary_date),
+            *grid_assumptions(info),
+            *companions.sentences(),
+        ],
         companions=found,
         decoded=True,
     )

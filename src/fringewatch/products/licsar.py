@@ -38,7 +38,7 @@ from fringewatch.files import ensure_folder
 from fringewatch.interferogram import make_interferogram, with_companions
 from fringewatch.products import look, raster
 from fringewatch.products.companions import KEPT_PIXELS, Companions, decode_coherence, decode_nonzero, decode_values
-from fringewatch.products.describe import grid_assumptions
+from fringewatch.products.describe import date_assumptions, grid_assumptions
 from fringewatch.products.grid import Grid, grid_of_phase
 from fringewatch.products.listing import names_in
 from fringewatch.products.names import dates
@@ -132,7 +132,7 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
         unwrapped_range_rad=radians.unwrapped_range_rad,
         transform=info.transform,
         crs=crs,
-        assumptions=[*assumptions, *companions.sentences()],
+        assumptions=[*assumptions, *date_assumptions(reference_date, secondary_date), *companions.sentences()],
         companions=found,
         decoded=True,
     )

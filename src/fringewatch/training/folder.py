@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fringewatch.training.settings import TrainConfig
 
 __all__ = ["SETTINGS", "WEIGHTS", "check_folder", "checkpoint_path", "clear", "extend_history", "read_history"]
+__all__ += ["settings_to_keep"]
 
 SETTINGS = "train.yaml"
 WEIGHTS = "weights.pt"
@@ -57,6 +58,11 @@ def check_folder(config: TrainConfig | ClassifierConfig, out: Path, *, harmless:
     elif not config.overwrite and (held := _what_is_there(out)):
         message = f"{out}: holds {held}, --overwrite begins anew; or give another --out"
         raise ConfigError(message)
+
+
+def settings_to_keep(config: TrainConfig | ClassifierConfig) -> str:
+    """Return the settings as YAML for a later ``--config``; how this run began says nothing about how that one does."""
+    return config.model_copy(update={"resume": False, "overwrite": False}).to_yaml()
 
 
 def _what_is_there(out: Path) -> str:

@@ -25,7 +25,7 @@ from fringewatch.training.calibrate import calibrate, score_samples
 from fringewatch.training.codes import decode_codes
 from fringewatch.training.export import export_onnx, quantise
 from fringewatch.training.fit import fit
-from fringewatch.training.folder import SETTINGS, WEIGHTS, check_folder, clear
+from fringewatch.training.folder import SETTINGS, WEIGHTS, check_folder, clear, settings_to_keep
 from fringewatch.training.settings import HARMLESS, TrainConfig
 from fringewatch.training.teachers import identify
 from fringewatch.training.trainer import check_accelerator
@@ -77,7 +77,7 @@ def run(config: TrainConfig) -> TrainResult:
     out = ensure_folder(config.out)
     if not config.resume:
         clear(out)
-    write_text(out / SETTINGS, config.to_yaml())
+    write_text(out / SETTINGS, settings_to_keep(config))
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     finished = config.resume and (out / WEIGHTS).is_file() and (out / _POPULATION).is_file()
     # The bundle of a finished training needs a few of its samples only.

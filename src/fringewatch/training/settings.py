@@ -26,11 +26,18 @@ HARMLESS = {
 }
 """Settings that do not change the weights: a run can be resumed with others."""
 
+_SEEN = (
+    "It sees one interferogram and no terrain, so stratified delay over a steep cone can look to it like inflation "
+    "(compare phase_height_correlation). Deformation under half a fringe, or in phase that is decorrelated throughout, "
+    "stays unseen."
+)
 _DESCRIPTIONS = {
     "mixed": "Finds ground deformation in wrapped interferograms of any provider by the look of its fringes. Its "
-    "examples of deformation are all simulated: volcanoes, earthquakes, mines. It sees one interferogram and no "
-    "terrain, so stratified delay over a steep cone can look to it like inflation (compare phase_height_correlation). "
-    "Deformation under half a fringe, or in phase that is decorrelated throughout, stays unseen.",
+    f"examples of deformation are all simulated: volcanoes, earthquakes, mines. {_SEEN}",
+    "volcano": "Finds deformation of volcanoes in wrapped interferograms by the look of its fringes. Its examples of "
+    f"deformation are all simulated: magma chambers, dykes, sills and sheets. {_SEEN}",
+    "earthquake": "Finds deformation by earthquakes in wrapped interferograms by the look of its fringes. Its examples "
+    f"of deformation are all simulated ruptures. {_SEEN}",
     "mining": "Finds subsidence troughs over mines in wrapped interferograms of short pairs. Its examples of troughs "
     "are all simulated: longwall panels and small pits, many of them weak, small or merging. It sees one "
     "interferogram and no terrain, and was taught no volcanoes or earthquakes. Troughs under half a fringe or a few "
@@ -98,7 +105,7 @@ class TrainConfig(Config):
 
     def describe(self) -> str:
         """Return what the model is, for its card."""
-        return self.description or _DESCRIPTIONS.get(self.preset, _DESCRIPTIONS["mixed"])
+        return self.description or _DESCRIPTIONS[self.preset]
 
     def spec(self) -> SceneSpec:
         """Return the simulated population: the preset with `simulation` on top.

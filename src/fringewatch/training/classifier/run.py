@@ -27,7 +27,7 @@ from fringewatch.training.classifier.memory import advise_on_memory
 from fringewatch.training.classifier.module import ClassifierModule, class_weights
 from fringewatch.training.classifier.settings import HARMLESS, ClassifierConfig
 from fringewatch.training.codes import Phases
-from fringewatch.training.folder import SETTINGS, WEIGHTS, check_folder, clear, read_history
+from fringewatch.training.folder import SETTINGS, WEIGHTS, check_folder, clear, read_history, settings_to_keep
 from fringewatch.training.trainer import check_accelerator, device_of
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def run(config: ClassifierConfig) -> ClassifierResult:
     else:
         clear(out)
         write_text(out / _DATA, json.dumps(_describe_data(train, validation), indent=1) + "\n")
-    write_text(out / SETTINGS, config.to_yaml())
+    write_text(out / SETTINGS, settings_to_keep(config))
     counts = count_parameters(network)
     encoding = Encoding(kind=encoding_kind(config))
     module = ClassifierModule(

@@ -7,9 +7,12 @@ from collections import Counter
 import geopandas
 import numpy as np
 import pytest
+import rasterio
 import shapely
+from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from fringewatch.conventions import wrap
 from fringewatch.errors import ProductError
@@ -17,7 +20,10 @@ from fringewatch.fringes import Window
 from fringewatch.patches import Patch
 from fringewatch.prepare.balance import Augmentation, plan_copies
 from fringewatch.prepare.choose import choose
+from fringewatch.prepare.finish import finish
+from fringewatch.prepare.journal import Record, SceneRow
 from fringewatch.prepare.labels import Labels, Scene
+from fringewatch.prepare.settings import PrepareConfig
 
 AUGMENTATIONS = st.builds(Augmentation, st.integers(0, 3), st.booleans(), st.sampled_from([-1, 1]), st.integers(1, 254))
 
@@ -132,7 +138,7 @@ def test_a_set_without_patches_needs_no_copies():
     assert plan_copies([], seed=0) == []
 
 
-def scene(tmp_path, *, crs_wkt=None, name="a", shape=(10, 20)):
+def scene(tmp_path, *, crs_wkt=None, name="a", shape=(10, 20), dates=("2020-01-01", "2020-01-13")):
     from pyproj import CRS
 
     height, width = shape
@@ -143,8 +149,8 @@ def scene(tmp_path, *, crs_wkt=None, name="a", shape=(10, 20)):
         y=41 - 0.1 * (np.arange(height) + 0.5),
         x=14 + 0.1 * (np.arange(width) + 0.5),
         crs_wkt=CRS("EPSG:4326").to_wkt() if crs_wkt is None else crs_wkt,
-        reference_date="2020-01-01",
-        secondary_date="2020-01-13",
+        reference_date=dates[0],
+        secondary_date=dates[1],
     )
 
 
@@ -184,6 +190,27 @@ def test_a_scene_without_coordinates_fails_where_a_polygon_names_it(tmp_path):
     named = Labels([polygons(tmp_path / "b.geojson", (14, 40, 15, 41), scene=["a*"])])
     with pytest.raises(ProductError, match=r"a\.tif: has no coordinates.*b\.geojson cannot be laid over it; georef"):
         named.of(scene(tmp_path, crs_wkt=""))
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "known"),
+    [
+        ("2020-01-05", "2020-01-09", True),
+        ("2019-01-01", "2020-01-01", False),
+        ("2019-01-01", "2020-01-02", True),
+        ("2020-01-13", "2021-01-01", False),
+        ("2020-01-12", "2021-01-01", True),
+        ("2020-01-13", None, False),
+        (None, "2020-01-01", False),
+    ],
+)
+def test_a_polygon_concerns_the_pairs_of_its_time_whichever_date_comes_first(tmp_path, start, end, known):
+    labels = Labels([polygons(tmp_path / "a.geojson", (14, 40, 15, 41), start=[start], end=[end])])
+    pair = ("2020-01-01", "2020-01-13")
+    for dates in (pair, pair[::-1]):
+        assert (labels.of(scene(tmp_path, dates=dates)) is not None) is known
+    # Where dates are unknown, nothing speaks against it.
+    assert labels.of(scene(tmp_path, dates=("", ""))) is not None
 
 
 def test_polygons_without_coordinate_system_or_with_odd_dates(tmp_path):
@@ -239,3 +266,166 @@ def test_an_archive_of_several_arrays_needs_one_called_mask(tmp_path):
         Labels([tmp_path / "a.npz"]).of(scene(tmp_path))
     np.savez(tmp_path / "a.npz", first=np.array([[np.nan, 2.0] * 10] * 10))
     assert Labels([tmp_path / "a.npz"]).of(scene(tmp_path)).classes.tolist() == [[0, 1] * 10] * 10
+
+
+TROUGH = np.zeros((10, 20), bool)
+TROUGH[1:4, 2:9] = True
+NORTH_UP = Affine(0.1, 0, 14, 0, -0.1, 41)
+
+
+def write_mask(path, mask, **profile):
+    bands = np.atleast_3d(mask.T).T.astype(np.uint8)
+    count, height, width = bands.shape
+    georeferenced = {"crs": "EPSG:4326", "transform": NORTH_UP} | profile
+    with rasterio.open(path, "w", "GTiff", width, height, count, dtype="uint8", **georeferenced) as target:
+        target.write(bands)
+    return path
+
+
+def picture(path, values, mode=None):
+    Image.fromarray(np.asarray(values, np.uint8)).convert(mode).save(path)
+    return path
+
+
+def laid(tmp_path, path, **of_scene):
+    return Labels([path]).of(scene(tmp_path, **of_scene)).classes.astype(bool)
+
+
+@pytest.mark.parametrize("rows_run", [1, -1])
+@pytest.mark.parametrize("columns_run", [1, -1])
+def test_masks_lie_where_their_coordinates_say(tmp_path, rows_run, columns_run):
+    transform = Affine(
+        0.1 * columns_run, 0, 14 if columns_run > 0 else 16, 0, -0.1 * rows_run, 41 if rows_run > 0 else 40
+    )
+    path = write_mask(tmp_path / "a.tif", TROUGH[::rows_run, ::columns_run], transform=transform)
+    np.testing.assert_array_equal(laid(tmp_path, path), TROUGH)
+    # And on scenes whose rows and columns run the other way.
+    plain = scene(tmp_path)
+    turned = plain._replace(y=plain.y[::-1], x=plain.x[::-1])
+    np.testing.assert_array_equal(Labels([path]).of(turned).classes.astype(bool), TROUGH[::-1, ::-1])
+
+
+def test_a_hair_between_grids_is_none_and_what_has_no_grid_is_laid_by_index(tmp_path):
+    near = write_mask(tmp_path / "a.tif", TROUGH, transform=Affine(0.1, 0, 14.005, 0, -0.1, 40.995))
+    np.testing.assert_array_equal(laid(tmp_path, near), TROUGH)
+    anywhere = write_mask(tmp_path / "a.tif", TROUGH, crs=None, transform=Affine(30, 0, 5e5, 0, 30, 5e6))
+    np.testing.assert_array_equal(laid(tmp_path, anywhere), TROUGH)
+    south_up = write_mask(tmp_path / "a.tif", TROUGH, transform=Affine(0.1, 0, 14, 0, 0.1, 40))
+    np.testing.assert_array_equal(laid(tmp_path, south_up, crs_wkt=""), TROUGH)
+
+
+@pytest.mark.parametrize(
+    ("georeference", "told"),
+    [
+        ({"transform": Affine(0.1, 0, 14.1, 0, -0.1, 41)}, "EPSG:4326, corner 14.1, 41, pixels of 0.1, -0.1"),
+        ({"transform": Affine(0.1, 0, 14, 0, -0.1, 41.05)}, "EPSG:4326, corner 14, 41.05, pixels of 0.1, -0.1"),
+        ({"transform": Affine(0.11, 0, 14, 0, -0.1, 41)}, "EPSG:4326, corner 14, 41, pixels of 0.11, -0.1"),
+        ({"crs": "EPSG:32633"}, "EPSG:32633, corner 14, 41, pixels of 0.1, -0.1"),
+    ],
+)
+def test_a_mask_on_another_grid_is_refused(tmp_path, georeference, told):
+    path = write_mask(tmp_path / "a.tif", TROUGH, **georeference)
+    with pytest.raises(ProductError) as caught:
+        laid(tmp_path, path)
+    assert str(caught.value) == (
+        f"{path}: mask on another grid ({told}), expected that of {tmp_path / 'a.tif'} (EPSG:4326, corner 14, 41, "
+        f"pixels of 0.1, -0.1); bring it there: `rio warp {path} out.tif --like {tmp_path / 'a.tif'} --resampling "
+        "nearest`; or, if its pixels are the scene's all the same, save them as .npy, which has no grid"
+    )
+
+
+@pytest.mark.parametrize("channel", [0, 1, 2])
+def test_a_mask_in_colour_marks_what_is_not_black(tmp_path, channel):
+    colours = np.zeros((10, 20, 4), np.uint8)
+    colours[TROUGH, channel] = 200
+    colours[..., 3] = 255
+    np.testing.assert_array_equal(laid(tmp_path, picture(tmp_path / "a.png", colours[..., :3])), TROUGH)
+    np.testing.assert_array_equal(laid(tmp_path, picture(tmp_path / "a.png", colours)), TROUGH)
+    # What is transparent has no colour.
+    colours[2, 2:9, 3] = 0
+    np.testing.assert_array_equal(laid(tmp_path, picture(tmp_path / "a.png", colours)), TROUGH & (colours[..., 3] > 0))
+
+
+def test_masks_of_grey_with_alpha_and_of_one_bit(tmp_path):
+    # White all over, and only the trough is to be seen.
+    grey = np.stack([np.full(TROUGH.shape, 255), TROUGH * 128], axis=-1)
+    np.testing.assert_array_equal(laid(tmp_path, picture(tmp_path / "a.png", grey)), TROUGH)
+    np.testing.assert_array_equal(laid(tmp_path, picture(tmp_path / "a.png", TROUGH * 255, "1")), TROUGH)
+    np.testing.assert_array_equal(laid(tmp_path, picture(tmp_path / "a.png", TROUGH * 255)), TROUGH)
+
+
+@pytest.mark.parametrize("marked", [0, 1])
+def test_a_palette_is_read_by_its_colours(tmp_path, marked):
+    image = Image.fromarray(np.where(TROUGH, marked, 1 - marked).astype(np.uint8), mode="P")
+    colours = {marked: (255, 255, 255), 1 - marked: (0, 0, 0)}
+    image.putpalette([*colours[0], *colours[1]])
+    image.save(tmp_path / "a.png")
+    np.testing.assert_array_equal(laid(tmp_path, tmp_path / "a.png"), TROUGH)
+    image.save(tmp_path / "a.png", transparency=marked)
+    assert not laid(tmp_path, tmp_path / "a.png").any()
+
+
+def write_classes(path, values, colormap):
+    """Write values with colours to look at."""
+    write_mask(path, values)
+    with rasterio.open(path, "r+") as target:
+        target.write_colormap(1, {0: (0, 0, 0), 1: (0, 0, 0)} | colormap)
+    return path
+
+
+def test_colours_of_values_must_not_contradict_them(tmp_path):
+    path = write_classes(tmp_path / "a.tif", TROUGH * 3, {3: (255, 0, 0)})
+    np.testing.assert_array_equal(laid(tmp_path, path), TROUGH)
+    write_classes(path, TROUGH * 3, {0: (255, 255, 255), 3: (255, 0, 0)})
+    with pytest.raises(ProductError, match=r"a\.tif: has colours that contradict its values: .* -expand rgba"):
+        laid(tmp_path, path)
+
+
+def test_a_mask_of_several_bands_without_colours_is_refused(tmp_path):
+    path = write_mask(tmp_path / "a.tif", np.stack([TROUGH, ~TROUGH]))
+    words = r"a\.tif: has bands of gray, undefined, so that it is unclear .* expected a single band, .*; keep one"
+    with pytest.raises(ProductError, match=words):
+        laid(tmp_path, path)
+
+
+def warnings_of(tmp_path, *patches, split_by="site"):
+    """What is said of patches of (label, site, scene), all without a picture."""
+    rows = tuple(
+        {"file": f"{number}.png", "label": label, "site": site, "scene_group": group, **more}
+        for number, (label, site, group, *rest) in enumerate(patches)
+        for more in [dict(rest)]
+    )
+    config = PrepareConfig(out=tmp_path, balance=False, split_by=split_by)
+    record = Record(SceneRow(file="a.tif", name="a"), rows, "")
+    return finish(config, [record], ("none", "mine", "volcano")).warnings
+
+
+def test_what_validation_lacks_is_said_as_it_is(tmp_path):
+    (one,) = warnings_of(tmp_path, ("mine", "A", "a"), ("none", "A", "b"))
+    flattery = ", or take --split-by scene, which flatters validation"
+    assert one == (f"nothing is left for validation: all patches are of one place (A); add scenes of another{flattery}")
+    three = (("mine", "A", "a"), ("volcano", "B", "b"), ("none", "C", "c"))
+    start = "nothing is left for validation: 'mine', 'volcano' and 'none' are each of one"
+    (apart,) = warnings_of(tmp_path, *three)
+    assert apart == f"{start} place alone; add scenes of other places that show them{flattery}"
+    (by_scene,) = warnings_of(tmp_path, *three, split_by="scene")
+    assert by_scene == f"{start} scene alone; add other scenes that show them"
+    assert warnings_of(tmp_path, *three, ("mine", "D", "d")) == [
+        "no 'volcano' in validation: all of it is of one place",
+        "no 'none' in validation: all of it is of one place",
+    ]
+    assert warnings_of(tmp_path, *((*patch, ("split", "train")) for patch in three)) == [
+        "nothing is left for validation: all pictures lie below train/; move those of some places to validation/"
+    ]
+    train, held = ("split", "train"), ("split", "validation")
+    given = (("mine", "A", "a", train), ("mine", "B", "b", train), ("none", "C", "c", held))
+    assert warnings_of(tmp_path, *given) == [
+        "no 'mine' in validation; add scenes of other places that show it",
+        "no 'none' in train: all of it is of one place",
+    ]
+    # Two places of `none`, of which each is needed for training.
+    shared = (("mine", "A", "a"), ("none", "A", "a"), ("volcano", "B", "b"), ("none", "B", "b"))
+    assert warnings_of(tmp_path, *shared) == [
+        "nothing is left for validation: 'mine' and 'volcano' are each of one place alone; add scenes of other places "
+        "that show them" + flattery
+    ]

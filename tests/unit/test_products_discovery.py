@@ -88,6 +88,57 @@ def test_companions_masks_and_results_are_no_references(tmp_path: Path) -> None:
     assert found(tmp_path, tmp_path) == ["other.png", "pair.tif"]
 
 
+def patch_set(folder: Path, mark: str, *, first: str = "none/a.png") -> Path:
+    """Make what a data set of `prepare` or `simulate` is known by."""
+    touch(folder, "none/a.png", "deformation/b.png", "train/pair.tif")
+    (folder / "manifest.csv").write_text(f"file,label\n{first},none\n")
+    (folder / mark).write_text("form: any\n")
+    return folder
+
+
+@pytest.mark.parametrize("mark", [".fringewatch-prepare.jsonl", "prepare.csv", "simulate.yaml"])
+def test_patches_of_an_earlier_run_are_no_scenes_unless_named(tmp_path: Path, mark: str) -> None:
+    touch(tmp_path, "pair.tif", "picture.png", "sets/other.tif")
+    patches = patch_set(tmp_path / "sets" / "old", mark)
+    scenes = ["pair.tif", "picture.png", "sets/other.tif"]
+    inside = [f"sets/old/{name}" for name in ("deformation/b.png", "none/a.png", "train/pair.tif")]
+    assert found(tmp_path, tmp_path) == scenes
+    assert sorted(found(tmp_path, f"{tmp_path}/*")) == scenes
+    assert found(tmp_path, patches) == inside
+    assert found(tmp_path, f"{patches}/") == inside
+    assert found(tmp_path, patches / "none") == inside[1:2]
+    assert found(tmp_path, [tmp_path, patches]) == [*scenes, *inside]
+    assert found(tmp_path, f"{tmp_path}/sets/*") == [*inside, "sets/other.tif"]
+
+
+def test_a_killed_run_has_no_manifest_yet(tmp_path: Path) -> None:
+    touch(tmp_path, "pair.tif", "old/none/a.png", "begun/pair.tif")
+    (tmp_path / "old" / ".fringewatch-prepare.jsonl").write_text("{}\n")
+    # Nothing was written there: whatever it holds is not of that run.
+    touch(tmp_path, "begun/.fringewatch-prepare.jsonl")
+    assert found(tmp_path, tmp_path) == ["pair.tif", "begun/pair.tif"]
+
+
+@pytest.mark.parametrize(
+    ("mark", "manifest"),
+    [
+        ("simulate.yaml", f"file,label\n{FRAME}/{PAIR}/{PAIR}.geo.diff_pha.tif,none\n"),  # scenes in LiCSAR form
+        ("simulate.yaml", None),
+        ("prepare.yaml", "file,label\nnone/a.png,none\n"),  # settings and labels that a user keeps with the scenes
+        ("prepare.csv", "url,file\nhttps://example.org,none/a.png\n"),
+        ("prepare.csv", ""),
+        ("prepare.csv", "file,label\n"),
+        ("prepare.csv", "file,label\n\0"),
+    ],
+)
+def test_folders_of_scenes_are_no_patches(tmp_path: Path, mark: str, manifest: str | None) -> None:
+    name = f"scenes/{FRAME}/{PAIR}/{PAIR}.geo.diff_pha.tif"
+    touch(tmp_path, name, f"scenes/{mark}")
+    if manifest is not None:
+        (tmp_path / "scenes" / "manifest.csv").write_text(manifest)
+    assert found(tmp_path, tmp_path) == [name]
+
+
 def test_words_that_merely_contain_a_companions_name_are_kept(tmp_path: Path) -> None:
     names = ["cordoba.tif", "demmin_20200101_20200113.tif", "mask_free_pair.tif", "etna_corrected.tif", "etna_n.tif"]
     touch(tmp_path, *names)

@@ -387,8 +387,8 @@ class TestGeotiff:
         assert attrs["wavelength_m"] == pytest.approx(metres or SENTINEL1_WAVELENGTH_M)
         said = [sentence for sentence in attrs["assumptions"] if "wavelength" in sentence]
         nonsense = (
-            f"the file says wavelength = {tag!r}, which is no radar wavelength in metres; that of Sentinel-1 (5.547 cm) "
-            "was assumed"
+            f"the file says wavelength = {tag!r}, which is no radar wavelength in metres; that of Sentinel-1 "
+            "(5.547 cm) was assumed"
         )
         assert said == ([nonsense] if metres is None else [])
 

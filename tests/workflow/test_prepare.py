@@ -10,6 +10,7 @@ from collections import Counter
 import geopandas
 import numpy as np
 import pytest
+import rasterio
 import shapely
 import yaml
 from affine import Affine
@@ -27,6 +28,8 @@ from fringewatch.prepare.folders import fit
 from fringewatch.products import open_interferogram
 from fringewatch.products.licsar import write_licsar
 from fringewatch.simulate import preset, simulate
+from fringewatch.simulate.run import SimulateConfig
+from fringewatch.simulate.run import run as simulate_run
 
 SIZE = 160
 PIXEL_DEG = 0.001
@@ -423,6 +426,46 @@ def test_a_data_set_among_the_scenes_is_no_input(scenes, tmp_path):
     Image.fromarray(np.full((SIZE, SIZE), 255, np.uint8)).save(scenes / "outlines" / "20200101_20200113.png")
     masked = prepare(scenes, labels=(scenes / "outlines",), out=scenes / "patches")
     assert len(masked.rows) == 5
+
+
+def test_patches_of_any_earlier_run_among_the_scenes_are_no_input(scenes, tmp_path, monkeypatch):
+    monkeypatch.chdir(scenes)
+    before = prepare(".", out=tmp_path / "before")
+    prepare(".", out=scenes / "old" / "patches")
+    patches = SimulateConfig(out=scenes / "simulated", count=2, size_px=64, workers=1)
+    simulated = patches.model_copy(update={"form": "licsar", "out": scenes / "more"})
+    for config in (patches, simulated):
+        simulate_run(config)
+    # Simulated scenes are scenes; simulated patches and those of another run are none.
+    after = prepare(".", out=tmp_path / "after")
+    assert len(after.rows) == len(before.rows) + 2
+    assert not [row.file for row in after.rows if row.file.endswith(".png")]
+    # Named by themselves they are.
+    assert len(prepare(scenes / "simulated", out=tmp_path / "named", unlabelled="none").rows) == 2
+
+
+def test_a_mask_and_a_scene_may_run_either_way(tmp_path):
+    signal, mask = bowl(50, 110)
+    phase = wrap((signal + 0.2 * np.random.default_rng(0).standard_normal(signal.shape)).astype(np.float32))
+    turns = {"north": (1, 1), "south": (-1, 1), "mirror": (1, -1), "both": (-1, -1)}
+    for folder, values, grids in (
+        ("scenes", phase, turns),
+        ("masks", mask.astype(np.uint8), dict.fromkeys(turns, (1, 1))),
+    ):
+        (tmp_path / folder).mkdir()
+        for name, (rows_run, columns_run) in grids.items():
+            corner = (
+                WEST if columns_run > 0 else WEST + PIXEL_DEG * SIZE,
+                NORTH if rows_run > 0 else NORTH - PIXEL_DEG * SIZE,
+            )
+            grid = Affine(PIXEL_DEG * columns_run, 0, corner[0], 0, -PIXEL_DEG * rows_run, corner[1])
+            path = tmp_path / folder / f"{name}_20200101_20200113.tif"
+            shape = {"height": SIZE, "width": SIZE, "count": 1, "dtype": values.dtype}
+            with rasterio.open(path, "w", driver="GTiff", crs="EPSG:4326", transform=grid, **shape) as target:
+                target.write(values[::rows_run, ::columns_run], 1)
+    result = prepare(tmp_path / "scenes", labels=(tmp_path / "masks",), out=tmp_path / "out", balance=False)
+    (found,) = {(row.deformation, row.background, row.partial, row.missed) for row in result.rows}
+    assert found[0]
 
 
 def test_pictures_of_edges_and_windows(scenes, tmp_path):

@@ -153,19 +153,44 @@ def _warnings(
             sites[patch.site].add(patch.split)
     if shared := sorted(site for site, splits in sites.items() if len(splits) > 1 and config.split_by == "site"):
         found.append(f"{len(shared)} sites are in several splits ({', '.join(shared[:3])}): validation flatters")
-    if config.validation and not any(patch.split == "validation" for patch in patches):
-        if config.split_by == "site":
-            way = (
-                f"place ({patches[0].site}); add scenes of another, or take --split-by scene, which flatters validation"
-            )
-        else:
-            way = "scene; add another"
-        found.append(f"nothing is left for validation: all patches are of one {way}")
-    else:
-        for label in held:
-            missing = {"train", "validation"} - {patch.split for patch in patches if patch.label == label}
-            if config.validation and missing:
-                found.append(f"no {classes[label]!r} in {missing.pop()}: all of it is of one place")
+    found += _lacking(patches, classes, config)
     if small := sum(record.row.message.startswith("smaller than") for record in records):
         found.append(f"{small} scenes are smaller than the windows and were filled up with no data; see --size-px")
     return found
+
+
+def _lacking(patches: Sequence[Patch], classes: Sequence[str], config: PrepareConfig) -> list[str]:
+    """Say what training or validation lacks, why, and what helps."""
+    if not config.validation:
+        return []
+    unit, more = ("scene", "other scenes") if config.split_by == "scene" else ("place", "scenes of other places")
+    # As the split has it, see patches.split_by_site.
+    places: dict[int, set[str]] = defaultdict(set)
+    splits: dict[int, set[str]] = defaultdict(set)
+    for patch in patches:
+        name = patch.group if unit == "scene" else patch.site
+        places[patch.label].add(name or patch.group or str(patch.path))
+        splits[patch.label].add(patch.split)
+    single = [repr(classes[label]) for label, names in places.items() if len(names) == 1]
+    if any("validation" in split for split in splits.values()):
+        return [
+            f"no {classes[label]!r} in {part}"
+            + (f": all of it is of one {unit}" if len(places[label]) == 1 else f"; add {more} that show it")
+            for label, split in splits.items()
+            for part in ("train", "validation")
+            if part not in split
+        ]
+    lacking = "nothing is left for validation: "
+    way = "" if unit == "scene" else ", or take --split-by scene, which flatters validation"
+    every = set().union(*places.values())
+    if len(every) == 1:
+        named = "; add another" if unit == "scene" else f" ({every.pop()}); add scenes of another{way}"
+        return [f"{lacking}all patches are of one {unit}{named}"]
+    if all(patch.columns.get("split") for patch in patches):
+        return [f"{lacking}all pictures lie below train/; move those of some places to validation/"]
+    if not single:
+        return [f"{lacking}no {unit} can be spared; add {more}{way}"]
+    if len(single) == 1:
+        return [f"{lacking}{single[0]} is of one {unit} alone; add {more} that show it{way}"]
+    named = f"{', '.join(single[:-1])} and {single[-1]}"
+    return [f"{lacking}{named} are each of one {unit} alone; add {more} that show them{way}"]

@@ -158,7 +158,7 @@ def _tasks(config: PrepareConfig) -> tuple[list[Task], tuple[str, ...], Labels |
         pictures, classes = list_pictures(config.inputs, spare=config.out)
         return [_of_picture(picture, config) for picture in pictures], classes, None
     labels = Labels(config.labels)
-    # Patches of an earlier run and masks are pictures too; below a folder of scenes they would be taken for more.
+    # Patches of this data set and masks are pictures too; below a folder of scenes they would be taken for more.
     ours = [path.resolve() for path in (config.out, *config.labels)]
     references = [found for found in discover(config.inputs) if not _is_below(found.path, ours)]
     return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import glob
 import itertools
@@ -30,6 +31,9 @@ _MAX_NAME = 180
 _ABOVE = 4
 """Folders above a file's own that are asked for a name."""
 _SKIPPED_FOLDERS = {"mask", "masks", "truth", "__pycache__"}
+_JOURNAL = ".fringewatch-prepare.jsonl"
+_WRITTEN = {_JOURNAL, "prepare.csv", "simulate.yaml"}
+"""What `prepare` and `simulate` leave in their folders."""
 
 
 def discover_with(
@@ -144,6 +148,9 @@ def _walk(readers: Sequence[Reader], folder: Path, *, recursive: bool) -> Iterat
             folders.clear()
             continue
         entered.add(real)
+        if root != str(folder) and not _WRITTEN.isdisjoint(files) and _is_patch_set(root, files):
+            folders.clear()
+            continue
         folders[:] = sorted(f for f in folders if not f.startswith(".") and f.lower() not in _SKIPPED_FOLDERS)
         if not recursive:
             folders.clear()
@@ -182,6 +189,22 @@ def _collect(readers: Sequence[Reader], files: list[str]) -> list[Reference]:
         stems = {stem(reference.path) for reference in references}
         references += [reference for reference in reader.collect(mine) if stem(reference.path) not in stems]
     return sorted(references, key=lambda reference: reference.path)
+
+
+def _is_patch_set(folder: str, files: Collection[str]) -> bool:
+    """Tell whether a folder in which `prepare` or `simulate` wrote holds patches: pictures of phase, but no scenes.
+
+    `simulate` also writes scenes, in LiCSAR form: what the manifest lists decides.
+    """
+    try:
+        if _JOURNAL in files and (Path(folder) / _JOURNAL).stat().st_size:
+            # One that was killed has no manifest yet.
+            return True
+        with (Path(folder) / "manifest.csv").open(newline="", encoding="utf-8") as handle:
+            first = next(csv.DictReader(handle), {})
+    except (OSError, ValueError, csv.Error):
+        return False
+    return (first.get("file") or "").endswith(".png") and "label" in first
 
 
 def _is_result(path: str, names: set[str]) -> bool:

@@ -1,26 +1,21 @@
-"""Masks of deformation, of the scene's shape."""
+"""Masks of deformation, found by the names of their scenes."""
 
 from __future__ import annotations
 
 import re
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from fringewatch.errors import ProductError
+from fringewatch.prepare.labels.mask_files import MASK_SUFFIXES, read_mask
 from fringewatch.prepare.labels.scene import Mark, Marks, Scene
 from fringewatch.products.names import dates
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from numpy.typing import NDArray
+__all__ = ["MASK_SUFFIXES", "Masks", "Truth"]
 
-__all__ = ["MASK_SUFFIXES", "Masks", "Truth", "read_mask"]
-
-MASK_SUFFIXES = (".npy", ".npz", ".png", ".tif", ".tiff")
 _WORD = "deformation"
 _ENDING = re.compile(r"[._-](?:mask|masks|label|labels|truth)$", re.IGNORECASE)
 _TRUTH = "truth.npz"
@@ -87,61 +82,6 @@ class Truth:
     def unused(self) -> list[str]:
         """Return nothing: only what fits is looked for."""
         return []
-
-
-def read_mask(path: Path, scene: Scene) -> NDArray[np.bool_]:
-    """Read a mask.
-
-    Parameters
-    ----------
-    path
-        ``.npy``; ``.npz`` with an array ``mask``, or with one array; or any raster, of which the first band counts.
-    scene
-        The scene it must fit.
-
-    Returns
-    -------
-    numpy.ndarray
-        (H, W) bool: everything but 0, NaN and the raster's no-data value.
-
-    Raises
-    ------
-    ProductError
-        If it cannot be read, or has another shape than the scene.
-    """
-    try:
-        values, nodata = _read_array(path) if path.suffix.lower() in {".npy", ".npz"} else _read_raster(path)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, ProductError):
-            raise
-        message = f"{path}: cannot be read as a mask ({error}); expected an array or picture, 0 where nothing deforms"
-        raise ProductError(message) from error
-    if values.shape != scene.shape:
-        message = (
-            f"{path}: mask of shape {values.shape}, expected that of {scene.path}, {scene.shape}; "
-            "a mask has one value per pixel of its scene: cut or resample it by nearest neighbour"
-        )
-        raise ProductError(message)
-    mask: NDArray[np.bool_] = np.nan_to_num(values.astype(np.float64), nan=0.0) != 0
-    if nodata is not None:
-        mask &= values != nodata
-    return mask
-
-
-def _read_array(path: Path) -> tuple[NDArray[np.generic], None]:
-    with path.open("rb") as handle:
-        loaded = np.load(handle, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded, None
-        name = "mask" if "mask" in loaded.files or len(loaded.files) != 1 else loaded.files[0]
-        return loaded[name], None
-
-
-def _read_raster(path: Path) -> tuple[NDArray[np.generic], float | None]:
-    from fringewatch.products import raster
-
-    info = raster.inspect(str(path))
-    return np.asarray(raster.read(info))[0], info.nodata[0]
 
 
 def _truth_beside(path: Path) -> Path | None:

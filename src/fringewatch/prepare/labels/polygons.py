@@ -108,9 +108,11 @@ class Polygons:
         named = not pattern or any(
             fnmatchcase(name, pattern) for name in (scene.name, Path(scene.path).name, Path(scene.path).stem)
         )
-        # ISO dates are in order as text. Where a date is not known, nothing speaks against the polygon.
-        before = bool(start and scene.secondary_date) and scene.secondary_date <= start
-        after = bool(end and scene.reference_date) and scene.reference_date >= end
+        # ISO dates are in order as text, and a pair may run backwards. Where one is not known, nothing speaks against
+        # the polygon.
+        first, last = sorted((scene.reference_date, scene.secondary_date))
+        before = bool(start and first) and last <= start
+        after = bool(end and first) and first >= end
         return named and not before and not after
 
     def _in_crs(self, crs_wkt: str) -> geopandas.GeoSeries:

@@ -21,7 +21,7 @@ from rich.text import Text
 from fringewatch.config import Config
 from fringewatch.errors import ConfigError, FringewatchError
 from fringewatch.files import atomic_path, ensure_folder
-from fringewatch.interferogram import OPTIONAL_VARIABLES, pixel_size_m
+from fringewatch.interferogram import OPTIONAL_VARIABLES, half_turn, pixel_size_m
 from fringewatch.physics.coherence import local_coherence
 from fringewatch.products import discover, open_interferogram
 from fringewatch.products.reference import Kind, Sign
@@ -288,14 +288,14 @@ def _place(interferogram: xr.Dataset) -> dict[str, Any]:
     west, south, east, north = interferogram.rio.bounds()
     code = crs.to_epsg()
     to_degrees = Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
-    centre = to_degrees.transform((west + east) / 2, (south + north) / 2)
+    longitude, latitude = to_degrees.transform((west + east) / 2, (south + north) / 2)
     return {
         "crs": f"EPSG:{code}" if code else str(crs),
         "pixel_size": (float(np.hypot(transform.b, transform.e)), float(np.hypot(transform.a, transform.d))),
         "pixel_size_m": size_m,
         "bounds": (west, south, east, north),
         # Outside the projection's own area there is no such place.
-        "centre": tuple(float(value) for value in centre) if np.isfinite(centre).all() else None,
+        "centre": (half_turn(longitude), float(latitude)) if np.isfinite([longitude, latitude]).all() else None,
     }
 
 

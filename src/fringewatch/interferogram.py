@@ -22,6 +22,8 @@ unknown.
 
 from __future__ import annotations
 
+import contextlib
+import datetime as dt
 import functools
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
@@ -33,7 +35,7 @@ from fringewatch.conventions import PHASE_SIGN
 from fringewatch.errors import ProductError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import shapely
     from affine import Affine
@@ -44,6 +46,7 @@ __all__ = [
     "OPTIONAL_VARIABLES",
     "footprint",
     "grid_of",
+    "half_turn",
     "make_interferogram",
     "pixel_size_m",
     "validate",
@@ -54,9 +57,6 @@ MIN_SIZE_PX = 8
 """Smallest side of an interferogram that can hold a fringe; the detector pads what is smaller than its own minimum."""
 
 OPTIONAL_VARIABLES = ("coherence", "height", "los_east", "los_north", "los_up")
-
-_METRES_PER_DEGREE = 111_319.49
-"""One degree of longitude at the equator of WGS 84."""
 
 
 def make_interferogram(
@@ -90,7 +90,8 @@ def make_interferogram(
     source, product, name, reference_date, secondary_date, phase_sign, unwrapped_range_rad, assumptions
         Attributes; see the module's docstring. Dates are ISO ``YYYY-MM-DD``.
     transform, crs
-        Affine transform of the upper left pixel corner, and anything ``rioxarray`` accepts as CRS. Both or none.
+        Affine transform of the upper left pixel corner, and anything ``rioxarray`` accepts as CRS. Where one is missing
+        coordinates are pixel indices.
     companions
         Any of :data:`OPTIONAL_VARIABLES`, each (H, W).
     latitude, longitude
@@ -107,12 +108,16 @@ def make_interferogram(
     ProductError
         If a shape, range or attribute is not what the schema asks for.
     """
+    _check_words(source, companions or {}, phase_sign, reference_date=reference_date, secondary_date=secondary_date)
     variables: dict[str, Any] = {"phase": phase, **(companions or {})}
-    data = {}
+    data: dict[str, tuple[tuple[str, str], Any]] = {}
     for key, values in variables.items():
         array = values if hasattr(values, "astype") else np.asarray(values)
         if array.ndim != 2:
             message = f"{source}: {key} has shape {array.shape}, expected two dimensions (rows, columns)"
+            raise ProductError(message)
+        if data and array.shape != data["phase"][1].shape:
+            message = f"{source}: {key} has shape {array.shape}, expected that of the phase, {data['phase'][1].shape}"
             raise ProductError(message)
         data[key] = (("y", "x"), array.astype(np.float32, copy=False))
     height, width = data["phase"][1].shape
@@ -158,6 +163,27 @@ def make_interferogram(
             # No index: a scene in radar geometry is no grid in degrees.
             dataset = dataset.assign_coords({key: (("y", "x"), values)})
     return _validated(dataset, decoded=decoded)
+
+
+def _check_words(source: str, companions: Iterable[str], phase_sign: str, **days: str) -> None:
+    if unknown := sorted(set(companions) - {*OPTIONAL_VARIABLES}):
+        message = f"{source}: companion {unknown[0]!r} is not known, expected any of {', '.join(OPTIONAL_VARIABLES)}"
+        raise ProductError(message)
+    if phase_sign not in {PHASE_SIGN, "unknown"}:
+        message = (
+            f"{source}: phase_sign = {phase_sign!r}, expected {PHASE_SIGN!r} or 'unknown'; negate phase that grows the "
+            "other way"
+        )
+        raise ProductError(message)
+    for name, day in days.items():
+        try:
+            # Compact ISO dates are read too, and would be compared as text with others.
+            known = not day or dt.date.fromisoformat(day).isoformat() == day
+        except ValueError:
+            known = False
+        if not known:
+            message = f"{source}: {name} = {day!r}, expected a day as YYYY-MM-DD, or '' where it is not known"
+            raise ProductError(message)
 
 
 @functools.lru_cache(maxsize=256)
@@ -301,21 +327,47 @@ def pixel_size_m(dataset: xr.Dataset) -> tuple[float, float] | None:
 
     Where it has neither, ``attrs["pixel_size_m"]`` counts, which a user who knows it has given; it is never guessed.
 
-    Degrees are converted at the scene's middle latitude on a sphere; the error is below 0.7 %. In radar geometry with
-    ``lat`` and ``lon`` it is the distance of neighbouring pixels around the scene's middle.
+    It is the distance of neighbouring pixels in the scene's middle on the ellipsoid of the CRS, since units of a map
+    are metres on the ground in few projections; where that cannot be told, those units count. In radar geometry with
+    ``lat`` and ``lon`` it is that distance by them.
     """
     crs, transform = grid_of(dataset)
     if crs is None:
         given = dataset.attrs.get("pixel_size_m")
         told = None if given is None else (float(given), float(given))
         return _looked_up_size_m(dataset) if "lat" in dataset.coords else told
-    size_y = float(np.hypot(transform.b, transform.e))
-    size_x = float(np.hypot(transform.a, transform.d))
-    if crs.is_geographic:
-        latitude = float(dataset.variables["y"].values.mean())
-        return size_y * _METRES_PER_DEGREE, size_x * _METRES_PER_DEGREE * float(np.cos(np.radians(latitude)))
-    factor = float(crs.linear_units_factor[1])
-    return size_y * factor, size_x * factor
+    rows, columns = (dataset.variables[name].size for name in ("y", "x"))
+    return _ground_size_m(crs.wkt, transform, rows, columns)
+
+
+@functools.lru_cache(maxsize=256)
+def _ground_size_m(crs: str, transform: Affine, rows: int, columns: int) -> tuple[float, float] | None:
+    from pyproj import CRS, Transformer
+    from pyproj.exceptions import ProjError
+
+    source = CRS.from_wkt(crs)
+    geodetic, ellipsoid = source.geodetic_crs, source.get_geod()
+    if geodetic is not None and geodetic.is_geographic and ellipsoid is not None:
+        # Above and below the middle, then left and right of it.
+        right = columns / 2 + np.array([0, 0, -0.5, 0.5])
+        down = rows / 2 + np.array([-0.5, 0.5, 0, 0])
+        x = transform.a * right + transform.b * down + transform.c
+        y = transform.d * right + transform.e * down + transform.f
+        with contextlib.suppress(ProjError):
+            places = Transformer.from_crs(source, geodetic, always_xy=True).transform(x, y)
+            # Some national systems count in grads.
+            east, north = np.multiply(places, geodetic.axis_info[0].unit_conversion_factor)
+            _, _, metres = ellipsoid.inv(east[::2], north[::2], east[1::2], north[1::2], radians=True)
+            if np.isfinite(metres).all() and min(metres) > 0:
+                return float(metres[0]), float(metres[1])
+    if source.is_geographic:
+        return None
+    # Outside the projection's own area, or on the plan of a town.
+    factor = source.axis_info[0].unit_conversion_factor if source.axis_info else 1.0
+    return (
+        float(np.hypot(transform.b, transform.e)) * factor,
+        float(np.hypot(transform.a, transform.d)) * factor,
+    )
 
 
 def _looked_up_size_m(dataset: xr.Dataset) -> tuple[float, float] | None:
@@ -323,11 +375,13 @@ def _looked_up_size_m(dataset: xr.Dataset) -> tuple[float, float] | None:
     latitude, longitude = (np.asarray(dataset[name].isel(middle).values, float) for name in ("lat", "lon"))
     if not np.isfinite(latitude).any():
         return None
+    from pyproj import Geod
+
+    ellipsoid = Geod(ellps="WGS84")
     sizes = []
-    for axis in (0, 1):
-        east = (np.diff(longitude, axis=axis) + 180) % 360 - 180
-        north = np.diff(latitude, axis=axis)
-        metres = _METRES_PER_DEGREE * np.hypot(north, east * np.cos(np.radians(np.nanmean(latitude))))
+    for near, far in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
+        first, second = ((longitude[part].ravel(), latitude[part].ravel()) for part in (near, far))
+        _, _, metres = ellipsoid.inv(*first, *second)
         if not np.isfinite(metres).any():
             return None
         sizes.append(float(np.nanmedian(metres)))
@@ -375,10 +429,16 @@ def _grid_outline(crs: str, transform: Affine, rows: int, columns: int) -> shape
     return _outline(np.asarray(longitude), np.asarray(latitude)) if np.isfinite([longitude, latitude]).all() else None
 
 
+def half_turn(longitude: float) -> float:
+    """Return a longitude in degrees within [-180, 180)."""
+    # Not by the remainder: one that lies there stays as it is, to the last bit.
+    return float(longitude - 360 * np.floor((longitude + 180) / 360))
+
+
 def _outline(longitude: NDArray[np.float64], latitude: NDArray[np.float64]) -> shapely.Polygon:
     """Return a polygon whose longitudes do not jump at the date line, with its first corner in [-180, 180)."""
     import shapely
 
-    first = (longitude[0] + 180) % 360 - 180
+    first = half_turn(longitude[0])
     unbroken = first + (longitude - longitude[0] + 180) % 360 - 180
     return shapely.Polygon(np.column_stack([unbroken, latitude]))

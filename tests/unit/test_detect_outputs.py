@@ -103,6 +103,15 @@ def test_detections_are_geojson_in_degrees(examine, tmp_path, georeference):
     assert table.geometry.iloc[0].contains(truth)
 
 
+@pytest.mark.parametrize(("west", "first"), [(180.01, -179.99), (-180.03, 179.97), (14.0, 14.0), (179.992, 179.992)])
+def test_outlines_beyond_the_date_line_are_on_the_map(examine, tmp_path, west, first):
+    regions = examine().regions.iloc[:1].set_geometry([shapely.box(west, 1, west + 0.01, 2)], crs="EPSG:4326")
+    write_detections(tmp_path / "d.geojson", regions)
+    (feature,) = json.loads((tmp_path / "d.geojson").read_text())["features"]
+    longitudes = [point[0] for point in feature["geometry"]["coordinates"][0]]
+    assert (min(longitudes), max(longitudes)) == pytest.approx((first, first + 0.01))
+
+
 def test_geojson_follows_rfc_7946(tmp_path):
     """Outer rings counter-clockwise, holes clockwise, no crs member, no NaN; several parts make a MultiPolygon."""
     ring = shapely.Polygon([(0, 0), (0, 4), (4, 4), (4, 0)], [[(1, 1), (2, 1), (2, 2), (1, 2)]])

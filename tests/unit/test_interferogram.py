@@ -5,7 +5,7 @@ import pytest
 from affine import Affine
 
 from fringewatch.errors import ProductError
-from fringewatch.interferogram import make_interferogram, pixel_size_m
+from fringewatch.interferogram import _ground_size_m, half_turn, make_interferogram, pixel_size_m
 
 RNG = np.random.default_rng(0)
 PHASE = RNG.uniform(-3, 3, (20, 30)).astype(np.float32)
@@ -58,7 +58,8 @@ def test_pixel_size_in_degrees_shrinks_with_latitude():
 
 def test_pixel_size_of_a_projected_grid_and_of_none():
     utm = make_interferogram(PHASE, wavelength_m=0.0555, transform=Affine(40, 0, 5e5, 0, -40, 4e6), crs="EPSG:32633")
-    assert pixel_size_m(utm) == (40, 40)
+    # On the central meridian a metre of the map is 1 / 0.9996 on the ground.
+    assert pixel_size_m(utm) == pytest.approx((40 / 0.9996,) * 2, rel=1e-6)
     assert pixel_size_m(make_interferogram(PHASE, wavelength_m=0.0555)) is None
 
 
@@ -90,4 +91,71 @@ def test_a_pixel_size_that_was_given_counts_where_there_are_no_coordinates():
     assert pixel_size_m(bare) == (12.5, 12.5)
     placed = make_interferogram(phase, wavelength_m=0.0555, transform=Affine(30, 0, 5e5, 0, -40, 6e6), crs="EPSG:32633")
     placed.attrs["pixel_size_m"] = 12.5
-    assert pixel_size_m(placed) == (40.0, 30.0)
+    assert pixel_size_m(placed) == pytest.approx((40.0 / 0.9996, 30.0 / 0.9996), rel=1e-6)
+
+
+def size_on(crs, transform):
+    return pixel_size_m(make_interferogram(PHASE, wavelength_m=0.0555, transform=transform, crs=crs))
+
+
+def test_pixels_of_web_mercator_shrink_with_latitude():
+    """A map that stretches the ground by 1 / cos(latitude), up to the flattening of the Earth."""
+    y = 6_378_137.0 * np.log(np.tan(np.pi / 4 + np.radians(64) / 2))
+    size = size_on("EPSG:3857", Affine(100, 0, -2.2e6, 0, -100, y + 10 * 100))
+    assert size == pytest.approx((100 * np.cos(np.radians(64)),) * 2, rel=5e-3)
+    # Radii of curvature on the ellipsoid over that of the map's sphere.
+    bulge = 1 - 6.694_379_990_14e-3 * np.sin(np.radians(64)) ** 2
+    assert size[1] == pytest.approx(100 * np.cos(np.radians(64)) / np.sqrt(bulge), rel=1e-5)
+    assert size[0] == pytest.approx(100 * np.cos(np.radians(64)) * (1 - 6.694_379_990_14e-3) / bulge**1.5, rel=1e-5)
+
+
+def test_pixel_size_of_other_units():
+    # 0.001 grads are 0.0009 degrees: 100 m, as the metre was once defined; feet of a survey, kilometres.
+    along_y, along_x = size_on("EPSG:4807", Affine(0.001, 0, 10, 0, -0.001, 50.01))
+    assert along_y == pytest.approx(100, rel=1e-3)
+    assert along_x == pytest.approx(100 * np.cos(np.radians(45)), rel=5e-3)
+    assert size_on("EPSG:2227", Affine(100, 0, 6e6, 0, -100, 2e6)) == pytest.approx((30.48,) * 2, rel=1e-3)
+    kilometres = size_on("+proj=utm +zone=33 +datum=WGS84 +units=km", Affine(0.03, 0, 500, 0, -0.03, 5000))
+    assert kilometres == pytest.approx((30,) * 2, rel=1e-3)
+
+
+def test_pixel_size_is_that_of_the_map_where_the_ground_is_not_known():
+    assert size_on("EPSG:32633", Affine(100, 0, 6e9, 0, -100, 2e9)) == (100, 100)
+    assert size_on('LOCAL_CS["mine",UNIT["foot",0.3048]]', Affine(100, 0, 0, 0, -100, 0)) == pytest.approx((30.48,) * 2)
+    assert size_on("EPSG:4326", Affine(0.001, 0, 20, 0, -0.001, 120)) is None
+
+
+def test_pixels_of_a_slanted_grid_are_measured_along_it():
+    transform = Affine(24, 32, 5e5, 32, -24, 4e6)
+    assert size_on("EPSG:32633", transform) == pytest.approx((40 / 0.9996,) * 2, rel=1e-5)
+
+
+def test_scenes_of_one_grid_are_measured_once():
+    grid = {"transform": Affine(100, 0, 2e6, 0, -100, 9e6), "crs": "EPSG:3857"}
+    _ground_size_m.cache_clear()
+    sizes = [size_on(**grid) for _ in range(3)]
+    assert sizes[0] == sizes[2]
+    assert _ground_size_m.cache_info().misses == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "within"), [(14.1, 14.1), (-180, -180), (180, -180), (204.6, -155.4), (-200, 160), (540.5, -179.5)]
+)
+def test_longitudes_within_half_a_turn(given, within):
+    assert half_turn(given) == pytest.approx(within, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"phase_sign": "foo"}, "phase_sign = 'foo', expected 'range increase' or 'unknown'; negate phase"),
+        ({"reference_date": "hello"}, "reference_date = 'hello', expected a day as YYYY-MM-DD"),
+        ({"secondary_date": "20180601"}, "secondary_date = '20180601', expected a day as YYYY-MM-DD"),
+        ({"companions": {"coh": np.ones((20, 30))}}, "companion 'coh' is not known, expected any of coherence, height"),
+        ({"companions": {"height": np.ones((20, 29))}}, r"height has shape \(20, 29\), expected that of the phase"),
+    ],
+)
+def test_wrong_arguments_are_errors_of_the_product(wrong, message):
+    phase = np.linspace(-3, 3, 600, dtype=np.float32).reshape(20, 30)
+    with pytest.raises(ProductError, match=message):
+        make_interferogram(phase, wavelength_m=0.0555, source="mine", **wrong)

@@ -102,6 +102,8 @@ class TestCompanions:
         )
         ifg = fw.open_interferogram(path)
         np.testing.assert_array_equal(ifg["x"], np.arange(61))
+        # Lines that count upwards are no rows that run north.
+        np.testing.assert_allclose(ifg["phase"], SCENE.wrapped, atol=1e-5)
         assert "the raster is not georeferenced: coordinates are pixel indices" in ifg.attrs["assumptions"]
 
 

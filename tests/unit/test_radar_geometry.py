@@ -103,6 +103,12 @@ def test_the_file_says_both(detector: Detector, tmp_path: Path) -> None:
 def test_the_size_of_a_pixel_is_that_on_the_ground() -> None:
     on_map = pixel_size_m(scene(transform=GRID, crs="EPSG:4326"))
     assert pixel_size_m(scene(**table())) == pytest.approx(on_map, rel=1e-5)
+    # One minute of latitude is a nautical mile, and the table may have gaps.
+    minute = table(Affine(1 / 60, 0, 14, 0, -1 / 60, 46))
+    minute["latitude"][80] = np.nan
+    measured = pixel_size_m(scene(**minute))
+    assert measured is not None
+    assert measured[0] == pytest.approx(1852, rel=1e-3)
     assert pixel_size_m(scene()) is None
     nowhere = {name: np.full(SHAPE, np.nan) for name in ("latitude", "longitude")}
     assert pixel_size_m(scene(**nowhere)) is None

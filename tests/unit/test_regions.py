@@ -97,6 +97,34 @@ def test_area_does_not_depend_on_the_crs():
     assert geographic["area_km2"].iloc[0] == pytest.approx(projected, rel=0.02)
 
 
+@pytest.mark.parametrize("column", [30, 100, 170])
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:32660"])
+def test_longitudes_do_not_jump_at_the_date_line(crs, column):
+    """West of it, across it and east of it, on a grid that goes on beyond 180 and on one of metres."""
+    from pyproj import Transformer
+
+    from fringewatch.regions import describe_regions, pick_regions
+
+    shape, plain = (200, 200), {"transform": Affine(0.001, 0, 10, 0, -0.001, 0.1), "crs": "EPSG:4326"}
+    transform = Affine(0.001, 0, 179.8995, 0, -0.001, 0.1)
+    if crs != "EPSG:4326":
+        x, y = Transformer.from_crs("EPSG:4326", crs, always_xy=True).transform(180, 0)
+        transform = Affine(110, 0, x - 100.5 * 110, 0, -110, y + 100 * 110)
+    scan = made_scan(bumps(shape, (100, column, 20)))
+    scene = made_interferogram(shape, transform=transform, crs=crs)
+    described = describe_regions(pick_regions(scan, CARD), scan, scene, CARD)
+    (row,), (outline,) = described.rows, described.degrees
+    (reference,) = find_regions(scan, made_interferogram(shape, **plain), CARD)["area_km2"]
+    assert row["area_km2"] == pytest.approx(reference, rel=0.03)
+    assert -180 <= row["lon"] < 180
+    east_of_the_line = (row["lon"] + 360) % 360 - 180
+    assert east_of_the_line == pytest.approx((column - 100) * 0.001, abs=0.003)
+    west, _, east, _ = outline.bounds
+    assert east - west < 0.05
+    if column != 100:
+        assert -180 <= west < east <= 180
+
+
 def test_hysteresis():
     """A hill below the threshold is no region; one above it grows down to the edge level."""
     shape = (200, 400)

@@ -50,6 +50,39 @@ def test_a_projected_dem_becomes_square_metric_pixels_at_the_right_place(tmp_pat
     assert np.ptp(np.flatnonzero(foot.any(axis=0))) == pytest.approx(np.ptp(np.flatnonzero(foot.any(axis=1))), abs=2)
 
 
+@pytest.mark.parametrize("backwards", [(True, False), (False, True), (True, True)])
+def test_rows_and_columns_of_a_dem_may_run_either_way(tmp_path, backwards):
+    plain = read_dem(write(tmp_path / "dem.tif", cone(), **UTM33))
+    south, west = backwards
+    values = cone()[:: -1 if south else 1, :: -1 if west else 1]
+    transform = Affine(
+        -30 if west else 30, 0, 480_000 + 240 * 30 * west, 0, 30 if south else -30, 4_520_000 - 200 * 30 * south
+    )
+    turned = read_dem(write(tmp_path / "turned.tif", values, crs="EPSG:32633", transform=transform))
+    np.testing.assert_array_equal(turned.height_m, plain.height_m)
+    assert turned.transform == plain.transform
+
+
+def test_outside_of_a_slanted_dem_of_integers_there_is_no_ground(tmp_path):
+    """The corners about a turned frame are voids, whatever the type, and no sea at a height of 0."""
+    slanted = Affine(30 * 0.8, 30 * 0.6, 480_000, 30 * 0.6, -30 * 0.8, 4_520_000)
+    dems = [
+        read_dem(write(tmp_path / f"{dtype}.tif", cone().astype(dtype), crs="EPSG:32633", transform=slanted))
+        for dtype in ("float32", "int16")
+    ]
+    assert dems[1].filled == pytest.approx(dems[0].filled)
+    assert 0.3 < dems[1].filled < 0.5
+    assert dems[1].height_m.min() >= 99
+    np.testing.assert_allclose(dems[1].height_m, dems[0].height_m, atol=20)
+
+
+def test_a_dem_of_eastern_longitudes_lies_in_the_west(tmp_path):
+    east = Affine(0.001, 0, 204.6, 0, -0.001, 19.5)
+    assert read_dem(write(tmp_path / "dem.tif", cone(), crs="EPSG:4326", transform=east)).transform.c == pytest.approx(
+        -155.4
+    )
+
+
 def test_larger_pixels_average_heights(tmp_path):
     path = write(tmp_path / "dem.tif", cone(), **DEGREES)
     fine, coarse = read_dem(path), read_dem(path, pixel_m=400)

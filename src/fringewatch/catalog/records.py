@@ -93,8 +93,11 @@ def detection_values(detections: gpd.GeoDataFrame | Sequence[Mapping[str, Any]])
         names = [name for name in detections.columns if name != detections.geometry.name]
         columns = [detections[name].tolist() for name in names]
         rows = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
-        located = detections.crs is not None and len(rows)
-        outlines = list(detections.geometry.to_crs("EPSG:4326")) if located else [None] * len(rows)
+        outlines: list[Any] = [None] * len(rows)
+        if detections.crs is not None and rows:
+            from fringewatch.regions import unbroken
+
+            outlines = [unbroken(shape) for shape in detections.geometry.to_crs("EPSG:4326")]
         for row, outline in zip(rows, outlines, strict=True):
             row["geom"] = outline
     for row in rows:

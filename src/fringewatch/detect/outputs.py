@@ -21,7 +21,7 @@ from rasterio.windows import Window
 
 from fringewatch.errors import OutputError
 from fringewatch.files import atomic_path, write_text
-from fringewatch.regions import COLUMNS
+from fringewatch.regions import COLUMNS, unbroken
 from fringewatch.report import draw_scene, drawn_here
 
 if TYPE_CHECKING:
@@ -248,6 +248,7 @@ def _geojson(regions: gpd.GeoDataFrame) -> dict[str, Any]:
         collection["pixel_grid"] = "pixels: x = column, y = row downwards, whole numbers at pixel centres"
     elif len(regions):
         located = regions.to_crs("EPSG:4326")
+        located = located.set_geometry([unbroken(shape) for shape in located.geometry], crs=located.crs)
     properties = [column for column in regions.columns if column != "geometry"]
     collection["features"] = [
         {

@@ -137,8 +137,8 @@ class Companions:
         wanted = slice(max(rows.start + top, 0), min(rows.stop + top, info.shape[0]))
         whole = np.full(self.onto.shape, np.nan, np.float32)
         if wanted.start < wanted.stop:
-            raw = raster.read(info, bands=(band,), rows=wanted)
-            values = raster.convert(raw, lambda bands: decode(bands[0], info.nodata[band - 1], 0.0))
+            raw = raster.read(info, bands=(band,), mask=info.has_mask, rows=wanted)
+            values = raster.convert(raw, lambda bands: _valid(bands, info, decode, info.nodata[band - 1], 0.0))
             columns = slice(max(left, 0), min(left + self.onto.shape[1], info.shape[1]))
             whole[wanted.start - top : wanted.stop - top, columns.start - left : columns.stop - left] = values[
                 :, columns
@@ -183,7 +183,7 @@ def _kept_layer(layer: _Layer) -> np.ndarray:
 
 def _decode_band(info: RasterInfo, band: int, decode: Decode, chunks: Chunks) -> Array:
     nodata = info.nodata[band - 1]
-    raw = raster.read(info, bands=(band,), chunks=chunks)
+    raw = raster.read(info, bands=(band,), mask=info.has_mask, chunks=chunks)
     largest = 0.0
     if decode is decode_coherence:
         # The others do not ask.
@@ -191,9 +191,17 @@ def _decode_band(info: RasterInfo, band: int, decode: Decode, chunks: Chunks) ->
         largest = extent[1] if extent else 0.0
 
     def function(bands: np.ndarray) -> np.ndarray:
-        return decode(bands[0], nodata, largest)
+        return _valid(bands, info, decode, nodata, largest)
 
     return raster.convert(raw, function)
+
+
+def _valid(bands: np.ndarray, info: RasterInfo, decode: Decode, nodata: float | None, largest: float) -> np.ndarray:
+    """Decode the first band; what the mask, if there is one as the last band, leaves out is NaN."""
+    values = decode(bands[0], nodata, largest)
+    if info.has_mask:
+        values[bands[-1] == 0] = np.nan
+    return values
 
 
 def decode_coherence(raw: np.ndarray, nodata: float | None, largest: float) -> np.ndarray:

@@ -69,7 +69,7 @@ def wavelength(info: RasterInfo, options: ReadOptions) -> tuple[float, list[str]
 
 
 def grid_assumptions(info: RasterInfo) -> list[str]:
-    """Say what is special about the grid: unknown, or brought north-up."""
+    """Say what is special about the grid: unknown, brought north-up, or turned round."""
     if info.warp == "rotated":
         return ["the grid is rotated; it was brought north-up by nearest neighbour"]
     if info.warp == "gcps":
@@ -78,4 +78,6 @@ def grid_assumptions(info: RasterInfo) -> list[str]:
         return ["the raster is not georeferenced: coordinates are pixel indices"]
     if info.crs is None:
         return ["the raster names no coordinate system: coordinates are pixel indices"]
-    return []
+    ways = ("rows run from south to north", "columns run from east to west")
+    backwards = " and its ".join(way for way, turned in zip(ways, info.turned, strict=True) if turned)
+    return [f"the file's {backwards}; they were turned round"] if backwards else []

@@ -36,7 +36,6 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from affine import Affine
 from scipy.io import netcdf_file
 
 from fringewatch.errors import ProductError
@@ -146,11 +145,9 @@ def _inspect(path: str) -> RasterInfo:
         info = raster.inspect(path, driver="netCDF")
     name = stem(path)
     if not (name.endswith("_ll") or name in _LOOK.values()) or info.transform is None:
-        return dataclasses.replace(info, transform=None, crs=None)
-    transform = info.transform
-    if transform.c >= 180:
-        transform = Affine(transform.a, 0, transform.c - 360, 0, transform.e, transform.f)
-    return dataclasses.replace(info, transform=transform, crs=info.crs or parse_crs("EPSG:4326", path))
+        return info.without_grid()
+    crs = info.crs or parse_crs("EPSG:4326", path)
+    return dataclasses.replace(info, transform=raster.within_half_turn(info.transform, crs, info.shape[1]), crs=crs)
 
 
 def _inspect_netcdf4(path: str) -> RasterInfo:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import rasterio
+from affine import Affine
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
@@ -15,7 +16,6 @@ from fringewatch.products import raster
 
 if TYPE_CHECKING:
     import xarray as xr
-    from affine import Affine
 
     from fringewatch.products.raster import Array, RasterInfo
 
@@ -91,8 +91,9 @@ def offset(info: RasterInfo, onto: RasterInfo | Grid) -> tuple[int, int] | None:
     if info.crs is not None and onto.crs is not None and not _same(info.crs, onto.crs):
         return None
     # Pixel (0, 0) of the phase, in pixels of the companion, and the drift over the whole scene.
-    column, row = _apply(~info.transform, *_apply(onto.transform, 0, 0))
-    last_column, last_row = _apply(~info.transform, *_apply(onto.transform, onto.shape[1], onto.shape[0]))
+    transform = _on_the_same_turn(onto, info)
+    column, row = _apply(~info.transform, *_apply(transform, 0, 0))
+    last_column, last_row = _apply(~info.transform, *_apply(transform, onto.shape[1], onto.shape[0]))
     if not np.isfinite([row, column, last_row, last_column]).all():
         return None
     top, left = round(row), round(column)
@@ -133,6 +134,19 @@ def _same(one: CRS, other: CRS) -> bool:
         return True
     code: int | None = one.to_epsg()
     return code is not None and code == other.to_epsg()
+
+
+def _on_the_same_turn(grid: RasterInfo | Grid, other: RasterInfo) -> Affine:
+    """Return the transform of a grid, by whole turns further west or east if `other` counts longitudes so."""
+    assert grid.transform is not None
+    assert other.transform is not None
+    apart = _apply(other.transform, other.shape[1] / 2, 0)[0] - _apply(grid.transform, grid.shape[1] / 2, 0)[0]
+    crs = grid.crs or other.crs
+    if not 180 < abs(apart) < np.inf or crs is None or not crs.is_geographic:
+        return grid.transform
+    turn, (a, b, c, d, e, f) = raster.full_turn(crs), grid.transform[:6]
+    turns = round(apart / turn)
+    return Affine(a, b, c + turns * turn, d, e, f) if turns else grid.transform
 
 
 def _apply(transform: Affine, column: float, row: float) -> tuple[float, float]:

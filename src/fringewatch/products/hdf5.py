@@ -19,7 +19,7 @@ from affine import Affine
 
 from fringewatch.errors import ProductError, require
 from fringewatch.products.names import dates
-from fringewatch.products.raster import RasterInfo, explain
+from fringewatch.products.raster import RasterInfo, explain, turn_round, turn_window, upright, within_half_turn
 from fringewatch.products.reference import is_remote
 
 if TYPE_CHECKING:
@@ -207,8 +207,8 @@ def layer(
     index
         Position along the first axis of three; None for a dataset of two.
     transform, crs
-        Of the upper left pixel corner in the file. Rows that run north are turned round: the header's transform is
-        north-up.
+        Of the first pixel's outer corner in the file. Rows that run north and columns that run west are turned round:
+        the header's transform is upright.
     nodata
         Value that means no data; None takes the dataset's own ``_FillValue``.
 
@@ -231,11 +231,10 @@ def layer(
     block = _block(data, name, path)
     if nodata is None:
         nodata = as_number(attributes(data).get("_FillValue"))
-    flipped = transform is not None and transform.e > 0
-    if transform is not None and flipped:
-        transform = Affine(transform.a, 0, transform.c, 0, -transform.e, transform.f + transform.e * height)
-    if transform is not None and crs is not None and crs.is_geographic and transform.c >= 180:
-        transform = Affine(transform.a, 0, transform.c - 360, 0, transform.e, transform.f)
+    turned = False, False
+    if transform is not None:
+        transform, turned = upright(transform, (height, width))
+        transform = within_half_turn(transform, crs, width)
     return RasterInfo(
         path=path,
         shape=(height, width),
@@ -252,7 +251,7 @@ def layer(
         has_mask=False,
         tags={},
         driver="HDF5",
-        source=functools.partial(_read_window, file.filename, name, index, flipped, (height, width)),
+        source=functools.partial(_read_window, file.filename, name, index, turned, (height, width)),
     )
 
 
@@ -325,13 +324,11 @@ def _read_window(
     path: str,
     name: str,
     index: int | None,
-    flipped: bool,
+    turned: tuple[bool, bool],
     shape: tuple[int, int],
     window: Window | None,
 ) -> np.ndarray:
-    top, left, height, width = bounds(window, shape)
-    if flipped:
-        top = shape[0] - top - height
+    top, left, height, width = bounds(turn_window(window, shape, turned), shape)
     with opened(path) as file:
         data = _dataset(file, name)
         if data.shape[-2:] != shape:
@@ -341,7 +338,7 @@ def _read_window(
         raw: np.ndarray = data[place if index is None else (index, *place)]
     # In the machine's order of bytes, as GDAL's are; flags as 0 and 1.
     raw = raw.astype(np.uint8 if raw.dtype.kind == "b" else raw.dtype.newbyteorder("="), copy=False)
-    return (raw[::-1] if flipped else raw)[None]
+    return turn_round(raw, turned)[None]
 
 
 def bounds(window: Window | None, shape: tuple[int, int]) -> tuple[int, int, int, int]:

@@ -141,11 +141,12 @@ def _choose_decoder(
         for value, color in info.colormap.items():
             table[value] = color
         if len(info.dtypes) == 1 and (table[:, 0] == table[:, 1]).all() and (table[:, 1] == table[:, 2]).all():
-            return _Palette(table, _Grey(255.0, nodata=options.nodata)), [
+            return _Palette(table, _Grey(255.0, nodata=options.nodata), masked=info.has_mask), [
                 "grey was taken as phase: black -pi, white pi"
             ]
         _refuse_nodata(info, options)
-        return _Palette(table, _Hue()), _judge_colors(info, _expand(table, _first_block(info, raw)))
+        notes = _judge_colors(info, _expand(table, _first_block(info, raw)))
+        return _Palette(table, _Hue(), masked=info.has_mask), notes
     nodata = options.nodata if options.nodata is not None else info.nodata[0]
     white = 65535.0 if info.dtypes[0] == "uint16" else 255.0
     colored = len([color for color in info.colors if color != "alpha"]) >= 3
@@ -251,13 +252,17 @@ class _Hue:
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class _Palette:
-    """Palette indices to colours, then on."""
+    """Palette indices to colours, then on; the last band is a mask where `masked` says so."""
 
     table: np.ndarray
     then: Callable[[np.ndarray], np.ndarray]
+    masked: bool = False
 
     def __call__(self, bands: np.ndarray) -> np.ndarray:
-        return self.then(_expand(self.table, bands))
+        colors = _expand(self.table, bands)
+        if self.masked:
+            colors[3, bands[-1] == 0] = 0
+        return self.then(colors)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

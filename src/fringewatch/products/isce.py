@@ -175,7 +175,7 @@ def _inspect(path: str) -> RasterInfo:
         south, east = transform.f + transform.e * height, transform.c + transform.a * width
         degrees = max(abs(transform.f), abs(south)) <= 90.1 and max(abs(transform.c), abs(east)) <= 540
         if not degrees or abs(transform.a) >= 0.5:
-            info = dataclasses.replace(info, transform=None, crs=None)
+            info = info.without_grid()
     return info
 
 

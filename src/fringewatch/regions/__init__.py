@@ -5,6 +5,7 @@ from __future__ import annotations
 from fringewatch.regions.detections import COLUMNS, Detections
 from fringewatch.regions.find import Region, describe_regions, find_regions, pick_regions, rows_of
 from fringewatch.regions.measure import FringeEstimate, fringes_inside
+from fringewatch.regions.outline import unbroken
 
 __all__ = [
     "COLUMNS",
@@ -16,4 +17,5 @@ __all__ = [
     "fringes_inside",
     "pick_regions",
     "rows_of",
+    "unbroken",
 ]

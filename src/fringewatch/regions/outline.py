@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from fringewatch.interferogram import grid_of
+from fringewatch.interferogram import grid_of, half_turn
 
 if TYPE_CHECKING:
     import shapely
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fringewatch.regions.measure import Piece
     from fringewatch.scan import Scan
 
-__all__ = ["Located", "georeference", "outline"]
+__all__ = ["Located", "georeference", "outline", "unbroken"]
 
 
 def outline(piece: Piece, scan: Scan, edge: np.float32) -> shapely.Polygon:
@@ -49,7 +49,7 @@ class Located(NamedTuple):
     polygons: list[Any]
     crs: Any
     degrees: list[Any]
-    """The same in longitude and latitude; empty where there is no CRS."""
+    """The same in longitude and latitude, see :func:`unbroken`; empty where there is no CRS."""
     area_km2: list[float]
     lon: list[float]
     lat: list[float]
@@ -85,10 +85,35 @@ def georeference(polygons: list[Any], interferogram: xr.Dataset) -> Located:
             shapely.transform(shape, lambda points: np.column_stack(transformer.transform(*points.T)))
             for shape in mapped
         ]
+    degrees = [unbroken(shape) for shape in degrees]
     # The ellipsoid for every CRS: planar areas are wrong in Web Mercator and in degrees.
     area = [_area_m2(shape, _ellipsoid()) / 1e6 for shape in degrees]
     centres = [shape.centroid for shape in degrees]
-    return Located(mapped, crs, degrees, area, [point.x for point in centres], [point.y for point in centres])
+    return Located(
+        mapped, crs, degrees, area, [half_turn(point.x) for point in centres], [point.y for point in centres]
+    )
+
+
+def unbroken(shape: Any) -> Any:
+    """Return a shape in longitude and latitude that does not jump at the date line.
+
+    One across it goes on beyond 180 or -180; its middle, and all of any other, lies within [-180, 180].
+    """
+    import shapely
+
+    west, _, east, _ = shape.bounds
+    if not (west < -180 or east > 180 or east - west > 180):
+        return shape
+    first = shapely.get_coordinates(shape)[0, 0]
+
+    def joined(longitude: NDArray[np.float64]) -> NDArray[np.float64]:
+        moved: NDArray[np.float64] = longitude - 360 * np.rint((longitude - first) / 360)
+        return moved
+
+    ends = joined(shapely.get_coordinates(shape)[:, 0])
+    middle = (ends.min() + ends.max()) / 2
+    beyond = middle - half_turn(middle)
+    return shapely.transform(shape, lambda points: np.column_stack([joined(points[:, 0]) - beyond, points[:, 1]]))
 
 
 @functools.cache

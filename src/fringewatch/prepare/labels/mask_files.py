@@ -71,8 +71,13 @@ def read_mask(path: Path, scene: Scene) -> NDArray[np.bool_]:
         )
         raise ProductError(message)
     info = marked.info
-    if info is None or info.transform is None or info.crs is None or not scene.crs_wkt:
+    if info is None or info.transform is None or info.crs is None:
         return marked.where
+    if not scene.crs_wkt:
+        from fringewatch.products.raster import turn_round
+
+        # By index, and so in the order of the file.
+        return turn_round(marked.where, info.turned)
     return _onto(scene, marked.where, info, info.transform)
 
 

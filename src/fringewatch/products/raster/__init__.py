@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from fringewatch.products.raster.header import RasterInfo, inspect
 from fringewatch.products.raster.opening import explain, gdal_path, opened_once
+from fringewatch.products.raster.upright import full_turn, turn_round, turn_window, upright, within_half_turn
 from fringewatch.products.raster.values import EAGER_PIXELS, Array, Block, chunk_shape, convert, read, sample
 from fringewatch.products.raster.writing import write
 
@@ -19,10 +20,15 @@ __all__ = [
     "chunk_shape",
     "convert",
     "explain",
+    "full_turn",
     "gdal_path",
     "inspect",
     "opened_once",
     "read",
     "sample",
+    "turn_round",
+    "turn_window",
+    "upright",
+    "within_half_turn",
     "write",
 ]

@@ -11,6 +11,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 
 from fringewatch.errors import ProductError
 from fringewatch.products.raster.opening import north_up, opened
+from fringewatch.products.raster.upright import upright, within_half_turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,11 +43,12 @@ class RasterInfo:
     block
         (rows, columns) of the blocks in the file.
     transform, crs
-        None where the raster is not georeferenced, or only by its pixels.
+        None where the raster is not georeferenced, or only by its pixels. With a coordinate system row 0 is in the
+        north, column 0 in the west, and longitudes are within half a turn; see :mod:`.upright`.
     warp
         How the raster must be brought to a north-up grid before reading: ``""``, ``"rotated"`` or ``"gcps"``.
     has_mask
-        Whether a mask band or an alpha band says which pixels are valid.
+        Whether a mask band, an alpha band or the frame of a rotated raster says which pixels are valid.
     tags
         Metadata of the file and its first band.
     driver
@@ -57,6 +59,8 @@ class RasterInfo:
         What GDAL opens in the place of `path`: a description of raw files, or one layer of a container.
     source
         What reads a window (None: all) of the one band in the place of GDAL, as (1, h, w).
+    turned
+        Whether the file's rows run north, and its columns west: they are turned round on reading.
     """
 
     path: str
@@ -77,11 +81,16 @@ class RasterInfo:
     colormap: dict[int, tuple[int, int, int, int]] | None = None
     opens_as: str = ""
     source: Callable[[Window | None], np.ndarray] | None = None
+    turned: tuple[bool, bool] = (False, False)
 
     @property
     def pixels(self) -> int:
         """Number of pixels of one band."""
         return self.shape[0] * self.shape[1]
+
+    def without_grid(self) -> RasterInfo:
+        """Return the header of a raster in radar geometry, whose rows stay as the file has them."""
+        return dataclasses.replace(self, transform=None, crs=None, turned=(False, False))
 
 
 def inspect(path: str, *, opens_as: str = "", driver: str = "") -> RasterInfo:
@@ -132,10 +141,15 @@ def inspect(path: str, *, opens_as: str = "", driver: str = "") -> RasterInfo:
                     f"{source.height} x {source.width}, expected a plausible one; mend its header, or warp it yourself"
                 )
                 raise ProductError(message)
-            georeferenced = not grid.transform.is_identity
+            shape, transform, turned = (grid.height, grid.width), grid.transform, (False, False)
+            georeferenced = not transform.is_identity
+            if georeferenced and grid.crs is not None:
+                # Without a coordinate system nobody knows where north is.
+                transform, turned = upright(transform, shape)
+                transform = within_half_turn(transform, grid.crs, grid.width)
             return RasterInfo(
                 path=path,
-                shape=(grid.height, grid.width),
+                shape=shape,
                 # rasterio reads integer complex numbers into complex64, but NumPy knows no type of that name.
                 dtypes=tuple("complex64" if name == "complex_int16" else name for name in source.dtypes),
                 descriptions=tuple((text or "") for text in source.descriptions),
@@ -144,14 +158,15 @@ def inspect(path: str, *, opens_as: str = "", driver: str = "") -> RasterInfo:
                 offsets=tuple(source.offsets),
                 colors=tuple(color.name for color in source.colorinterp),
                 block=tuple(grid.block_shapes[0]),
-                transform=grid.transform if georeferenced else None,
+                transform=transform if georeferenced else None,
                 crs=grid.crs if georeferenced else None,
                 warp=warp,
-                has_mask=MaskFlags.per_dataset in source.mask_flag_enums[0],
+                has_mask=MaskFlags.per_dataset in source.mask_flag_enums[0] or grid.count > source.count,
                 tags={**source.tags(), **source.tags(1)},
                 driver=source.driver,
                 colormap=_colormap(source),
                 opens_as=opens_as,
+                turned=turned,
             )
 
 

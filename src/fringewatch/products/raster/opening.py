@@ -15,7 +15,7 @@ import rasterio
 
 # Some errors of GDAL come through as they are, such as those of a grid of control points.
 from rasterio._err import CPLE_BaseError
-from rasterio.enums import Resampling
+from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.vrt import WarpedVRT
 
@@ -159,11 +159,20 @@ def _opened_last(path: str, driver: str) -> Any:
 
 
 def north_up(source: Any, warp: str) -> WarpedVRT:
-    """Return a raster brought to a north-up grid; `warp` as in :class:`fringewatch.products.raster.RasterInfo`."""
+    """Return a raster brought to a north-up grid; `warp` as in :class:`fringewatch.products.raster.RasterInfo`.
+
+    Outside its frame are no-data values; integers that declare none get a further band, 0 there, and so do the pixels
+    that a mask leaves out.
+    """
     # Nearest neighbour: wrapped phase must never be interpolated.
     crs = source.gcps[1] if warp == "gcps" else source.crs
-    is_float = np.issubdtype(np.dtype(source.dtypes[0]), np.floating)
-    extra = {"nodata": np.nan} if is_float and source.nodata is None else {}
+    extra: dict[str, Any] = {}
+    # Of complex numbers 0 is no data anyway.
+    if source.nodata is None and not source.dtypes[0].startswith("complex"):
+        if np.issubdtype(np.dtype(source.dtypes[0]), np.floating):
+            extra = {"nodata": np.nan}
+        elif ColorInterp.alpha not in source.colorinterp:
+            extra = {"add_alpha": True}
     return WarpedVRT(source, src_crs=crs, crs=crs, resampling=Resampling.nearest, **extra)
 
 

@@ -10,6 +10,7 @@ from rasterio.windows import Window
 
 from fringewatch.errors import ProductError
 from fringewatch.products.raster.opening import opened
+from fringewatch.products.raster.upright import turn_round, turn_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -53,7 +54,7 @@ def read(
     bands
         Band numbers from 1.
     mask
-        Append the validity mask (0 or 255 in the bands' type) as a last band.
+        Append the validity mask (0 where invalid, in the bands' type) as a last band.
     chunks
         None reads rasters of up to :data:`EAGER_PIXELS` at once and larger ones lazily. A side length, a pair
         (rows, columns) or ``"auto"`` reads lazily always.
@@ -121,11 +122,14 @@ def _read_window(info: RasterInfo, bands: Sequence[int], *, mask: bool, window: 
     if info.source is not None:
         return info.source(window)
     with opened(info.path, info.warp, opens_as=info.opens_as, driver=info.driver) as source:
+        window = turn_window(window, info.shape, info.turned)
         values: np.ndarray = source.read(list(bands), window=window)
         if mask:
-            valid = source.dataset_mask(window=window).astype(values.dtype)
-            values = np.concatenate([values, valid[None]])
-        return values
+            # GDAL takes alpha for a mask only in unsigned integers; the band that was added on warping is one in all.
+            added = source.count > len(info.dtypes)
+            valid = source.read(source.count, window=window) if added else source.dataset_mask(window=window)
+            values = np.concatenate([values, valid.astype(values.dtype)[None]])
+        return turn_round(values, info.turned)
 
 
 def sample(info: RasterInfo, array: Array, *, band: int = 1) -> list[Block]:

@@ -190,12 +190,16 @@ def compare_accuracy(arguments: argparse.Namespace) -> dict[str, dict[str, float
         ranked = [auroc(truth, each) for each in logits]
         shift = float(np.median(logits[1] - logits[0]))
         print(f"{'':20}{'AUROC':>17}{ranked[0]:>12.4f}{ranked[1]:>9.4f}   median shift of the logit {shift:+.2f}")
+        # What a calibration for each way is worth.
+        alike = 100 * float(((calibrations[0](logits[1]) >= 0.5) == truth).mean() - accuracy[0])
+        print(f"{'':58}{alike:+.2f} points with the calibration of single patches for both")
         found[bundle.card.name] = {
             "windows": truth.size,
             "deforming": float(truth.mean()),
             "one_by_one_accuracy": accuracy[0],
             "shared_accuracy": accuracy[1],
             "difference_points": mean,
+            "difference_points_of_one_calibration": alike,
             "difference_low": low,
             "difference_high": high,
             "one_by_one_auroc": ranked[0],

@@ -202,8 +202,47 @@ def test_a_server_that_does_not_answer(tmp_path):
             sender.send(CONTENT)
 
 
-def test_an_environment_variable_that_is_no_address(tmp_path, monkeypatch):
-    monkeypatch.setenv("A_URL", "swordfish")
+def test_a_newline_after_a_token(hook, tmp_path, monkeypatch):
+    monkeypatch.setenv("A_TOKEN", "s3cret-token\n")
+    open_sender(WebhookChannel(url=hook.url, token_env="A_TOKEN"), "hook", tmp_path).send(CONTENT)
+    assert hook.posts[0][1]["Authorization"] == "Bearer s3cret-token"
+
+
+@pytest.mark.parametrize("token", ["sword\nfish", "swordfish\N{EURO SIGN}"])
+def test_a_token_that_cannot_be_sent(tmp_path, monkeypatch, token):
+    monkeypatch.setenv("A_TOKEN", token)
+    with pytest.raises(ConfigError, match="channel 'hook': A_TOKEN holds no token") as told:
+        open_sender(WebhookChannel(url="http://localhost:1", token_env="A_TOKEN"), "hook", tmp_path)
+    assert "fish" not in str(told.value)
+
+
+@pytest.mark.parametrize("error", [ValueError, http.client.InvalidURL, http.client.BadStatusLine])
+def test_errors_that_quote_a_secret_are_only_named(tmp_path, monkeypatch, error):
+    sender = open_sender(WebhookChannel(url="http://localhost:1/swordfish", tries=1), "hook", tmp_path)
+
+    def fail(*_, **__):
+        raise error("swordfish")
+
+    monkeypatch.setattr(sender._opener, "open", fail)
+    with pytest.raises(DeliveryError, match=rf"channel 'hook': localhost:1 .*\({error.__name__}\)") as told:
+        sender.send(CONTENT)
+    assert "swordfish" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "swordfish",
+        "http://[::1/swordfish",
+        "https://host/a swordfish",
+        "https://host/\N{EURO SIGN}swordfish",
+        "https://me:swordfish@host/",
+        "https://host:swordfish/",
+        "https:///swordfish",
+    ],
+)
+def test_an_environment_variable_that_is_no_address(tmp_path, monkeypatch, url):
+    monkeypatch.setenv("A_URL", url)
     with pytest.raises(ConfigError, match="channel 'hook': A_URL holds no address") as told:
         open_sender(WebhookChannel(url_env="A_URL"), "hook", tmp_path)
     assert "swordfish" not in str(told.value)

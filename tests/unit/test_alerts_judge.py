@@ -25,11 +25,14 @@ def day(number):
 def table(*pairs, site=ETNA):
     """Rows of (first day, last day, score, area)."""
     rows = [(*pair, 10.0)[:4] for pair in pairs]
+    first, last = (np.array([day(end(row[:2])) for row in rows], "datetime64[s]") for end in (min, max))
     return pd.DataFrame(
         {
             "site_id": np.full(len(rows), site.site_id),
             "reference_date": np.array([day(row[0]) for row in rows], "datetime64[s]"),
             "secondary_date": np.array([day(row[1]) for row in rows], "datetime64[s]"),
+            "first_date": first,
+            "last_date": last,
             "score": [float(row[2]) for row in rows],
             "flagged": [row[2] >= 0.5 for row in rows],
             "area_km2": [float(row[3]) for row in rows],
@@ -159,6 +162,29 @@ def test_sites_are_found_by_number_and_misspelt_ones_suggested():
     assert matching_sites([ETNA, MINE], ["211060", "etna"]) == [ETNA]
     assert suggest_sites([ETNA, MINE], "Edna") == "did you mean 'Etna'?"
     assert "finds parts of names" in suggest_sites([ETNA, MINE], "zzz")
+
+
+def test_a_name_is_matched_as_it_is_before_patterns_are_tried():
+    names = ["Pit [1]", "Pit 1", "Pit?", "Pits", "*"]
+    pits = [Site(10 + i, name, f"A{i}", "mine") for i, name in enumerate(names)]
+    for site in pits[:4]:
+        assert matching_sites(pits, [site.name]) == matching_sites(pits, [site.number]) == [site]
+    assert matching_sites(pits, ["pit [*"]) == pits[:1]
+    assert matching_sites(pits, ["pit?*"]) == pits[:4]
+    assert matching_sites(pits, ["*"]) == pits
+
+
+def test_pairs_named_newer_date_first_give_the_same_events():
+    forwards = [(0, 12, 0.9), (12, 24, 0.9), (24, 36, 0.1), (90, 102, 0.9)]
+    backwards = [(last, first, score) for first, last, score in forwards]
+    rule = {"hits": 1, "quiet_days": 30}
+    found = events_of(table(*backwards), **rule)
+    assert days(found) == days(events_of(table(*forwards), **rule)) == [(0, 24), (90, 102)]
+    assert found[0].newest == day(102)
+    assert found[0].due.reference_date == day(12)  # shown as the file names it
+    assert alert_content(found[0], Rule(name="r"))["text"].startswith("Etna: 2 pairs from 2020-01-01 to 2020-01-25")
+    # The same two acquisitions in either order are one pair.
+    assert events_of(table((0, 12, 0.9), (12, 0, 0.9)), hits=2, of_last=3) == []
 
 
 def test_no_pairs_no_events():

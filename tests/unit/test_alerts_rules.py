@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fringewatch.alerts import Rules
-from fringewatch.alerts.rules import EmailChannel, FileChannel, WebhookChannel
+from fringewatch.alerts.rules import EmailChannel, FileChannel, WebhookChannel, read_secret
 from fringewatch.errors import ConfigError
 
 CHANNELS = "channels: {log: {type: file, path: alerts.jsonl}}\n"
@@ -78,6 +78,20 @@ def test_mistakes_in_rules_name_file_rule_and_field(tmp_path, rules, message):
 def test_mistakes_in_channels_name_the_channel(tmp_path, channel, message):
     with pytest.raises(ConfigError, match=message):
         read(tmp_path, f"rules: [{{name: a}}]\nchannels: {{c: {{{channel}}}}}\n")
+
+
+def test_a_channel_that_is_named_twice_counts_once(tmp_path):
+    channels = "channels: {b: {type: file, path: b.jsonl}, a: {type: file, path: a.jsonl}}\n"
+    rules = read(tmp_path, "rules: [{name: any, channels: [b, a, b]}]\n" + channels)
+    assert rules.channels_of(rules.rules[0]) == ("b", "a")
+
+
+def test_secrets_lose_the_blanks_around_them(monkeypatch):
+    monkeypatch.setenv("A_SECRET", " s3cret\r\n")
+    assert read_secret("A_SECRET", "x") == "s3cret"
+    monkeypatch.setenv("A_SECRET", "\n")
+    with pytest.raises(ConfigError, match="A_SECRET is not set"):
+        read_secret("A_SECRET", "x")
 
 
 def test_an_unknown_part_of_the_file(tmp_path):

@@ -14,6 +14,7 @@ import pytest
 import shapely
 
 from fringewatch.catalog import Catalog, SceneRecord, scene_key, store
+from fringewatch.catalog.engine import without_password
 from fringewatch.errors import CatalogError, ConfigError
 from fringewatch.regions import COLUMNS
 from fringewatch.report import SceneRow
@@ -337,3 +338,44 @@ def test_passwords_are_not_shown():
         Catalog.open("postgresql://me:secret@127.0.0.1:1/none")
     assert "secret" not in str(caught.value)
     assert "127.0.0.1" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("place", "shown"),
+    [
+        ("found.gpkg", "found.gpkg"),
+        ("/a:b@c.gpkg", "/a:b@c.gpkg"),
+        ("postgresql://me@host/insar", "postgresql://me@host/insar"),
+        ("postgresql://me:pa/ss@host:5432/insar", "postgresql://me:***@host:5432/insar"),
+        ("postgresql://host/insar?user=me&password=p@ss", "postgresql://host/insar?user=me"),
+        (
+            "postgresql://me:pass@host/insar?sslmode=require&password=a&sslpassword=b&password=c",
+            "postgresql://me:***@host/insar?sslmode=require",
+        ),
+        # Addresses whose parts cannot be told apart.
+        ("postgresql://me:pa/ss@host:port/insar?password=pass", "postgresql://host:port/insar"),
+        ("postgresql://me:pa@ss@host/insar", "postgresql://host/insar"),
+        ("postgresql://me:p@a/ss@host/insar", "postgresql://host/insar"),
+        ("postgresql://host:port/insar?password=p@ss", "postgresql://***"),
+    ],
+)
+def test_addresses_lose_their_passwords(place, shown):
+    assert without_password(place) == shown
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "postgresql://me:sec/ret@127.0.0.1:1/none",
+        "postgresql://me@127.0.0.1:1/none?password=ret",
+        "postgresql://me:sec@x/ret@127.0.0.1:1/none",
+        "postgresql://me:sec@ret@127.0.0.1:1/none",
+        "mysql://me:ret@127.0.0.1/none",
+    ],
+)
+def test_passwords_are_in_no_error(place, monkeypatch):
+    pytest.importorskip("psycopg")
+    monkeypatch.setattr("fringewatch.catalog.engine._PAUSES_S", ())
+    with pytest.raises(CatalogError) as caught:
+        Catalog.open(place)
+    assert "ret" not in str(caught.value)

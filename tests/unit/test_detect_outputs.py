@@ -44,6 +44,20 @@ def way(request, monkeypatch):
     return request.param
 
 
+def test_scenes_of_long_names_share_no_strips(examine, tmp_path, monkeypatch):
+    """Names of OPERA begin alike: two that are written at once must not write into one file."""
+    monkeypatch.setattr(outputs, "_IN_MEMORY_PIXELS", 0)
+    examination, used, fill = examine(shape=(120, 130)), [], outputs._fill
+    monkeypatch.setattr(outputs, "_fill", lambda name, *rest: (used.append(name), fill(name, *rest)))
+    for name in (
+        "OPERA_L3_DISP-S1_IW_F11116_VV_20160705T140755Z_a.tif",
+        "OPERA_L3_DISP-S1_IW_F11116_VV_20160705T140755Z_b.tif",
+    ):
+        outputs.write_probability(tmp_path / name, examination)
+    assert len(set(used)) == 2
+    assert not list(tmp_path.glob(".*partial*"))
+
+
 def test_probability_is_a_cloud_optimised_geotiff(examine, tmp_path, way):
     examination = examine(shape=(700, 1100))
     path = tmp_path / "p.tif"

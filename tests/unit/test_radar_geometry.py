@@ -89,6 +89,20 @@ def test_gaps_of_the_table_are_no_numbers(detector: Detector) -> None:
     found = detector.detect(scene(**places))
     assert found[["lon", "lat", "area_km2"]].isna().all(axis=None)
     assert found["area_px"][0] > 0
+    assert [row["geom"] for row in detector.examine(scene(**places)).detections.located()] == [None]
+
+
+def test_a_catalogue_gets_outlines_in_degrees(detector: Detector, geocoded: Any) -> None:
+    """Without them no detection is tied to a site, and no alert is raised."""
+    (row,) = detector.examine(scene(**table())).detections.located()
+    mapped = geocoded.geometry[0]
+    assert row["geom"].symmetric_difference(mapped).area < 1e-4 * mapped.area
+    across = table()
+    across["longitude"] = (across["longitude"] + (180 - 14.1205) + 180) % 360 - 180
+    (row,) = detector.examine(scene(**across)).detections.located()
+    west, _, east, _ = row["geom"].bounds
+    assert east - west < 1
+    assert row["geom"].area == pytest.approx(mapped.area, rel=1e-3)
 
 
 def test_the_file_says_both(detector: Detector, tmp_path: Path) -> None:

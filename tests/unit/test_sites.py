@@ -72,6 +72,25 @@ def test_tables_of_sites_are_read(tmp_path, text):
     assert (row.geometry.x, row.geometry.y) == (20.055, 49.983)
 
 
+@pytest.mark.parametrize("renamed", ["Etna", "Etna (Mongibello)"])
+def test_a_newer_list_of_volcanoes_takes_the_place_of_the_built_in_entries(tmp_path, renamed):
+    path = tmp_path / "GVP_Volcano_List.csv"
+    path.write_text(f"Volcano Number,Volcano Name,Latitude,Longitude\n211060,{renamed},37.7,15.0\n", encoding="utf-8")
+    sites = Sites.load([path])
+    assert len(sites) == 1250
+    assert set(sites.table["kind"]) == {"volcano"}
+    (row,) = sites.find(renamed)
+    assert (sites.table["number"][row], sites.table.geometry[row].y) == ("211060", 37.7)
+    assert len(Sites.volcanoes()) == 1250
+
+
+def test_sites_that_share_name_and_number_are_told_by_their_kinds(tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_text("name,number,latitude,longitude,kind\nEtna,211060,37.7,15,mine\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"is that of 2 sites: Etna 211060 \(mine\), Etna 211060 \(volcano\);"):
+        Sites.load([path]).find("Etna")
+
+
 def test_outlines_of_a_geojson_are_kept(tmp_path):
     outline = shapely.box(18.5, 50.0, 18.6, 50.1)
     feature = {

@@ -31,11 +31,14 @@ ALERT = RecordedAlert("unrest", 1, dt.date(2020, 2, 6), dt.date(2020, 3, 1), 0.9
 def timeline(*pairs, site=ETNA, alerts=(), threshold=0.5):
     """Rows of (first day, last day, score)."""
     start, end, score = (np.array(column) for column in zip(*pairs, strict=True))
+    days = [(DAY0 + each).astype("datetime64[s]") for each in (start, end)]
     table = pd.DataFrame(
         {
             "site_id": site.site_id,
-            "reference_date": (DAY0 + start).astype("datetime64[s]"),
-            "secondary_date": (DAY0 + end).astype("datetime64[s]"),
+            "reference_date": days[0],
+            "secondary_date": days[1],
+            "first_date": np.minimum(*days),
+            "last_date": np.maximum(*days),
             "score": score.astype(float),
             "flagged": score >= 0.5,
             "area_km2": np.where(score >= 0.5, 3.0, np.nan),
@@ -43,7 +46,7 @@ def timeline(*pairs, site=ETNA, alerts=(), threshold=0.5):
             "file": "/data/x.tif",
         }
     )
-    return SiteTimeline(site, table.sort_values(["secondary_date", "reference_date"]), tuple(alerts), threshold)
+    return SiteTimeline(site, table.sort_values(["last_date", "first_date"]), tuple(alerts), threshold)
 
 
 def test_months_have_no_gaps_and_count_every_pair():
@@ -82,6 +85,16 @@ def test_a_chart_of_the_last_year_leaves_out_what_ended_before():
     assert cold[0] == bar(parts(chart_pairs(whole), "cold")[0])[0]  # cut off at the axis
     assert parts(chart, "alert") == []
     assert [group.find("title").text for group in parts(chart_pairs(whole), "alert")] == ["Etna moves"]
+
+
+def test_a_pair_named_newer_date_first_is_drawn_forwards():
+    backwards = timeline((1, 0, 0.9), (12, 0, 0.2))
+    assert (backwards.first, backwards.last) == (dt.date(2020, 1, 1), dt.date(2020, 1, 13))
+    assert backwards.bars.start.tolist() == [dt.date(2020, 1, 1)] * 2
+    assert len(parts(chart_pairs(timeline((1, 0, 0.9))), "hot")) == 1  # formerly an axis of no length
+    page = render_site(backwards, picture=False)
+    assert "2 pairs from 2020-01-01 to 2020-01-13" in page
+    assert "<td>2020-01-02</td><td>2020-01-01</td>" in page  # as the file names them
 
 
 def test_unknown_scores_and_thresholds_are_not_drawn():
@@ -174,7 +187,19 @@ def test_sites_with_the_latest_alerts_come_first():
     newer = timeline((0, 12, 0.9), alerts=[ALERT, ALERT._replace(start=dt.date(2021, 1, 1))])
     page = render_index([quiet, older, noisy, newer])
     names = re.findall(r'<td class="name"><a href="([\w-]+)\.html">', page)
-    assert names == ["Etna-211060", "Older-4", "Noisy-3", "Quiet-2"]
+    assert names == ["Etna-211060-1", "Older-4-4", "Noisy-3-3", "Quiet-2-2"]
+
+
+def test_sites_that_look_alike_have_files_of_their_own():
+    alike = [
+        Site(1, "Pit A", "7", "mine"),
+        Site(2, "Pit A", "7", "volcano"),
+        Site(3, "pit-a", "7", "mine"),
+        Site(7, "Pit A", "", "mine"),
+    ]
+    names = [timeline((0, 12, 0.1), site=site).file_name for site in alike]
+    assert names == ["Pit-A-7-1", "Pit-A-7-2", "pit-a-7-3", "Pit-A-7"]
+    assert len({name.casefold() for name in names}) == len(names)
 
 
 def test_the_picture_shows_flagged_pairs_and_alerts(tmp_path):
@@ -219,16 +244,28 @@ def test_the_command(tmp_path, fill_catalog, capsys):
     assert cli.main(["timeline", str(place), "--out", str(out), "--no-png"]) == 0
     assert capsys.readouterr().out == f"2 sites: {out / 'index.html'}\n"
     assert sorted(path.name for path in out.iterdir()) == [
-        *("Etna-000000.html", "Piton-de-la-Fournaise-000001.html", "index.html"),
+        *("Etna-000000-1.html", "Piton-de-la-Fournaise-000001-2.html", "index.html"),
     ]
-    page = (out / "Etna-000000.html").read_text("utf-8")
+    page = (out / "Etna-000000-1.html").read_text("utf-8")
     assert page.count('class="alert"><title>Etna: 3 pairs from 2020-03-13') == 1
-    assert "no alert" in (out / "Piton-de-la-Fournaise-000001.html").read_text("utf-8")
+    assert "no alert" in (out / "Piton-de-la-Fournaise-000001-2.html").read_text("utf-8")
     assert cli.main(["timeline", str(place), "--out", str(tmp_path / "one"), "--site", "etna"]) == 0
     assert sorted(path.name for path in (tmp_path / "one").iterdir()) == [
-        *("Etna-000000.html", "Etna-000000.png", "index.html"),
+        *("Etna-000000-1.html", "Etna-000000-1.png", "index.html"),
     ]
     with pytest.raises(ConfigError, match=r"--site 'Edna': the catalogue has no such site; did you mean 'Etna'\?"):
         run(TimelineConfig(catalog=str(place), site=("Edna",), out=out))
     with pytest.raises(ConfigError, match="no dated scenes near Nowhere; scan some first"):
         run(TimelineConfig(catalog=str(place), site=("Nowhere",), out=out))
+
+
+def test_names_with_signs_and_pairs_named_newer_date_first(tmp_path, fill_catalog):
+    """A formula's signs in a name are drawn as they are; brackets are no pattern; days are in the order of time."""
+    place, out = tmp_path / "catalog.gpkg", tmp_path / "pages"
+    names = ["Pit $A_$", "Pit [1]", "Pit 1"]
+    days = dt.date(2020, 1, 2), dt.date(2020, 1, 1)
+    fill_catalog(place, [(name, *days, 0.9) for name in names], names=names)
+    result = run(TimelineConfig(catalog=str(place), site=tuple(names[:2]), out=out))
+    assert result.names == ("Pit-A_-000000-1", "Pit-1-000001-2")
+    assert (out / "Pit-A_-000000-1.png").exists()
+    assert "1 pair from 2020-01-01 to 2020-01-02" in (out / "Pit-1-000001-2.html").read_text("utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import importlib
 import json
 import signal
 import sqlite3
@@ -287,6 +288,20 @@ def test_two_at_once(place, look, fill_catalog):
     assert len(look("rules: [{name: unrest}]\n" + LOG).fresh) == 1
 
 
+def test_two_at_once_through_a_link(tmp_path, place, look, fill_catalog):
+    fill_catalog(place, chain("A", [0.9]), names=["A"])
+    link = tmp_path / "link.gpkg"
+    link.symlink_to(place)
+    with Ledger(str(link)) as other, other.alone(), pytest.raises(CatalogError, match="another `fringewatch alerts`"):
+        look()
+
+
+def test_a_channel_that_is_named_twice_gets_one_message(tmp_path, place, look, fill_catalog):
+    fill_catalog(place, chain("A", [0.9]), names=["A"])
+    assert len(look("rules: [{name: unrest, channels: [log, log]}]\n" + LOG).fresh) == 1
+    assert len(told(tmp_path)) == 1
+
+
 def test_a_run_of_detect_can_write_meanwhile(place, look, fill_catalog):
     fill_catalog(place, chain("A", [0.9, 0.9]), names="AB")
     with Ledger(str(place)) as other, other.alone():
@@ -334,6 +349,15 @@ def test_pairs_of_a_site(tmp_path, place, look, fill_catalog):
         assert book.threshold() == 0.9
     assert pairs["score"].tolist() == [0.9, 0.9, 0.1]
     assert pairs["flagged"].tolist() == [True, True, False]
+
+
+def test_a_timeline_of_nothing_tells_no_password(place, fill_catalog, monkeypatch, tmp_path, capsys):
+    fill_catalog(place, [], names=["A"])
+    module = importlib.import_module("fringewatch.timeline.run")
+    monkeypatch.setattr(module, "Ledger", lambda _, **options: Ledger(str(place), **options))
+    address = "postgresql://tester:pa/ss@host/insar?password=pass"
+    assert cli.main(["timeline", address, "--out", str(tmp_path / "pages")]) == 2
+    assert "postgresql://tester:***@host/insar: no dated scenes" in capsys.readouterr().err
 
 
 def test_misspelt_sites_and_scenes_that_no_rule_sees(place, look, fill_catalog, capsys):

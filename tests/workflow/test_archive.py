@@ -377,6 +377,24 @@ def test_watching_a_folder(detect, write_scene, tmp_path, monkeypatch, capsys):
     assert "watching every 5 s; Ctrl-C ends it" in capsys.readouterr().err
 
 
+def test_a_flagged_file_may_come_again_under_watch(detect, write_scene, tmp_path, monkeypatch):
+    """Touched, with the score it had: listed once, and the watch goes on."""
+    place = write_scene("a.tif")
+    looks = []
+
+    def between(_):
+        looks.append(len(looks))
+        if len(looks) == 3:
+            os.utime(place, (1, 1))
+        if len(looks) == 6:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(archive, "_pause", between)
+    result = detect(watch=True, threshold=0.0)
+    assert [row.name for row in result.rows] == ["a"]
+    assert result.totals.scanned == 2
+
+
 def test_a_file_that_fails_under_watch_is_tried_again_when_it_changes(detect, write_scene, tmp_path, monkeypatch):
     good = write_scene("a.tif").read_bytes()
     place = tmp_path / "data" / "a.tif"

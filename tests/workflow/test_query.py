@@ -16,6 +16,7 @@ from fringewatch.catalog.command import QueryConfig, run
 from fringewatch.cli import main
 from fringewatch.regions import COLUMNS
 from fringewatch.report import SceneRow
+from fringewatch.sites import Sites
 
 SCENES = {"quiet": (0.1, "2018-01-13"), "dyke": (0.97, "2018-12-26"), "later": (0.92, "2019-01-07")}
 
@@ -71,6 +72,32 @@ def test_long_tables_are_cut_and_say_so(place, capsys):
     assert "dyke" in said.out
     assert "later" not in said.out
     assert said.err == "4 scenes, of which the 1 with the highest scores are shown\n"
+
+
+def test_brackets_in_names_are_no_markup(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    sites = gpd.GeoDataFrame(
+        {"name": ["Schacht [/Nord]"], "number": [""], "kind": ["mine"]},
+        geometry=[shapely.Point(15, 37.75)],
+        crs="EPSG:4326",
+    )
+    row = SceneRow(file="/archive/[red]a.tif", name="[red]a", status="ok", score=0.9, flagged=True)
+    with Catalog.open(tmp_path / "found.gpkg", sites=Sites(sites)) as catalog:
+        scene = SceneRecord(row=row, state="1", footprint=shapely.box(14.7, 37.5, 15.3, 38.0))
+        catalog.add(catalog.start_run(settings="s"), [scene])
+    assert main(["query", str(tmp_path / "found.gpkg")]) == 0
+    assert "[red]a" in (out := capsys.readouterr().out)
+    assert "Schacht [/Nord]" in out
+
+
+@pytest.mark.parametrize("flags", [["--min-score", "1"], ["--kind", "mine"]])
+def test_passwords_are_not_printed(place, capsys, monkeypatch, flags):
+    real = Catalog.open
+    monkeypatch.setattr(Catalog, "open", lambda _, **options: real(place, **options))
+    main(["query", "postgresql://tester:pa/ss@host/insar?password=pass", *flags])
+    said = capsys.readouterr()
+    assert " in postgresql://tester:***@host/insar" in said.err
+    assert "ss" not in said.out + said.err.replace("this", "")
 
 
 def test_nothing_found_is_no_error(place, capsys):

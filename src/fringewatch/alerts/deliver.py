@@ -69,7 +69,7 @@ def open_sender(channel: Channel, name: str, folder: Path) -> Sender:
     Raises
     ------
     ConfigError
-        If an environment variable that it needs is not set.
+        If an environment variable that it needs is not set, or holds what cannot be used.
     DeliveryError
         If the server cannot be reached, refuses the login, or the file cannot be opened.
     """
@@ -166,7 +166,7 @@ class _EmailSender:
             except BaseException:
                 self._server.close()
                 raise
-        except (OSError, smtplib.SMTPException) as error:
+        except (OSError, smtplib.SMTPException, ValueError) as error:
             raise self._explain(error) from error
 
     def send(self, content: dict[str, Any]) -> None:
@@ -184,7 +184,7 @@ class _EmailSender:
             self._server.quit()
 
     def _explain(self, error: Exception) -> DeliveryError:
-        return DeliveryError(f"{self._where}: {_one_line(error)}")
+        return DeliveryError(f"{self._where}: {_reason(error)}")
 
 
 class _WebhookSender:
@@ -192,14 +192,39 @@ class _WebhookSender:
         self._channel = channel
         self._where = f"channel {name!r}"
         self._url = channel.url or read_secret(channel.url_env or "", f"channel {name!r}: url_env")
-        if not self._url.startswith(("http://", "https://")):
-            message = f"channel {name!r}: {channel.url_env} holds no address; expected https://..."
+        self._host = _host(self._url)
+        if not self._host:
+            message = (
+                f"channel {name!r}: {channel.url_env or 'url'} holds no address; expected https://host/path, "
+                "without blanks and user"
+            )
             raise ConfigError(message)
         self._key = read_secret(channel.secret_env, f"channel {name!r}: secret_env") if channel.secret_env else ""
         self._token = read_secret(channel.token_env, f"channel {name!r}: token_env") if channel.token_env else ""
+        if not _is_plain(self._token):
+            message = f"channel {name!r}: {channel.token_env} holds no token; expected ASCII characters on one line"
+            raise ConfigError(message)
         self._opener = urllib.request.build_opener(_NoRedirect)
 
     def send(self, content: dict[str, Any]) -> None:
+        for left in reversed(range(self._channel.tries)):
+            try:
+                with self._opener.open(self._request(content), timeout=self._channel.timeout_s):
+                    return
+            except urllib.error.HTTPError as error:
+                with error:
+                    problem = f"answered {error.code} {error.reason}"
+                if error.code not in _TRY_AGAIN or not left:
+                    raise self._explain(problem) from error
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                if not left:
+                    raise self._explain(_reason(error)) from error
+            time.sleep(_PAUSE_S * 2 ** (self._channel.tries - 1 - left))
+
+    def close(self) -> None:
+        pass
+
+    def _request(self, content: dict[str, Any]) -> urllib.request.Request:
         body = json.dumps(content, ensure_ascii=False).encode()
         headers = {
             "Content-Type": "application/json",
@@ -211,28 +236,11 @@ class _WebhookSender:
             headers["X-Fringewatch-Signature"] = f"sha256={digest}"
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
-        request = urllib.request.Request(self._url, body, headers, method="POST")
-        for left in reversed(range(self._channel.tries)):
-            try:
-                with self._opener.open(request, timeout=self._channel.timeout_s):
-                    return
-            except urllib.error.HTTPError as error:
-                with error:
-                    problem = f"answered {error.code} {error.reason}"
-                if error.code not in _TRY_AGAIN or not left:
-                    raise self._explain(problem) from error
-            except (OSError, http.client.HTTPException, ValueError) as error:
-                if not left:
-                    raise self._explain(_one_line(getattr(error, "reason", None) or error)) from error
-            time.sleep(_PAUSE_S * 2 ** (self._channel.tries - 1 - left))
-
-    def close(self) -> None:
-        pass
+        return urllib.request.Request(self._url, body, headers, method="POST")
 
     def _explain(self, problem: str) -> DeliveryError:
         # The path of an address is often the secret itself.
-        host = urllib.parse.urlsplit(self._url).netloc.rpartition("@")[2]
-        return DeliveryError(f"{self._where}: {host} {problem}")
+        return DeliveryError(f"{self._where}: {self._host} {problem}")
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -244,6 +252,30 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 def _line(content: dict[str, Any]) -> str:
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def _host(url: str) -> str:
+    """Return host and port of an address; nothing if no post can be sent there."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        # Asked for because it is only then that a wrong port is an error.
+        usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return ""
+    usable = usable and parts.scheme in {"http", "https"} and _is_plain(url) and " " not in url
+    return parts.netloc if usable and "@" not in parts.netloc else ""
+
+
+def _is_plain(text: str) -> bool:
+    """Tell whether a text can stand in the head of a request as it is."""
+    return text.isascii() and text.isprintable()
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, (OSError, smtplib.SMTPException)):
+        return _one_line(error.reason if isinstance(error, urllib.error.URLError) else error)
+    # The texts of the others quote what was wrong, and that may be a secret.
+    return f"no message could be exchanged ({type(error).__name__})"
 
 
 def _one_line(error: object) -> str:

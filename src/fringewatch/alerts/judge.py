@@ -43,6 +43,16 @@ class Pair(NamedTuple):
     name: str
     file: str
 
+    @property
+    def first(self) -> dt.date:
+        """First acquisition; the secondary one where a processor names the newer date first."""
+        return min(self.reference_date, self.secondary_date)
+
+    @property
+    def last(self) -> dt.date:
+        """Last acquisition."""
+        return max(self.reference_date, self.secondary_date)
+
 
 class Event(NamedTuple):
     """Hits at one site that belong together."""
@@ -50,7 +60,7 @@ class Event(NamedTuple):
     rule: str
     site: Site
     evidence: tuple[Pair, ...]
-    """The hits with which the rule was first met, by secondary date; the last made the alert due."""
+    """The hits with which the rule was first met, by last acquisition; the last made the alert due."""
     later: tuple[Pair, ...]
     """Further hits."""
     newest: dt.date
@@ -58,7 +68,7 @@ class Event(NamedTuple):
 
     @property
     def hits(self) -> tuple[Pair, ...]:
-        """All hits, by secondary date."""
+        """All hits, by last acquisition."""
         return self.evidence + self.later
 
     @property
@@ -69,12 +79,12 @@ class Event(NamedTuple):
     @property
     def start(self) -> dt.date:
         """First acquisition of the evidence; a later pair may reach back much farther and prove nothing of that."""
-        return min(pair.reference_date for pair in self.evidence)
+        return min(pair.first for pair in self.evidence)
 
     @property
     def end(self) -> dt.date:
         """Last acquisition of any hit."""
-        return self.hits[-1].secondary_date
+        return self.hits[-1].last
 
     def touches(self, start: dt.date, end: dt.date, quiet_days: int) -> bool:
         """Tell whether another event of the same rule and site, from `start` to `end`, is this one."""
@@ -83,13 +93,23 @@ class Event(NamedTuple):
 
 
 def matching_sites(sites: Iterable[Site], patterns: Sequence[str]) -> list[Site]:
-    """Return the sites whose name or number fits one of the patterns (``*``, ``?``); case and accents do not count."""
-    wanted = [_plain(pattern) for pattern in patterns]
-    return [
-        site
-        for site in sites
-        if any(fnmatch.fnmatchcase(text, pattern) for pattern in wanted for text in (_plain(site.name), site.number))
-    ]
+    """Return the sites whose name or number fits one of the patterns (``*``, ``?``); case and accents do not count.
+
+    A pattern that is the very name or number of a site stands for this one only.
+    """
+    texts = {site: (_plain(site.name), _plain(site.number)) for site in sites}
+    chosen = {site for pattern in patterns for site in _fitting(texts, _plain(pattern))}
+    return [site for site in texts if site in chosen]
+
+
+def _fitting(texts: Mapping[Site, Sequence[str]], pattern: str) -> list[Site]:
+    exact = [site for site, known in texts.items() if pattern in known]
+    # "*" is what rules ask for by default: a site of that name must not hide all others.
+    if exact and pattern != "*":
+        return exact
+    # Brackets are part of names, such as "Pit [north]", and no pattern.
+    literal = pattern.replace("[", "[[]")
+    return [site for site, known in texts.items() if any(fnmatch.fnmatchcase(text, literal) for text in known)]
 
 
 def suggest_sites(sites: Iterable[Site], pattern: str) -> str:
@@ -111,8 +131,8 @@ def find_events(rule: Rule, sites: Iterable[Site], pairs: pd.DataFrame) -> list[
 
     A pair is a hit if its score (or the run's own flag) and its area reach the rule's. Hits belong together if the
     first acquisition of each is at most `quiet_days` after the last of those before. The rule is met with a hit that
-    makes `hits` of them among the last `of_last` pairs of the site, ordered by secondary date; pairs with the same two
-    dates are one pair, with the values of the best. From there on all hits that belong to it are one event.
+    makes `hits` of them among the last `of_last` pairs of the site, ordered by last acquisition; pairs with the same
+    two dates are one pair, with the values of the best. From there on all hits that belong to it are one event.
 
     Parameters
     ----------
@@ -138,31 +158,31 @@ def find_events(rule: Rule, sites: Iterable[Site], pairs: pd.DataFrame) -> list[
     counts = pairs["site_id"][hit].value_counts()
     busy = [site_id for site_id in counts.index[counts >= rule.hits] if site_id in chosen]
     table = pairs.assign(hit=hit)[pairs["site_id"].isin(busy)].sort_values(
-        ["site_id", "secondary_date", "reference_date", "hit", "score", "name"],
+        ["site_id", "last_date", "first_date", "hit", "score", "name"],
         ascending=[True, True, True, False, False, True],
     )
-    table = table.drop_duplicates(["site_id", "secondary_date", "reference_date"])
+    table = table.drop_duplicates(["site_id", "last_date", "first_date"])
     events: list[Event] = []
     for site_id in busy:
         events += _events_of_site(rule, chosen[site_id], table[table["site_id"] == site_id])
     earliest = rule.since or dt.date.min
     recent = (event for event in events if event.end >= earliest)
-    return sorted(recent, key=lambda event: (event.due.secondary_date, event.site))
+    return sorted(recent, key=lambda event: (event.due.last, event.site))
 
 
 def _events_of_site(rule: Rule, site: Site, group: pd.DataFrame) -> list[Event]:
-    newest = group["secondary_date"].iloc[-1].date()
+    newest = group["last_date"].iloc[-1].date()
     quiet = dt.timedelta(days=rule.quiet_days)
     events: list[Event] = []
     recent: list[tuple[int, Pair]] = []  # hits that may be evidence of the next event, and their positions
     hit = group["hit"].to_numpy(bool)
     for position, row in zip(np.flatnonzero(hit).tolist(), group[hit].to_dict("records"), strict=True):
         pair = _pair(row)
-        if events and pair.reference_date - events[-1].end <= quiet:
+        if events and pair.first - events[-1].end <= quiet:
             events[-1] = events[-1]._replace(later=(*events[-1].later, pair))
             recent = []
             continue
-        if recent and pair.reference_date - recent[-1][1].secondary_date > quiet:
+        if recent and pair.first - recent[-1][1].last > quiet:
             recent = []
         recent = [(place, hit) for place, hit in recent if place > position - rule.window] + [(position, pair)]
         found = tuple(hit for _, hit in recent)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -105,7 +106,9 @@ class Ledger:
         """
         message = f"{self._database.name}: another `fringewatch alerts` is at work on it; stop that one or wait"
         if self._database.is_file:
-            with contextlib.closing(_lock_file(f"{self._database.name}-alerts.lock", message)):
+            # However the path is spelt, and through whatever links, it is one catalogue and one lock.
+            path = f"{os.path.realpath(self._database.name)}-alerts.lock"
+            with contextlib.closing(_lock_file(path, message)):
                 yield
             return
         with self._database.engine.connect() as connection:

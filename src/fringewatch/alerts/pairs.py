@@ -31,6 +31,9 @@ def read_pairs(connection: sa.Connection, site_ids: Collection[int] | None = Non
     Where there are none, they are the scene's own if it has no detection at all, and unknown if it has some elsewhere.
     They are unknown, too, where a person has rejected the scene in its last review.
 
+    Some processors name the newer acquisition first. What a pair shows then runs backwards, but the time it covers does
+    not: ``first_date`` and ``last_date`` are in the order of time, and reference and secondary as the file names them.
+
     Parameters
     ----------
     connection
@@ -41,9 +44,9 @@ def read_pairs(connection: sa.Connection, site_ids: Collection[int] | None = Non
     Returns
     -------
     pandas.DataFrame
-        ``site_id``, ``reference_date``, ``secondary_date`` (datetime64), ``score`` (NaN: unknown), ``flagged``,
-        ``area_km2`` (NaN: unknown), ``name``, ``file``; sorted by site and by the dates, secondary first. Failed
-        scenes, duplicates of others, and those without two dates are left out.
+        ``site_id``, ``reference_date``, ``secondary_date``, ``first_date``, ``last_date`` (datetime64), ``score`` (NaN:
+        unknown), ``flagged``, ``area_km2`` (NaN: unknown), ``name``, ``file``; sorted by site and by the dates, last
+        before first. Failed scenes, duplicates of others, and those without two dates are left out.
     """
     chosen = [] if site_ids is None else [SCENE_SITES.c.site_id.in_(site_ids)]
     here = (
@@ -63,11 +66,15 @@ def read_pairs(connection: sa.Connection, site_ids: Collection[int] | None = Non
     rejected = SCENES.c.scene_id.in_(
         sa.select(REVIEWS.c.scene_id).where(REVIEWS.c.review_id.in_(latest), REVIEWS.c.verdict == "rejected")
     )
+    dates = SCENES.c.reference_date, SCENES.c.secondary_date
+    in_order = dates[0] <= dates[1]
+    first, last = (sa.case((in_order, one), else_=other) for one, other in (dates, dates[::-1]))
     query = (
         sa.select(
             SCENE_SITES.c.site_id,
-            SCENES.c.reference_date,
-            SCENES.c.secondary_date,
+            *dates,
+            first.label("first_date"),
+            last.label("last_date"),
             sa.case((rejected, None), (quiet, SCENES.c.score), else_=here.c.score).label("score"),
             sa.case((rejected, sa.false()), (quiet, SCENES.c.flagged), else_=here.c.score.is_not(None)).label(
                 "flagged"
@@ -87,7 +94,7 @@ def read_pairs(connection: sa.Connection, site_ids: Collection[int] | None = Non
             SCENE_SITES.c.distance_km <= NEAR_KM,
             *chosen,
         )
-        .order_by(SCENE_SITES.c.site_id, SCENES.c.secondary_date, SCENES.c.reference_date, SCENES.c.name)
+        .order_by(SCENE_SITES.c.site_id, last, first, SCENES.c.name)
     )
     rows = connection.execute(query).all()
     names = [column.name for column in query.selected_columns]
@@ -95,5 +102,5 @@ def read_pairs(connection: sa.Connection, site_ids: Collection[int] | None = Non
     table = pd.DataFrame(dict(zip(names, map(list, columns), strict=True)))
     table["flagged"] = table["flagged"].eq(True)
     table[["score", "area_km2"]] = table[["score", "area_km2"]].astype("float64")
-    dates = dict.fromkeys(("reference_date", "secondary_date"), "datetime64[s]")
-    return table.astype({"site_id": "int64", "name": "str", "file": "str"} | dates)
+    days = dict.fromkeys(("reference_date", "secondary_date", "first_date", "last_date"), "datetime64[s]")
+    return table.astype({"site_id": "int64", "name": "str", "file": "str"} | days)

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from fringewatch.config import Config
 from fringewatch.errors import ConfigError
@@ -23,7 +23,12 @@ def _listed(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
-_Words = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+def _once(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Leave out what was said before: an alert goes to a channel once, however often the channel is named."""
+    return tuple(dict.fromkeys(words))
+
+
+_Words = Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_once)]
 
 
 class Rule(Config):
@@ -204,7 +209,7 @@ def _mapping(values: Any, place: str) -> dict[str, Any]:
 
 
 def read_secret(variable: str, what: str) -> str:
-    """Return the value of an environment variable.
+    """Return the value of an environment variable, without blanks and line ends around it.
 
     Parameters
     ----------
@@ -218,7 +223,8 @@ def read_secret(variable: str, what: str) -> str:
     ConfigError
         If it is not set or empty.
     """
-    value = os.environ.get(variable, "")
+    # A secret that is mounted as a file commonly ends in a newline.
+    value = os.environ.get(variable, "").strip()
     if not value:
         message = f"{what}: the environment variable {variable} is not set; set it, or change its name in the rules"
         raise ConfigError(message)

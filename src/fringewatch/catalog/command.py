@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from fringewatch.catalog.engine import without_password
 from fringewatch.catalog.store import Catalog
 from fringewatch.config import Config
 from fringewatch.errors import ConfigError
@@ -107,7 +108,8 @@ def run(config: QueryConfig) -> QueryResult:
         )
         if config.kind is not None and config.kind not in set(kinds := catalog.sites.table["kind"]):
             message = (
-                f"kind {config.kind!r}: is no kind of site in {config.catalog}; it has {', '.join(sorted(set(kinds)))}"
+                f"kind {config.kind!r}: is no kind of site in {without_password(config.catalog)}; "
+                f"it has {', '.join(sorted(set(kinds)))}"
             )
             raise ConfigError(message)
     found = found.sort_values("score", ascending=False, kind="stable", ignore_index=True)
@@ -170,10 +172,11 @@ def _placed(found: gpd.GeoDataFrame) -> Any:
 def _print_table(config: QueryConfig, found: gpd.GeoDataFrame) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console()
     if not len(found):
-        say(f"no {config.table} in {config.catalog} meet all of this")
+        say(f"no {config.table} in {without_password(config.catalog)} meet all of this")
         return
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     head = found.head(config.limit)
@@ -184,7 +187,9 @@ def _print_table(config: QueryConfig, found: gpd.GeoDataFrame) -> None:
         justify: Literal["left", "right"] = "right" if name in _NUMERIC else "left"
         table.add_column(_header(name), justify=justify, no_wrap=True, overflow="ellipsis", width=width)
     for _, row in head.iterrows():
-        table.add_row(*(_cell(row, name) for name in shown), style="bold" if row.get("flagged") is True else None)
+        # Not plain strings: rich would take brackets in names for its markup.
+        cells = (Text(_cell(row, name)) for name in shown)
+        table.add_row(*cells, style="bold" if row.get("flagged") is True else None)
     console.print(table)
     rest = len(found) - min(len(found), config.limit)
     more = f", of which the {config.limit} with the highest scores are shown" if rest else ""

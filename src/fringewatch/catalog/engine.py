@@ -24,7 +24,7 @@ from fringewatch.errors import CatalogError, require
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Database"]
+__all__ = ["Database", "without_password"]
 
 _T = TypeVar("_T")
 
@@ -61,7 +61,10 @@ class Database:
         self._wait_s = wait_s
         if self.is_file:
             if "://" in text:
-                message = f"{text}: is no catalogue; expected the path of a .gpkg file or postgresql://host/database"
+                message = (
+                    f"{without_password(text)}: is no catalogue; expected the path of a .gpkg file or "
+                    "postgresql://host/database"
+                )
                 raise CatalogError(message)
             self._path = Path(text)
             self.name = text
@@ -146,12 +149,15 @@ class Database:
 
     def _open_server(self, text: str) -> sa.Engine:
         require("psycopg", extra="postgis")
-        try:
-            url = sa.make_url(text).set(drivername="postgresql+psycopg")
-        except (SQLAlchemyError, ValueError) as error:
-            message = "the address of the catalogue is wrong; expected postgresql://user:password@host:port/database"
-            raise CatalogError(message) from error
-        self.name = url.set(drivername="postgresql").render_as_string(hide_password=True)
+        url = _parse(text)
+        if url is None:
+            message = (
+                "the address of the catalogue is wrong; expected postgresql://user:password@host:port/database, "
+                "with %40 for an @ in the password"
+            )
+            raise CatalogError(message)
+        url = url.set(drivername="postgresql+psycopg")
+        self.name = without_password(text)
         return sa.create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
 
     def _check(self, *, create: bool) -> None:
@@ -217,6 +223,42 @@ class Database:
         if "not a database" in text or "malformed" in text:
             return f"{self.name}: is no GeoPackage, or damaged ({reason}); name another file"
         return f"{self.name}: {reason}"
+
+
+def without_password(place: str) -> str:
+    """Return the address of a catalogue as it may be printed and stored.
+
+    Parameters
+    ----------
+    place
+        Path of a GeoPackage, which is returned as it is, or an address.
+
+    Returns
+    -------
+    str
+        The address with ``***`` for the password, and without parameters that hold one.
+    """
+    scheme, mark, rest = place.partition("://")
+    if not mark:
+        return place
+    url = _parse(place)
+    if url is not None:
+        secret = [key for key in url.query if "password" in key.lower()]
+        return url.difference_update_query(secret).render_as_string(hide_password=True)
+    login, _, shown = rest.rpartition("@")
+    # A question mark before the last @ belongs to the password, or the @ to a parameter: nobody can tell.
+    return f"{scheme}://***" if "?" in login else f"{scheme}://{shown.partition('?')[0]}"
+
+
+def _parse(address: str) -> sa.URL | None:
+    """Return the parts of an address; None where they cannot be told apart."""
+    try:
+        url = sa.make_url(address)
+    except (SQLAlchemyError, ValueError):
+        return None
+    # What follows an @ in a password, also in a parameter, counts as host and database, which error messages name.
+    mixed = "@" in f"{url.host}{url.database}" or "password=" in str(url.password)
+    return None if mixed else url
 
 
 def _worth_repeating(error: SQLAlchemyError) -> bool:

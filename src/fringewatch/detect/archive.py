@@ -12,13 +12,12 @@ import dataclasses
 import datetime as dt
 import glob
 import hashlib
-import heapq
-import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from fringewatch.catalog import Catalog, SceneRecord, scene_key
+from fringewatch.catalog.engine import without_password
 from fringewatch.detect.crew import cluster_crew, drive, local_crew
 from fringewatch.detect.outputs import output_paths
 from fringewatch.detect.run_files import write_settings
@@ -138,7 +137,7 @@ class _Archive:
         # Of hundreds of thousands of files, what is known is kept as numbers.
         done = {} if config.overwrite else catalog.done(self._settings)
         self._done = {_number(key): _number(state) for key, state in done.items()}
-        self._best: list[tuple[float, str, SceneRow]] = []
+        self._best: dict[str, SceneRow] = {}
         self._waiting: list[Outcome] = []
         self._entered_s = 0.0
         self._resolve = LinkResolver()
@@ -156,7 +155,7 @@ class _Archive:
     @property
     def best(self) -> list[SceneRow]:
         """Flagged scenes of this run with the highest scores, best first."""
-        return [row for _, _, row in sorted(self._best, key=lambda entry: (-entry[0], entry[1]))]
+        return sorted(self._best.values(), key=_rank)
 
     def outcomes(self, crew: Crew, references: Iterable[Reference]) -> Iterator[list[Outcome]]:
         """Yield what becomes of the scenes; with ``watch`` for ever."""
@@ -225,11 +224,13 @@ class _Archive:
             totals["failed"] -= self._failures.withdraw(row)
             totals["scanned"] += 1
             totals["detections"] += row.detections or 0
+            # One that is watched may come again, with another score or quiet.
+            self._best.pop(row.file, None)
             if row.flagged:
                 totals["flagged"] += 1
-                heapq.heappush(self._best, (row.score or 0.0, row.name, row))
+                self._best[row.file] = row
                 if len(self._best) > _MOST_LISTED:
-                    heapq.heappop(self._best)
+                    del self._best[max(self._best.values(), key=_rank).file]
         self.totals = Totals(**totals)
 
     def _record_of(self, outcome: Outcome) -> SceneRecord:
@@ -241,6 +242,10 @@ class _Archive:
             content_hash=outcome.content_hash,
             model_version=self._version,
         )
+
+
+def _rank(row: SceneRow) -> tuple[float, str, str]:
+    return -(row.score or 0.0), row.name, row.file
 
 
 class _Failures:
@@ -307,8 +312,8 @@ class _Failures:
 
 
 def _shown(place: str) -> str:
-    """Return the address of a catalogue without its password."""
-    return re.sub(r"(?<=://)([^:@/]*):[^@/]*@", r"\1:***@", place)
+    """Return the address of a catalogue as it may be printed and stored."""
+    return without_password(place)
 
 
 def _pause(seconds: float) -> None:

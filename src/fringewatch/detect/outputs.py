@@ -15,6 +15,7 @@ import rasterio
 import rasterio.shutil
 import rioxarray  # noqa: F401  (registers the .rio accessor)
 from PIL import Image
+from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import MemoryFile
 from rasterio.windows import Window
@@ -144,15 +145,16 @@ def write_probability(path: Path, examination: Examination) -> None:
             with atomic_path(path) as temporary:
                 temporary.write_bytes(cloud.getbuffer())
         return
-    strips = path.with_name(f".{path.stem[:40]}.strips.partial.tif")
-    try:
-        # GDAL would take a twentieth of the memory for its cache; strips need none.
-        with atomic_path(path) as temporary, _explained(path), rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):
+    # GDAL would take a twentieth of the memory for its cache; strips need none.
+    with atomic_path(path) as temporary, _explained(path), rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):
+        # Like the temporary file no other process's or thread's, whatever their scenes are called.
+        strips = temporary.with_suffix(".strips.tif")
+        try:
             _fill(str(strips), {**profile, **_TIFF, "bigtiff": "if_safer"}, examination)
             rasterio.shutil.copy(str(strips), str(temporary), driver="COG", bigtiff="if_safer", **_COG)
             _check_written(temporary, height, width)
-    finally:
-        strips.unlink(missing_ok=True)
+        finally:
+            strips.unlink(missing_ok=True)
 
 
 def write_detections(path: Path, regions: gpd.GeoDataFrame) -> None:
@@ -227,7 +229,7 @@ def _explained(path: Path) -> Iterator[None]:
     """Turn an error of GDAL into ours, with GDAL's own reason."""
     try:
         yield
-    except RasterioError as error:
+    except (RasterioError, CPLE_BaseError) as error:
         reason = " ".join(str(error.__cause__ or error).split())
         message = f"{path}: cannot be written ({reason}); choose another --out, free some space or change permissions"
         raise OutputError(message) from error

@@ -89,8 +89,9 @@ def plot_timeline(
     lower.bar(months.month, months.flagged, width=26, align="edge", color=_ALERT, linewidth=0)
     lower.set_ylabel("pairs per\nmonth", color=_SOFT, fontsize=9)
     _style(upper, lower, bars)
-    figure.text(0.055, 0.94, title, fontsize=15, weight="bold", color=INK)
-    figure.text(0.055, 0.895, subtitle, fontsize=9.5, color=_SOFT)
+    # Names are shown as they are: a dollar in one begins no formula.
+    figure.text(0.055, 0.94, title, fontsize=15, weight="bold", color=INK, parse_math=False)
+    figure.text(0.055, 0.895, subtitle, fontsize=9.5, color=_SOFT, parse_math=False)
     _legend(figure, threshold, with_alerts=bool(alerts))
     save_figure(figure, path)
 

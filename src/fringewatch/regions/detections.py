@@ -65,7 +65,8 @@ class Detections:
     polygons
         Of each row, in `crs`; in pixels where that is None.
     degrees
-        The same in longitude and latitude; empty where the scene has no CRS.
+        The same in longitude and latitude; empty where nobody knows where the scene lies, None in a gap of the lookup
+        table of a scene in radar geometry.
     crs
         Of the scene.
     """
@@ -80,7 +81,7 @@ class Detections:
         return len(self.rows)
 
     def located(self) -> list[dict[str, Any]]:
-        """Return the rows with outlines in longitude and latitude as ``geom``: None where the scene has no CRS."""
+        """Return the rows with outlines in longitude and latitude as ``geom``: None where those are not known."""
         shapes = self.degrees or [None] * len(self.rows)
         return [{**row, "geom": shape} for row, shape in zip(self.rows, shapes, strict=True)]
 

@@ -49,7 +49,8 @@ class Located(NamedTuple):
     polygons: list[Any]
     crs: Any
     degrees: list[Any]
-    """The same in longitude and latitude, see :func:`unbroken`; empty where there is no CRS."""
+    """The same in longitude and latitude, see :func:`unbroken`; empty where nobody knows where the scene lies, None in
+    a gap of its lookup table."""
     area_km2: list[float]
     lon: list[float]
     lat: list[float]
@@ -62,7 +63,8 @@ def georeference(polygons: list[Any], interferogram: xr.Dataset) -> Located:
     crs, transform = grid_of(interferogram)
     if crs is None and "lat" in interferogram.coords:
         places = [_look_up(polygon, interferogram, _ellipsoid()) for polygon in polygons]
-        return Located(polygons, None, [], *([place[column] for place in places] for column in range(3)))
+        shapes, *columns = ([place[column] for place in places] for column in range(4))
+        return Located(polygons, None, shapes, *columns)
     nan = [float("nan")] * len(polygons)
     if crs is None:
         side = interferogram.attrs.get("pixel_size_m")
@@ -134,8 +136,11 @@ def _into_degrees(wkt: str) -> Any:
     return Transformer.from_crs(source, "EPSG:4326", always_xy=True)
 
 
-def _look_up(polygon: Any, interferogram: xr.Dataset, ellipsoid: Any) -> tuple[float, float, float]:
-    """Return area (km2), longitude and latitude of a polygon of pixels; NaN where the lookup table has a gap."""
+def _look_up(polygon: Any, interferogram: xr.Dataset, ellipsoid: Any) -> tuple[Any, float, float, float]:
+    """Return a polygon of pixels in degrees, its area (km2), longitude and latitude.
+
+    Where the lookup table has a gap they are None and NaN.
+    """
     import shapely
 
     left, top, right, bottom = polygon.bounds
@@ -154,9 +159,13 @@ def _look_up(polygon: Any, interferogram: xr.Dataset, ellipsoid: Any) -> tuple[f
 
     # GEOS takes no ring with gaps.
     whole = np.isfinite(to_degrees(shapely.get_coordinates(polygon))).all()
-    area_m2 = _area_m2(shapely.transform(polygon, to_degrees), ellipsoid) if whole else float("nan")
+    shape, area_m2 = None, float("nan")
+    if whole:
+        near = shapely.transform(polygon, to_degrees)
+        area_m2 = _area_m2(near, ellipsoid)
+        shape = unbroken(shapely.transform(near, lambda points: points + np.array([origin, 0])))
     x, y = to_degrees(shapely.get_coordinates(polygon.centroid))[0]
-    return area_m2 / 1e6, float((origin + x + 180) % 360 - 180), float(y)
+    return shape, area_m2 / 1e6, half_turn(origin + x), float(y)
 
 
 def _area_m2(shape: Any, ellipsoid: Any) -> float:

@@ -27,6 +27,7 @@ _LONGITUDE = ("longitude", "lon", "long", "lng", "x")
 _NAME = ("name", "volcano name", "volcano_name", "site", "mine", "mine name", "title")
 _NUMBER = ("number", "volcano number", "volcano_number", "vnum", "id", "code")
 _KIND = ("kind",)
+_OF_VOLCANOES = ({"volcano name", "volcano_name"}, {"volcano number", "volcano_number"})
 _TABLES = (".csv", ".tsv", ".txt")
 
 
@@ -59,6 +60,8 @@ class Sites:
     def load(cls, paths: Iterable[str | Path] = (), *, volcanoes: bool = True) -> Self:
         """Return the user's sites, before the volcanoes unless those are not wanted.
 
+        A volcano of the user's takes the place of the built-in one of the same number, whatever its name is now.
+
         Parameters
         ----------
         paths
@@ -74,15 +77,15 @@ class Sites:
         import geopandas as gpd
         import pandas as pd
 
-        own = [cls.read(path) for path in paths]
-        parts = own + ([cls.volcanoes()] if volcanoes or not own else [])
+        own = [cls.read(path).table for path in paths]
+        parts = own + ([_outdone(cls.volcanoes().table, own)] if volcanoes or not own else [])
         # A user's own entry of a site is the better one.
-        table = pd.concat([part.table for part in parts], ignore_index=True)
+        table = pd.concat(parts, ignore_index=True)
         table = table.drop_duplicates(["kind", "name", "number"]).reset_index(drop=True)
         return cls(gpd.GeoDataFrame(table, geometry="geometry", crs="EPSG:4326"))
 
     @classmethod
-    def read(cls, path: str | Path, *, kind: str = "site") -> Self:
+    def read(cls, path: str | Path, *, kind: str | None = None) -> Self:
         """Read sites from CSV (name, latitude, longitude and perhaps number, kind) or from any vector file.
 
         Names of columns may be written as the Global Volcanism Program does (``Volcano Name``). Of a vector file
@@ -93,7 +96,8 @@ class Sites:
         path
             The file.
         kind
-            For rows that say none.
+            For rows that say none; if not given, ``"volcano"`` for a list of the Global Volcanism Program, which has
+            columns ``Volcano Name`` and ``Volcano Number``, and else ``"site"``.
 
         Raises
         ------
@@ -107,6 +111,7 @@ class Sites:
         if name is None:
             message = f"{path}: has no column of names; expected name among {_list(columns)}"
             raise ConfigError(message)
+        kind = kind or ("volcano" if all(columns.keys() & names for names in _OF_VOLCANOES) else "site")
         made = _frame(
             name=[_text(value) for value in table[name]],
             number=[""] * len(table) if number is None else [_text(value) for value in table[number]],
@@ -135,8 +140,7 @@ class Sites:
         if not len(found):
             found = np.flatnonzero([key == _key(wanted) for key in keys])
         if len(found) > 1:
-            several = ", ".join(self.table["number"].iloc[found])
-            message = f"site {wanted!r}: {len(found)} sites have this name; give the number of one: {several}"
+            message = f"site {wanted!r}: {_several(self.table.iloc[found])}"
             raise ConfigError(message)
         if not len(found):
             names = dict(zip(keys, self.table["name"], strict=True))
@@ -205,6 +209,22 @@ def _check(path: Path, table: gpd.GeoDataFrame) -> None:
             "expected latitude between -90 and 90 and longitude between -180 and 360, in degrees"
         )
         raise ConfigError(message)
+
+
+def _outdone(volcanoes: gpd.GeoDataFrame, own: Iterable[gpd.GeoDataFrame]) -> gpd.GeoDataFrame:
+    """Return the volcanoes without those of which the user's lists have the number."""
+    renewed = {number for table in own for number in table["number"][table["kind"] == "volcano"]}
+    return volcanoes[~volcanoes["number"].isin(renewed)]
+
+
+def _several(found: gpd.GeoDataFrame) -> str:
+    """Return what to do about sites that one name or number stands for."""
+    numbers = list(found["number"])
+    if all(numbers) and len(set(numbers)) == len(numbers):
+        return f"{len(numbers)} sites have this name; give the number of one: {', '.join(numbers)}"
+    rows = zip(found["name"], numbers, found["kind"], strict=True)
+    listed = ", ".join(" ".join(filter(None, (name, number, f"({kind})"))) for name, number, kind in rows)
+    return f"is that of {len(numbers)} sites: {listed}; only sites with a name or number of their own can be told apart"
 
 
 def _key(name: str) -> str:

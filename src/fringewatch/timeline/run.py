@@ -11,6 +11,7 @@ from pydantic import Field
 
 from fringewatch.alerts.judge import matching_sites, suggest_sites
 from fringewatch.alerts.ledger import Ledger
+from fringewatch.catalog.engine import without_password
 from fringewatch.config import Config
 from fringewatch.errors import ConfigError
 from fringewatch.figures import plot_timeline
@@ -87,7 +88,8 @@ def run(config: TimelineConfig) -> TimelineResult:
         if site.site_id in groups
     ]
     if not timelines:
-        message = f"{config.catalog}: no dated scenes near {', '.join(config.site) or 'any site'}; scan some first"
+        place = without_password(config.catalog)
+        message = f"{place}: no dated scenes near {', '.join(config.site) or 'any site'}; scan some first"
         raise ConfigError(message)
     folder = ensure_folder(config.out)
     with track("drawing", total=len(timelines)) as advance:

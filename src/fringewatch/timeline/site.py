@@ -45,13 +45,13 @@ class SiteTimeline:
     @property
     def first(self) -> dt.date:
         """First acquisition of any pair."""
-        day: dt.date = self.pairs["reference_date"].min().date()
+        day: dt.date = self.pairs["first_date"].min().date()
         return day
 
     @property
     def last(self) -> dt.date:
         """Last acquisition of any pair."""
-        day: dt.date = self.pairs["secondary_date"].max().date()
+        day: dt.date = self.pairs["last_date"].max().date()
         return day
 
     @property
@@ -61,24 +61,26 @@ class SiteTimeline:
 
     @property
     def file_name(self) -> str:
-        """Name of the site's files without a suffix; unique, since sites of one name have different numbers."""
-        words = re.sub(r"[^\w]+", "-", self.site.name).strip("-") or "site"
-        return f"{words[:60]}-{re.sub(r'[^A-Za-z0-9]+', '-', self.site.number) or self.site.site_id}"
+        """Name of the site's files without a suffix; unique in the catalogue."""
+        words = re.sub(r"[^\w]+", "-", self.site.name).strip("-")[:60] or "site"
+        number = re.sub(r"[^A-Za-z0-9]+", "-", self.site.number).strip("-")
+        # A mine may have the name and number of a volcano, and names that differ in signs only become alike here.
+        return "-".join(part for part in (words, number, str(self.site.site_id)) if part)
 
     @property
     def bars(self) -> PairBars:
         """The pairs as arrays."""
         return PairBars(
-            self.pairs["reference_date"].to_numpy("datetime64[D]"),
-            self.pairs["secondary_date"].to_numpy("datetime64[D]"),
+            self.pairs["first_date"].to_numpy("datetime64[D]"),
+            self.pairs["last_date"].to_numpy("datetime64[D]"),
             self.pairs["score"].to_numpy(float),
             self.pairs["flagged"].to_numpy(bool),
         )
 
     @property
     def months(self) -> MonthCounts:
-        """Pairs and flagged pairs by the month of their second acquisition, from the first to the last month."""
-        month = self.pairs["secondary_date"].to_numpy("datetime64[M]")
+        """Pairs and flagged pairs by the month of their last acquisition, from the first to the last month."""
+        month = self.pairs["last_date"].to_numpy("datetime64[M]")
         number = (month - month.min()).astype(int)
         length = int(number.max()) + 1
         flagged = self.pairs["flagged"].to_numpy(bool)

@@ -10,10 +10,15 @@ from typing import TYPE_CHECKING
 
 from fringewatch.errors import OutputError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["DRAWN_BY", "LinkResolver", "atomic_path", "ensure_folder", "is_drawn_here", "write_text"]
+__all__ = ["DRAWN_BY", "LinkResolver", "atomic_path", "ensure_folder", "is_drawn_here", "sole_use", "write_text"]
 
 DRAWN_BY = "fringewatch, a picture for people"
 """What pictures say under ``Software``, so that none is taken for phase."""
@@ -97,6 +102,31 @@ def ensure_folder(folder: str | Path) -> Path:
     except OSError as error:
         raise OutputError(_explain(folder, error)) from error
     return folder
+
+
+@contextlib.contextmanager
+def sole_use(folder: Path) -> Iterator[Path]:
+    """Yield a folder that no other run writes results into meanwhile; the system lets go of it with the process.
+
+    Where folders cannot be locked (Windows, some network file systems), nothing is checked.
+
+    Raises
+    ------
+    OutputError
+        If another run is at work in it.
+    """
+    with contextlib.ExitStack() as stack:
+        if fcntl is not None:
+            handle = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, handle)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                message = f"{folder}: another run is writing its results there; choose another --out, or wait for it"
+                raise OutputError(message) from error
+            except OSError:
+                pass
+        yield folder
 
 
 def _read_umask() -> int:

@@ -1,10 +1,12 @@
-"""Processes for array work: pools started clean, one thread each, so that N processes load N cores; kept memory."""
+"""Processes for array work, one thread each, so that N of them load N cores; memory that is kept; Ctrl-C held back."""
 
 from __future__ import annotations
 
 import functools
 import multiprocessing
 import os
+import signal
+import threading
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -14,7 +16,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["keep_freed_memory", "process_pool"]
+__all__ = ["ctrl_c_held", "keep_freed_memory", "process_pool"]
 
 _KEPT_BYTES = 31 * 2**20
 
@@ -48,6 +50,31 @@ def process_pool(
     finally:
         for name in unset:
             os.environ.pop(name, None)
+
+
+@contextmanager
+def ctrl_c_held() -> Iterator[None]:
+    """Let a block end before Ctrl-C is heeded, so that what belongs together is done together; a second one ends it.
+
+    Only the main thread hears Ctrl-C; in others nothing is held back.
+    """
+    old = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(old):
+        yield
+        return
+    heard: list[tuple[int, Any]] = []
+
+    def hold(number: int, frame: Any) -> None:
+        heard.append((number, frame))
+        signal.signal(signal.SIGINT, old)
+
+    signal.signal(signal.SIGINT, hold)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, old)
+    if heard:
+        old(*heard[0])
 
 
 @functools.cache

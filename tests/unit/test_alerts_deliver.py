@@ -68,6 +68,15 @@ def test_a_line_that_was_torn_is_written_whole(tmp_path):
         assert path.read_bytes() == whole
 
 
+def test_a_line_that_lacks_only_its_end_has_been_told(tmp_path):
+    path = tmp_path / "alerts.jsonl"
+    send_to_file(path, CONTENT, other(1))
+    path.write_bytes(path.read_bytes()[:-1])
+    # The run that comes sends something else; what stood there stays.
+    send_to_file(path, other(2))
+    assert lines(path) == [CONTENT, other(1), other(2)]
+
+
 def test_foreign_lines_stay(tmp_path):
     path = tmp_path / "alerts.jsonl"
     path.write_text('# notes\n[1]\n{"site": "x"}\n')

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fringewatch.alerts import Rules
+from fringewatch.alerts.deliver import check_channels
 from fringewatch.alerts.rules import EmailChannel, FileChannel, WebhookChannel, read_secret
 from fringewatch.errors import ConfigError
 
@@ -111,6 +112,9 @@ def test_environment_variables_are_asked_for_at_the_start(tmp_path, monkeypatch)
         channel = "hook" if field == "url_env" else "post"
         expected = f"channel '{channel}': {field}: the environment variable {variable} is not set"
         with pytest.raises(ConfigError, match=re.escape(expected)):
-            rules.check_environment()
-        monkeypatch.setenv(variable, "x")
-    rules.check_environment()
+            check_channels(rules.channels)
+        monkeypatch.setenv(variable, "https://host/x")
+    check_channels(rules.channels)
+    monkeypatch.setenv("A_URL", "not-an-address")
+    with pytest.raises(ConfigError, match="channel 'hook': A_URL holds no address"):
+        check_channels(rules.channels)

@@ -12,9 +12,11 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
+import sqlalchemy as sa
 
 from fringewatch.catalog import Catalog, SceneRecord, scene_key, store
-from fringewatch.catalog.engine import without_password
+from fringewatch.catalog.engine import Database, without_password
+from fringewatch.catalog.tables import DETECTIONS, METADATA, SCENES, SCHEMA_VERSION, SCHEMA_VERSIONS
 from fringewatch.errors import CatalogError, ConfigError
 from fringewatch.regions import COLUMNS
 from fringewatch.report import SceneRow
@@ -310,6 +312,108 @@ def test_large_batches_are_written_whole(catalog):
     assert len(catalog.done("s")) == 1203
 
 
+@pytest.mark.parametrize("table", [SCENES, DETECTIONS])
+def test_nothing_that_a_run_says_of_scenes_and_detections_is_left_out(table):
+    said = {field.name for field in dataclasses.fields(SceneRow)} if table is SCENES else set(COLUMNS)
+    assert said - set(table.c.keys()) == set()
+
+
+def make_old(place):
+    """Turn a catalogue into one of the first version, which knew less."""
+    database = Database(place, create=False, writable=True, wait_s=10)
+
+    def work(connection):
+        for table in METADATA.sorted_tables:
+            for column in table.c:
+                if column.info.get("since", 1) > 1 and table.info.get("since", 1) == 1:
+                    connection.exec_driver_sql(f"ALTER TABLE {table.name} DROP COLUMN {column.name}")
+        connection.exec_driver_sql("DROP TABLE schema_versions")
+        if database.is_file:
+            connection.exec_driver_sql("DELETE FROM gpkg_contents WHERE table_name = 'schema_versions'")
+
+    database.write(work)
+    database.close()
+
+
+def schema_of(place):
+    """Return the columns of every table, and what a GeoPackage says of its layers."""
+    database = Database(place, create=False, writable=False, wait_s=10)
+
+    def work(connection):
+        columns = {
+            name: set(connection.exec_driver_sql(f"SELECT * FROM {name} LIMIT 0").keys()) for name in METADATA.tables
+        }
+        layers = connection.exec_driver_sql("SELECT table_name FROM gpkg_contents") if database.is_file else ()
+        return columns, sorted(name for (name,) in layers), connection.scalar(sa.select(SCHEMA_VERSIONS.c.version))
+
+    try:
+        return database.read(work)
+    finally:
+        database.close()
+
+
+def test_a_catalogue_of_an_earlier_version_is_read_as_it_is_and_brought_up_to_date_when_written(place):
+    given = record(level_score=0.3)
+    with Catalog.open(place, sites=few_sites()) as catalog:
+        fill(catalog, given, found=detections(given))
+        new = {table: catalog.query(table) for table in ("scenes", "detections")}
+    wanted = schema_of(place)
+    make_old(place)
+    with Catalog.open(place, writable=False) as catalog:
+        for table, frame in new.items():
+            old = catalog.query(table)
+            assert dict(old.dtypes) == dict(frame.dtypes)
+            assert old["score"].tolist() == [0.9]
+        assert catalog.query()["level_score"].isna().all()
+        assert catalog.query("detections")["depth_profile_cm"].tolist() == [""]
+    with Catalog.open(place) as catalog:
+        assert catalog.query()["level_score"].isna().all()
+        fill(catalog, given, record("b"), found=detections(given))
+        table = catalog.query().set_index("name")
+        assert table["level_score"]["a"] == 0.3
+        assert np.isnan(table["level_score"]["b"])
+        assert catalog.query("detections")["profile_length_m"].tolist() == [0.25]
+    assert schema_of(place) == wanted
+    assert wanted[2] == SCHEMA_VERSION
+
+
+def test_a_catalogue_of_a_newer_version_is_read_but_not_written(place):
+    with Catalog.open(place, sites=few_sites()) as catalog:
+        fill(catalog, record())
+        later = sa.insert(SCHEMA_VERSIONS).values(version=SCHEMA_VERSION + 1, since=dt.datetime(2030, 1, 1))
+        catalog._database.write(lambda connection: connection.execute(later))
+    with pytest.raises(CatalogError, match=rf"newer version .*schema {SCHEMA_VERSION + 1}, .*; update fringewatch"):
+        Catalog.open(place)
+    with Catalog.open(place, writable=False) as catalog:
+        assert catalog.query()["name"].tolist() == ["a"]
+
+
+def test_a_table_of_scenes_that_is_somebody_elses_is_left_alone(tmp_path):
+    theirs = gpd.GeoDataFrame({"title": ["x"]}, geometry=[shapely.Point(0, 0)], crs="EPSG:4326")
+    theirs.to_file(tmp_path / "map.gpkg", layer="scenes")
+    before = (tmp_path / "map.gpkg").read_bytes()
+    with pytest.raises(CatalogError, match=r"map\.gpkg: is no catalogue .*lacks .*scenes\.\w+.*; name another"):
+        Catalog.open(tmp_path / "map.gpkg", writable=False)
+    assert (tmp_path / "map.gpkg").read_bytes() == before
+    with pytest.raises(CatalogError, match="is no catalogue"):
+        Catalog.open(tmp_path / "map.gpkg")
+    assert gpd.read_file(tmp_path / "map.gpkg", layer="scenes").columns.tolist() == ["title", "geometry"]
+
+
+def test_the_catalogue_knows_what_results_are_called(catalog):
+    fill(catalog, record(), record("b", status="failed"))
+    keys = {name: scene_key(f"/archive/{name}.tif") for name in "ab"}
+    assert catalog.names() == {key: name for name, key in keys.items()}
+    assert [catalog.name_of(keys[name]) for name in "ab"] == ["a", "b"]
+    assert catalog.name_of("/archive/c.tif") == ""
+
+
+def test_detections_of_one_of_two_scenes_of_a_name_are_refused(catalog):
+    one, two = record(file="/here/a.tif"), record(file="/there/a.tif")
+    with pytest.raises(CatalogError, match="two scenes of one name"):
+        fill(catalog, one, two, found=detections(one))
+
+
 def test_what_is_no_catalogue_is_named(tmp_path, postgis_url):
     import sqlite3
 
@@ -321,13 +425,15 @@ def test_what_is_no_catalogue_is_named(tmp_path, postgis_url):
     with pytest.raises(CatalogError, match=r"text\.gpkg: is no GeoPackage, or damaged"):
         Catalog.open(tmp_path / "text.gpkg")
     sqlite3.connect(tmp_path / "other.gpkg").execute("CREATE TABLE a (b)").connection.close()
+    before = (tmp_path / "other.gpkg").read_bytes()
     with pytest.raises(CatalogError, match="no GeoPackage; name another"):
         Catalog.open(tmp_path / "other.gpkg")
+    # Somebody's file: also its journal mode, which the file holds, is as it was.
+    assert (tmp_path / "other.gpkg").read_bytes() == before
     gpd.GeoDataFrame(geometry=[shapely.Point(0, 0)], crs="EPSG:4326").to_file(tmp_path / "map.gpkg")
-    with pytest.raises(CatalogError, match="is no catalogue of this version"):
-        Catalog.open(tmp_path / "map.gpkg", create=False)
-    with pytest.raises(CatalogError, match="is no catalogue of this version"):
-        Catalog.open(postgis_url, create=False)
+    for empty in (tmp_path / "map.gpkg", postgis_url):
+        with pytest.raises(CatalogError, match=r"is no catalogue of fringewatch \(it has no table scenes"):
+            Catalog.open(empty, create=False)
     with pytest.raises(CatalogError, match="expected the path"):
         Catalog.open("mysql://somewhere/x")
 

@@ -1,12 +1,14 @@
-"""Where paths lead that go through links."""
+"""Where paths lead that go through links, and folders that one run has for itself."""
 
 from __future__ import annotations
 
 import os
+import types
 
 import pytest
 
 from fringewatch import files
+from fringewatch.errors import OutputError
 from fringewatch.files import LinkResolver
 
 
@@ -39,3 +41,25 @@ def test_what_is_remembered_of_links_is_limited(tmp_path, monkeypatch, most):
         path = str(tmp_path / f"frame{index}" / "pair" / "a.tif")
         assert resolve(path) == os.path.realpath(path)
         assert len(resolve._folders) <= most
+
+
+def test_a_folder_is_for_one_run_at_a_time(tmp_path):
+    with (
+        files.sole_use(tmp_path) as folder,
+        pytest.raises(OutputError, match="another run is writing its results there; choose another --out"),
+        files.sole_use(folder),
+    ):
+        pass
+    with files.sole_use(tmp_path):
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [OSError(95, "not supported"), None])
+def test_where_folders_cannot_be_locked_nothing_is_checked(tmp_path, monkeypatch, error):
+    def flock(*_):
+        raise error
+
+    locks = types.SimpleNamespace(LOCK_EX=2, LOCK_NB=4, flock=flock)
+    monkeypatch.setattr(files, "fcntl", locks if error else None)
+    with files.sole_use(tmp_path), files.sole_use(tmp_path) as folder:
+        assert folder == tmp_path

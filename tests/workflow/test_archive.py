@@ -6,6 +6,7 @@ import concurrent.futures
 import csv
 import itertools
 import os
+import shutil
 import sys
 import threading
 import types
@@ -19,7 +20,7 @@ import yaml
 from fringewatch import Detector, cli, open_interferogram
 from fringewatch.catalog import Catalog
 from fringewatch.detect import DetectConfig, archive, batch, crew, run, worker
-from fringewatch.detect.settings import FAILURES_NAME
+from fringewatch.detect.settings import FAILURES_NAME, Totals
 from fringewatch.detect.worker import SceneWorker, failure, load_detector
 from fringewatch.errors import ClusterError, MissingExtraError
 from fringewatch.products import Reference
@@ -392,7 +393,96 @@ def test_a_flagged_file_may_come_again_under_watch(detect, write_scene, tmp_path
     monkeypatch.setattr(archive, "_pause", between)
     result = detect(watch=True, threshold=0.0)
     assert [row.name for row in result.rows] == ["a"]
+    assert (result.totals.scanned, result.totals.flagged) == (1, 1)
+    assert result.totals.detections == len(detections(tmp_path / "c.gpkg"))
+
+
+def test_a_scene_of_an_earlier_run_that_changes_under_watch_counts_once(detect, write_scene, tmp_path, monkeypatch):
+    place = write_scene("a.tif")
+    detect()
+    looks = []
+
+    def between(_):
+        looks.append(len(looks))
+        if len(looks) == 2:
+            place.write_bytes(b"damaged")
+        if len(looks) == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(archive, "_pause", between)
+    assert detect(watch=True).totals == Totals(failed=1)
+
+
+def test_files_of_one_name_keep_their_results_apart_from_run_to_run(detect, write_scene, tmp_path, capsys):
+    """The catalogue knows each by a name of its own, in whatever order and company it comes again."""
+    for folder in ("x", "y"):
+        write_scene(f"{folder}/a.tif", deforming=folder == "x")
+    data, results = tmp_path / "data", tmp_path / "results"
+    keep = {"keep": "maps,pictures"}
+    detect(data / "y", **keep)
+    quiet = (results / "a.probability.tif").read_bytes()
+    detect(data / "x", **keep)
+    assert f"{data / 'x' / 'a.tif'}: its results are called x_a; a is taken" in capsys.readouterr().err
+    assert (results / "a.probability.tif").read_bytes() == quiet != (results / "x_a.probability.tif").read_bytes()
+    # Discovery now calls x/a.tif plain "a".
+    for inputs, kept in (((data,), 2), ((data / "x",), 1), ((data / "y",), 1)):
+        again = detect(*inputs, **keep)
+        assert (again.kept, again.totals.scanned) == (kept, 0)
+    assert dict(scenes(tmp_path / "c.gpkg")["file"]) == {
+        name: os.path.realpath(data / folder / "a.tif") for name, folder in (("a", "y"), ("x_a", "x"))
+    }
+    assert {row["scene"] for _, row in detections(tmp_path / "c.gpkg").iterrows()} == {"x_a"}
+    assert files(results) == ["a.png", "a.probability.tif", "run.yaml", "x_a.png", "x_a.probability.tif"]
+
+
+def test_a_file_that_comes_later_under_watch_takes_no_name_of_another(detect, write_scene, tmp_path, monkeypatch):
+    write_scene("y/a.tif", deforming=False)
+    looks, maps = [], {}
+
+    def between(_):
+        looks.append(len(looks))
+        place = tmp_path / "results" / "a.probability.tif"
+        maps[len(looks)] = place.read_bytes() if place.exists() else b""
+        if len(looks) == 2:
+            # It is found first from now on.
+            write_scene("x/a.tif")
+        if len(looks) == 6:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(archive, "_pause", between)
+    result = detect(watch=True, keep="maps")
+    assert maps[2] == maps[6] != b""
     assert result.totals.scanned == 2
+    assert sorted(scenes(tmp_path / "c.gpkg").index) == ["a", "x_a"]
+
+
+def test_pictures_of_the_user_are_left_alone_and_ours_go_with_a_scene_that_fails(detect, write_scene, tmp_path):
+    results = tmp_path / "results"
+    results.mkdir()
+    (results / "b.png").write_bytes(b"a quicklook of the user")
+    places = {name: write_scene(f"{name}.tif") for name in "ab"}
+    detect(keep="pictures")
+    assert files(results) == ["a.png", "b.png", "data_b.png", "run.yaml"]
+    for place in places.values():
+        place.write_bytes(b"damaged")
+    assert detect(keep="pictures").exit_code == 1
+    assert files(results) == ["b.png", "failed.csv", "run.yaml"]
+    assert (results / "b.png").read_bytes() == b"a quicklook of the user"
+
+
+def test_names_of_files_may_be_in_any_encoding(detect, write_scene, tmp_path):
+    strange = os.fsencode(write_scene("a.tif").parent) + b"/\xe9\xff"
+    try:
+        os.mkdir(strange)  # noqa: PTH102  (a Path cannot hold it)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    shutil.copy(tmp_path / "data" / "a.tif", strange + b"/b.tif")
+    for _ in range(2):
+        result = detect()
+        assert (result.exit_code, result.totals.failed, result.totals.scanned + result.kept) == (3, 1, 1)
+        table = scenes(tmp_path / "c.gpkg")
+        assert dict(table["status"]) == {"a": "ok", "b": "failed"}
+        assert r"/data/\xe9\xff/b.tif: its name, or that of a folder" in table["message"]["b"]
 
 
 def test_a_file_that_fails_under_watch_is_tried_again_when_it_changes(detect, write_scene, tmp_path, monkeypatch):

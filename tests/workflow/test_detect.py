@@ -7,6 +7,7 @@ import csv
 import functools
 import http.server
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -22,6 +23,7 @@ import yaml
 from PIL import Image
 
 from fringewatch import cli
+from fringewatch import files as result_files
 from fringewatch.corrections import without_height_trend
 from fringewatch.detect import DetectConfig, Detector, batch, outputs, run, worker
 from fringewatch.detect.journal import JOURNAL_NAME, Journal, file_state
@@ -186,15 +188,19 @@ def test_results_of_another_input_of_that_name_are_kept(detect, write_scene, tmp
     shutil.copy(write_scene("quiet.tif", deforming=False, seed=1), second)
     _, rows = detect(first)
     kept = (tmp_path / "results" / f"{first.stem}.detections.geojson").read_bytes()
-    for _ in range(2):
+    for said in (True, False):
         _, others = detect(second)
         assert set(others) == {f"elsewhere_{first.stem}"}
-        assert f"its results are called elsewhere_{first.stem}" in capsys.readouterr().err
+        assert (f"its results are called elsewhere_{first.stem}" in capsys.readouterr().err) == said
     assert (tmp_path / "results" / f"{first.stem}.detections.geojson").read_bytes() == kept
     assert detect(first)[1][first.stem]["score"] == rows[first.stem]["score"]
-    # Once the other input is gone, its name is free.
+    # Once an input is gone, its name is free for others; what has one keeps it.
     first.unlink()
-    assert set(detect(second)[1]) == {first.stem}
+    assert set(detect(second)[1]) == {f"elsewhere_{first.stem}"}
+    third = tmp_path / "more" / first.name
+    third.parent.mkdir()
+    shutil.copy(second, third)
+    assert set(detect(third)[1]) == {first.stem}
 
 
 def test_no_input_at_all(detect, capsys):
@@ -438,11 +444,50 @@ def test_a_scene_that_fails_takes_no_file_of_the_user_along(detect, write_scene,
     assert detect(data / "a.tif", out="data")[0] == 1
     assert (data / "a.png").read_bytes() == b"a quicklook"
     (data / "a.probability.tif").write_bytes(b"of an earlier run")
+    assert detect(data / "a.tif", out="data")[0] == 1
+    assert not (data / "a.probability.tif").exists()
     code, rows = detect(data / "a.tif", data / "a.png", out="data")
     assert code == 1
     assert len(rows) == 2
     assert (data / "a.png").read_bytes() == b"a quicklook"
-    assert not (data / "a.probability.tif").exists()
+
+
+def test_a_picture_of_the_user_is_never_drawn_over(detect, write_scene, tmp_path, capsys):
+    """An input that is a picture lies where the picture of another scene would go."""
+    results = tmp_path / "results"
+    results.mkdir()
+    scene = write_scene("a.tif")
+    grey = np.random.default_rng(0).integers(60, 200, (64, 64)).astype(np.uint8)
+    Image.fromarray(grey).save(results / "a.png")
+    before = (results / "a.png").read_bytes()
+    for said in (True, False):
+        code, rows = detect(scene, results / "a.png")
+        assert (code, set(rows)) == (0, {"data_a", "results_a"})
+        assert (results / "a.png").read_bytes() == before
+        assert ("its results are called data_a; " in capsys.readouterr().err) == said
+    assert {path.name for path in results.glob("*.png")} == {"a.png", "data_a.png", "results_a.png"}
+
+
+def test_names_of_files_may_be_in_any_encoding(detect, write_scene, tmp_path):
+    """Old disks have them: each is a row with the reason, and the others are scanned."""
+    strange = os.fsencode(write_scene("a.tif").parent) + b"/caf\xe9.tif"
+    try:
+        shutil.copy(tmp_path / "data" / "a.tif", strange)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    code, rows = detect(tmp_path / "data")
+    assert code == 3
+    assert {name: row["status"] for name, row in rows.items()} == {"a": "ok", "caf_": "failed"}
+    assert rows["caf_"]["file"].endswith(r"/data/caf\xe9.tif")
+    assert r"data/caf\xe9.tif: its name, or that of a folder on the way, is not in UTF-8" in rows["caf_"]["message"]
+
+
+def test_two_runs_into_one_folder_are_refused(detect, write_scene, tmp_path, capsys):
+    write_scene("a.tif")
+    with result_files.sole_use(result_files.ensure_folder(tmp_path / "results")):
+        code, _ = detect(tmp_path / "data")
+    assert code == 1
+    assert "results: another run is writing its results there; choose another --out" in capsys.readouterr().err
 
 
 def test_old_results_that_cannot_be_removed_are_named(detect, write_scene, tmp_path):
@@ -646,10 +691,10 @@ def test_a_result_never_replaces_its_input(detect, tmp_path):
     grey.save(tmp_path / "data" / "ifg.png")
     before = (tmp_path / "data" / "ifg.png").read_bytes()
     code, rows = detect(tmp_path / "data" / "ifg.png", out="data")
-    assert code == 1
-    assert "is where this scene's own result would go (ifg.png); choose another --out" in rows["ifg"]["message"]
+    assert code == 0
+    assert set(rows) == {"data_ifg"}
     assert (tmp_path / "data" / "ifg.png").read_bytes() == before
-    assert detect(tmp_path / "data" / "ifg.png")[0] == 0
+    assert set(detect(tmp_path / "data" / "ifg.png")[1]) == {"ifg"}
 
 
 def test_a_url_is_an_input_like_any_other(detect, write_scene, tmp_path):
@@ -737,9 +782,12 @@ def test_several_interferograms_of_one_file_keep_names_of_their_own(tmp_path):
             row = SceneRow(file=each.address, name=each.name, status="ok")
             journal.add(row, file_state(each.path, member=each.member), "settings")
 
-    enter(batch._apart(found("here"), journal))
+    def apart(references):
+        return batch._apart(references, journal, tmp_path, keep=("maps", "outlines", "pictures"))
+
+    enter(apart(found("here")))
     for _ in range(2):
-        second = batch._apart(found("there"), journal)
+        second = apart(found("there"))
         assert [each.name for each in second] == ["there_stack_a", "there_stack_b"]
         enter(second)
-    assert [each.name for each in batch._apart(found("here"), journal)] == ["stack_a", "stack_b"]
+    assert [each.name for each in apart(found("here"))] == ["stack_a", "stack_b"]

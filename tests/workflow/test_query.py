@@ -66,6 +66,20 @@ def test_a_table_for_people(place, capsys, monkeypatch):
     assert said.err == "2 scenes\n"
 
 
+def test_scores_without_the_height_trend_have_a_column_where_there_are_any(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    rows = [
+        SceneRow(file=f"/{name}.tif", name=name, status="ok", score=score, flagged=True, level_score=level)
+        for name, score, level in (("cone", 0.9, 0.125), ("dyke", 0.8, None))
+    ]
+    with Catalog.open(tmp_path / "found.gpkg") as catalog:
+        catalog.add(catalog.start_run(settings="s"), [SceneRecord(row=row, state="1") for row in rows])
+    assert main(["query", str(tmp_path / "found.gpkg")]) == 0
+    header, *lines = capsys.readouterr().out.splitlines()
+    assert header.split()[:4] == ["score", "w/o", "trend", "name"]
+    assert [line.split()[:2] for line in lines] == [["0.900", "0.125"], ["0.800", "dyke"]]
+
+
 def test_long_tables_are_cut_and_say_so(place, capsys):
     assert main(["query", place, "--limit", "1"]) == 0
     said = capsys.readouterr()

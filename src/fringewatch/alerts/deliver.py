@@ -28,9 +28,10 @@ from fringewatch.errors import ConfigError, DeliveryError
 from fringewatch.progress import say
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["Sender", "open_sender"]
+__all__ = ["Sender", "check_channels", "open_sender"]
 
 _PORTS = {"starttls": 587, "tls": 465, "none": 25}
 _TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -78,6 +79,23 @@ def open_sender(channel: Channel, name: str, folder: Path) -> Sender:
     if isinstance(channel, WebhookChannel):
         return _WebhookSender(channel, name)
     return _StandardOutput() if str(channel.path) == "-" else _FileSender(folder / channel.path)
+
+
+def check_channels(channels: Mapping[str, Channel]) -> None:
+    """See that the addresses and secrets of channels can be used, before anything is recorded or sent.
+
+    Raises
+    ------
+    ConfigError
+        As :func:`open_sender`.
+    """
+    for name, channel in channels.items():
+        if isinstance(channel, WebhookChannel):
+            # Posts one by one: there is no connection to be made yet.
+            _WebhookSender(channel, name).close()
+        for key, variable in channel:
+            if key.endswith("_env") and variable is not None:
+                read_secret(variable, f"channel {name!r}: {key}")
 
 
 class _StandardOutput:
@@ -128,12 +146,18 @@ class _FileSender:
         # Through a second handle: a buffered one would close the file with itself.
         with self._path.open("rb") as lines:
             for line in lines:
-                if not line.endswith(b"\n"):
-                    self._file.truncate(whole)
-                    break
-                whole += len(line)
+                key = None
                 with contextlib.suppress(ValueError, TypeError, KeyError):
-                    keys.add(str(json.loads(line)["key"]))
+                    key = str(json.loads(line)["key"])
+                if not line.endswith(b"\n"):
+                    # Only the line's end may be missing: a whole alert has been told.
+                    if key is None:
+                        self._file.truncate(whole)
+                    else:
+                        self._file.write(b"\n")
+                whole += len(line)
+                if key is not None:
+                    keys.add(key)
         return keys
 
     def _explain(self, error: OSError) -> DeliveryError:

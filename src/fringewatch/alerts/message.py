@@ -121,4 +121,4 @@ def _dates(pair: Pair) -> tuple[str, str]:
 
 
 def _order(pair: Pair) -> tuple[dt.date, dt.date]:
-    return pair.secondary_date, pair.reference_date
+    return pair.last, pair.first

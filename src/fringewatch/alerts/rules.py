@@ -159,19 +159,6 @@ class Rules(Config):
         """Return the names of the channels that a rule's alerts go to."""
         return rule.channels or tuple(self.channels)
 
-    def check_environment(self) -> None:
-        """See that the environment variables that the channels name are set, before anything is sent.
-
-        Raises
-        ------
-        ConfigError
-            If one is not.
-        """
-        for name, channel in self.channels.items():
-            for key, variable in channel:
-                if key.endswith("_env") and variable is not None:
-                    read_secret(variable, f"channel {name!r}: {key}")
-
     def _check_names(self, where: str) -> None:
         seen = set()
         for rule in self.rules:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from fringewatch.alerts.deliver import open_sender
+from fringewatch.alerts.deliver import check_channels, open_sender
 from fringewatch.alerts.judge import find_events, matching_sites, suggest_sites
 from fringewatch.alerts.ledger import Ledger
 from fringewatch.alerts.message import alert_content
@@ -88,7 +88,7 @@ def run(config: AlertsConfig) -> AlertsResult:
     rules = Rules.from_yaml(config.rules)
     if config.dry_run:
         return _show(config, rules)
-    rules.check_environment()
+    check_channels(rules.channels)
     first = True
     while True:
         try:

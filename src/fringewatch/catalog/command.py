@@ -28,16 +28,23 @@ __all__ = ["QueryConfig", "QueryResult", "run"]
 _DRIVERS = {".geojson": "GeoJSON", ".json": "GeoJSON", ".gpkg": "GPKG"}
 _INTERNAL = ("scene_id", "detection_id", "site_id", "run_id", "state", "settings", "content_hash", "duplicate_of")
 _SHOWN = {
-    "scenes": ("score", "name", "dates", "site", "km", "detections", "model"),
+    "scenes": ("score", "level_score", "name", "dates", "site", "km", "detections", "model"),
     "detections": ("score", "scene", "dates", "site", "area_km2", "fringe_count", "lon", "lat"),
 }
-_HEADERS = {"detections": "found", "area_km2": "km²", "fringe_count": "fringes"}
-_NUMERIC = {"score", "km", "detections", "area_km2", "fringe_count", "lon", "lat"}
+_HEADERS = {"level_score": "w/o trend", "detections": "found", "area_km2": "km²", "fringe_count": "fringes"}
+_NUMERIC = {"score", "level_score", "km", "detections", "area_km2", "fringe_count", "lon", "lat"}
 _FLEXIBLE = {"name", "scene", "site", "model"}
 _LEAST_WIDTH = 6
 _ENDING = re.compile(r"\.geo\.(?:diff_pha|diff_unfiltered_pha|unw)$|_(?:wrapped|unw)_phase$")
 _DATES = re.compile(r"(?:^|[_-])\d{8}[_-]\d{8}(?=$|[_-])")
-_NUMBERS = {"score": "{:.3f}", "km": "{:.1f}", "area_km2": "{:.2f}", "fringe_count": "{:.1f}", "lon": "{:.3f}"}
+_NUMBERS = {
+    "score": "{:.3f}",
+    "level_score": "{:.3f}",
+    "km": "{:.1f}",
+    "area_km2": "{:.2f}",
+    "fringe_count": "{:.1f}",
+    "lon": "{:.3f}",
+}
 
 
 class QueryConfig(Config):
@@ -180,7 +187,7 @@ def _print_table(config: QueryConfig, found: gpd.GeoDataFrame) -> None:
         return
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     head = found.head(config.limit)
-    shown = [name for name in _SHOWN[config.table] if name != "model" or len(set(head["model"])) > 1]
+    shown = [name for name in _SHOWN[config.table] if _is_worth_a_column(head, name)]
     # One line a row: names and sites are cut where the line is too short for them, and `--out` has it all.
     widths = _fit({name: _widest(head, name) for name in shown}, console.width - len(shown))
     for name, width in widths.items():
@@ -194,6 +201,13 @@ def _print_table(config: QueryConfig, found: gpd.GeoDataFrame) -> None:
     rest = len(found) - min(len(found), config.limit)
     more = f", of which the {config.limit} with the highest scores are shown" if rest else ""
     say(f"{_count(config.table, len(found))}{more}")
+
+
+def _is_worth_a_column(rows: gpd.GeoDataFrame, name: str) -> bool:
+    if name == "model":
+        return len(set(rows["model"])) > 1
+    # Few scenes follow the terrain.
+    return name != "level_score" or bool(rows["level_score"].notna().any())
 
 
 def _header(name: str) -> str:

@@ -18,7 +18,8 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from fringewatch.catalog import geopackage
-from fringewatch.catalog.tables import METADATA, SCENES
+from fringewatch.catalog.schema import Lack, find_lack, make_up
+from fringewatch.catalog.tables import SCHEMA_VERSION
 from fringewatch.errors import CatalogError, require
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ _T = TypeVar("_T")
 
 _SCHEMES = ("postgresql", "postgres")
 _PAUSES_S = (0.2, 1.0, 3.0, 10.0)
-# Any fixed number: it names the lock under which tables are made in PostgreSQL.
-_CREATION_LOCK = 0x46524E47
 
 
 class Database:
@@ -48,6 +47,11 @@ class Database:
     wait_s
         How long to wait for another writer.
 
+    Attributes
+    ----------
+    lacking
+        Columns that the catalogue of an earlier version does not have; none where it may be written, which adds them.
+
     Raises
     ------
     CatalogError
@@ -56,6 +60,7 @@ class Database:
 
     def __init__(self, place: str | Path, *, create: bool, writable: bool, wait_s: float) -> None:
         text = str(place)
+        self.lacking: tuple[sa.Column[Any], ...] = ()
         self.is_file = text.partition("://")[0].partition("+")[0] not in _SCHEMES or "://" not in text
         self._writable = writable
         self._wait_s = wait_s
@@ -161,54 +166,40 @@ class Database:
         return sa.create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
 
     def _check(self, *, create: bool) -> None:
-        """Make the tables where they are missing and see that they are ours."""
+        """See that the tables are ours and none is missing; make what is, if this may be written."""
         try:
             if self.is_file:
                 with contextlib.closing(self.engine.raw_connection()) as raw:
                     self._check_file(raw.driver_connection, create=create)
-            with self._options(writes=create).begin() as connection:
-                if create:
-                    self._create(connection)
-                found: set[str] = set()
-                if sa.inspect(connection).has_table(SCENES.name):
-                    found = set(connection.exec_driver_sql(f"SELECT * FROM {SCENES.name} LIMIT 0").keys())
+            with self._options(writes=False).begin() as connection:
+                lack = find_lack(connection, self.name)
+            if lack.version > SCHEMA_VERSION and self._writable:
+                message = (
+                    f"{self.name}: is of a newer version of fringewatch (schema {lack.version}, this one knows "
+                    f"{SCHEMA_VERSION}); update fringewatch, or name another catalogue"
+                )
+                raise CatalogError(message)
+            if lack and (create or (self._writable and lack.version)):
+                with self._options(writes=True).begin() as connection:
+                    make_up(connection, self.name, is_file=self.is_file)
+                lack = Lack((), (), SCHEMA_VERSION)
         except (sqlite3.Error, SQLAlchemyError) as error:
             raise CatalogError(self._explain(error)) from error
-        missing = set(SCENES.c.keys()) - found
-        if missing:
+        if not lack.version:
             message = (
-                f"{self.name}: is no catalogue of this version of fringewatch (table scenes lacks "
-                f"{', '.join(sorted(missing)[:5])}); name another, which `fringewatch detect` makes"
+                f"{self.name}: is no catalogue of fringewatch (it has no table scenes); name another, which "
+                "`fringewatch detect` makes"
             )
             raise CatalogError(message)
+        self.lacking = lack.columns
 
     def _check_file(self, connection: Any, *, create: bool) -> None:
-        if self._writable:
-            connection.execute("PRAGMA journal_mode = WAL")
         tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if (tables or not create) and not geopackage.is_geopackage(connection):
             message = f"{self.name}: is an SQLite database but no GeoPackage; name another file"
             raise CatalogError(message)
-
-    def _create(self, connection: sa.Connection) -> None:
-        if not self.is_file:
-            # Two that begin at once would both find nothing.
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_CREATION_LOCK)))
-            if not connection.scalar(sa.text("SELECT count(*) FROM pg_extension WHERE extname = 'postgis'")):
-                connection.execute(sa.text("CREATE EXTENSION postgis"))
-        if sa.inspect(connection).has_table(SCENES.name):
-            return
-        METADATA.create_all(connection)
-        if self.is_file:
-            driver = connection.connection.driver_connection
-            assert isinstance(driver, sqlite3.Connection)
-            if not geopackage.is_geopackage(driver):
-                geopackage.prepare(driver)
-            geopackage.describe(driver, METADATA.sorted_tables)
-        else:
-            for table in METADATA.sorted_tables:
-                if "geom" in table.c:
-                    connection.exec_driver_sql(f"CREATE INDEX ix_{table.name}_geom ON {table.name} USING gist (geom)")
+        if self._writable:
+            connection.execute("PRAGMA journal_mode = WAL")
 
     def _explain(self, error: Exception) -> str:
         origin = getattr(error, "orig", None) or error

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 import sqlalchemy as sa
 
+from fringewatch.catalog.schema import columns_of
 from fringewatch.catalog.tables import DETECTIONS, REVIEWS, RUNS, SCENE_SITES, SCENES, SITES
 from fringewatch.sites import NEAR_KM, Sites
 
 if TYPE_CHECKING:
     import datetime as dt
+    from collections.abc import Collection
 
     import geopandas as gpd
     import pandas as pd
@@ -38,10 +40,14 @@ def fetch(
     *,
     site_id: int | None,
     kind: str | None,
+    lacking: Collection[sa.Column[Any]] = (),
 ) -> gpd.GeoDataFrame:
-    """Return the rows of a table that meet conditions and have a site near, as a frame with every column."""
+    """Return the rows of a table that meet conditions and have a site near, as a frame with every column.
+
+    That an older catalogue is `lacking` some makes no difference to the frame.
+    """
     if table == "scenes":
-        scored, query = SCENES, sa.select(SCENES).order_by(SCENES.c.scene_id)
+        scored, query = SCENES, sa.select(*columns_of(SCENES, lacking)).order_by(SCENES.c.scene_id)
         near = sa.select(SCENE_SITES.c.scene_id).where(SCENE_SITES.c.distance_km <= NEAR_KM)
         if kind is not None:
             of_kind = near.join(SITES, SITES.c.site_id == SCENE_SITES.c.site_id).where(SITES.c.kind == kind)
@@ -50,7 +56,8 @@ def fetch(
             query = query.where(SCENES.c.scene_id.in_(near.where(SCENE_SITES.c.site_id == site_id)))
     else:
         scored = DETECTIONS
-        query = sa.select(DETECTIONS, SCENES.c.file).join(SCENES, SCENES.c.scene_id == DETECTIONS.c.scene_id)
+        query = sa.select(*columns_of(DETECTIONS, lacking), SCENES.c.file)
+        query = query.join(SCENES, SCENES.c.scene_id == DETECTIONS.c.scene_id)
         query = query.order_by(DETECTIONS.c.detection_id)
         if kind is not None:
             query = query.where(DETECTIONS.c.site_kind == kind, DETECTIONS.c.site_distance_km <= NEAR_KM)

@@ -70,6 +70,7 @@ def scene_values(key: str, record: SceneRecord, run_id: int, settings: str) -> d
         "score": _number(record.row.score),
         "max_probability": _number(record.row.max_probability),
         "area_km2": _number(record.row.area_km2),
+        "level_score": _number(record.row.level_score),
         "geom": record.footprint,
         "state": record.state,
         "frame": record.frame,

@@ -187,6 +187,9 @@ class Catalog:
         records = {key: keyed[key] for key in sorted(keyed)}
         rows = [] if detections is None else detection_values(detections)
         owners = {record.row.name: key for key, record in records.items()}
+        if rows and len(owners) < len(records):
+            message = f"{self._database.name}: two scenes of one name were given, and detections go by the name"
+            raise CatalogError(message)
         for row in rows:
             if row["scene"] not in owners:
                 message = f"{self._database.name}: detections of {row['scene']!r} were given without the scene"
@@ -235,6 +238,16 @@ class Catalog:
         """
         query = sa.select(SCENES.c.file, SCENES.c.state).where(SCENES.c.settings == settings, SCENES.c.status == "ok")
         return self._database.read(lambda connection: {row.file: row.state for row in connection.execute(query)})
+
+    def names(self) -> dict[str, str]:
+        """Return what the results of every file are called, by key (:func:`fringewatch.catalog.scene_key`)."""
+        query = sa.select(SCENES.c.file, SCENES.c.name)
+        return self._database.read(lambda connection: {row.file: row.name for row in connection.execute(query)})
+
+    def name_of(self, key: str) -> str:
+        """Return what the results of a file are called, by its key; "" of one that is not there."""
+        query = sa.select(SCENES.c.name).where(SCENES.c.file == key)
+        return self._database.read(lambda connection: connection.scalar(query)) or ""
 
     def query(
         self,
@@ -288,7 +301,9 @@ class Catalog:
             if site is not None:
                 known = self._sites_of(connection)
                 site_id = int(known.ids[known.sites.find(site)[0]])
-            return reading.fetch(connection, table, conditions, site_id=site_id, kind=kind)
+            return reading.fetch(
+                connection, table, conditions, site_id=site_id, kind=kind, lacking=self._database.lacking
+            )
 
         return self._database.read(work)
 

@@ -1,6 +1,8 @@
 """The tables of a catalogue, once for both databases: GeoPackage (SQLite) and PostGIS.
 
-Types are those that the GeoPackage standard knows. Geometry is longitude and latitude, EPSG:4326.
+Types are those that the GeoPackage standard knows. Geometry is longitude and latitude, EPSG:4326. What was not there
+from the beginning says since which version of the schema it is; :mod:`fringewatch.catalog.schema` adds it to older
+catalogues.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ __all__ = [
     "RUNS",
     "SCENES",
     "SCENE_SITES",
+    "SCHEMA_VERSION",
+    "SCHEMA_VERSIONS",
     "SITES",
     "Geometry",
     "now",
@@ -80,14 +84,17 @@ _TIME = sa.DateTime().with_variant(_GPKG_TIME, "sqlite")
 
 METADATA = sa.MetaData()
 
+SCHEMA_VERSION = 2
+"""Of the tables below: one more whenever a table or column is added."""
+
 
 def _table(name: str, *columns: sa.Column[Any] | sa.Index | sa.UniqueConstraint) -> sa.Table:
     # AUTOINCREMENT: the number of a row that was deleted is never given again.
     return sa.Table(name, METADATA, *columns, sqlite_autoincrement=True)
 
 
-def _text(name: str) -> sa.Column[str]:
-    return sa.Column(name, sa.Text, nullable=False, server_default="")
+def _text(name: str, *, since: int = 1) -> sa.Column[str]:
+    return sa.Column(name, sa.Text, nullable=False, server_default="", info={"since": since})
 
 
 def _site_columns() -> list[sa.Column[Any]]:
@@ -99,6 +106,13 @@ def _site_columns() -> list[sa.Column[Any]]:
         sa.Column("site_distance_km", sa.Double),
     ]
 
+
+SCHEMA_VERSIONS = _table(
+    "schema_versions",
+    sa.Column("version", sa.Integer, primary_key=True),
+    sa.Column("since", _TIME, nullable=False),
+)
+SCHEMA_VERSIONS.info["since"] = 2
 
 RUNS = _table(
     "runs",
@@ -150,6 +164,7 @@ SCENES = _table(
     _text("settings"),
     _text("content_hash"),
     sa.Column("duplicate_of", sa.Integer, sa.ForeignKey("scenes.scene_id")),
+    sa.Column("level_score", sa.Double, info={"since": 2}),
 )
 sa.Index(
     "ix_scenes_content_hash",
@@ -196,6 +211,8 @@ DETECTIONS = _table(
     _text("product"),
     _text("model"),
     _text("model_version"),
+    _text("depth_profile_cm", since=2),
+    sa.Column("profile_length_m", sa.Double, info={"since": 2}),
 )
 
 REVIEWS = _table(

@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Literal, Self
 from fringewatch.catalog import Catalog, SceneRecord, scene_key
 from fringewatch.catalog.engine import without_password
 from fringewatch.detect.crew import cluster_crew, drive, local_crew
+from fringewatch.detect.names import CatalogNames
 from fringewatch.detect.outputs import output_paths
 from fringewatch.detect.run_files import write_settings
 from fringewatch.detect.settings import FAILURES_NAME, DetectConfig, DetectResult, Totals
 from fringewatch.detect.worker import cores, load_detector, scene_state, settings_digest
 from fringewatch.errors import CatalogError, OutputError
 from fringewatch.files import LinkResolver
+from fringewatch.parallel import ctrl_c_held
 from fringewatch.products import discover
 from fringewatch.products.reference import is_remote
 from fringewatch.progress import say, track
@@ -103,10 +105,9 @@ def run_archive(config: DetectConfig, folder: Path, references: Iterable[Referen
     seconds = time.perf_counter() - started
     write_settings(config, detector, folder, dt.datetime.now(dt.UTC).replace(microsecond=0), seconds)
     rows = (*archive.best, *failures.first)
-    totals = dataclasses.replace(archive.totals, kept=archive.kept)
     # To stop watching is how watching ends.
     interrupted = archive.interrupted and not config.watch
-    return DetectResult(folder, rows, archive.kept, interrupted, seconds, totals, _shown(place))
+    return DetectResult(folder, rows, archive.totals.kept, interrupted, seconds, archive.totals, _shown(place))
 
 
 class _Archive:
@@ -121,8 +122,7 @@ class _Archive:
         failures: _Failures,
         keep: tuple[Kept, ...],
     ) -> None:
-        self.totals = Totals()
-        self.kept = 0
+        self._tally = _Tally(remember=config.watch)
         self.interrupted = False
         self._config = config
         self._folder = folder
@@ -134,9 +134,11 @@ class _Archive:
         self._run = catalog.start_run(
             config.to_yaml(), settings=self._settings, model=detector.card.name, model_version=self._version
         )
-        # Of hundreds of thousands of files, what is known is kept as numbers.
+        # Of hundreds of thousands of files, what is known is kept as hashes of 64 bits: that any two of a million are
+        # the same has a chance of 1 in 40 million.
         done = {} if config.overwrite else catalog.done(self._settings)
-        self._done = {_number(key): _number(state) for key, state in done.items()}
+        self._done = {hash(key): hash(state) for key, state in done.items()}
+        self._names = CatalogNames(catalog, folder, keep)
         self._best: dict[str, SceneRow] = {}
         self._waiting: list[Outcome] = []
         self._entered_s = 0.0
@@ -153,6 +155,11 @@ class _Archive:
             self._catalog.finish_run(self._run, stopped if error is None else "failed")
 
     @property
+    def totals(self) -> Totals:
+        """Numbers of this run."""
+        return self._tally.totals
+
+    @property
     def best(self) -> list[SceneRow]:
         """Flagged scenes of this run with the highest scores, best first."""
         return sorted(self._best.values(), key=_rank)
@@ -160,7 +167,7 @@ class _Archive:
     def outcomes(self, crew: Crew, references: Iterable[Reference]) -> Iterator[list[Outcome]]:
         """Yield what becomes of the scenes; with ``watch`` for ever."""
         if not self._config.watch:
-            yield from drive(crew, (reference for reference in references if not self._is_done(reference)))
+            yield from drive(crew, self._new(references))
             return
         say(f"watching every {self._config.watch_seconds:g} s; Ctrl-C ends it")
         for text in self._config.inputs:
@@ -174,32 +181,45 @@ class _Archive:
             _pause(self._config.watch_seconds)
             references = discover(self._config.inputs)
 
-    def _settled(self, references: Iterable[Reference], seen: dict[int, int]) -> Iterator[Reference]:
-        """Yield scenes whose files are the same as at the last look, once for each state that they settle in."""
-        for reference in references:
-            if not is_remote(reference.path) and not Path(reference.path).is_file():
-                # A folder that is still empty, or a file that has gone again.
-                continue
-            key, state = _number(scene_key(reference.address, self._resolve)), _number(_state_digest(reference))
-            last = seen.get(key)
-            seen[key] = state
-            if last is None and not self._is_done(reference):
-                self._done.pop(key, None)
-            # Not by the age of the file: clocks of machines that share a disk differ, and jump.
-            if last == state and self._done.get(key) != state:
-                # Whatever becomes of it: a file that failed is tried again when it changes, or by the next run.
-                self._done[key] = state
+    def _new(self, references: Iterable[Reference]) -> Iterator[Reference]:
+        """Yield scenes that the catalogue does not have as they are, under the names of their results."""
+        for found in references:
+            key = scene_key(found.address, self._resolve)
+            reference = self._names.settle(found, key)
+            if not self._is_done(reference, hash(key)):
                 yield reference
 
-    def _is_done(self, reference: Reference) -> bool:
+    def _settled(self, references: Iterable[Reference], seen: dict[int, int]) -> Iterator[Reference]:
+        """Yield scenes whose files are the same as at the last look, once for each state that they settle in."""
+        for found in references:
+            if not is_remote(found.path) and not Path(found.path).is_file():
+                # A folder that is still empty, or a file that has gone again.
+                continue
+            key = scene_key(found.address, self._resolve)
+            known, state = hash(key), hash(_state_digest(found))
+            last = seen.get(known)
+            seen[known] = state
+            if last is not None and (last != state or self._done.get(known) == state):
+                continue
+            reference = self._names.settle(found, key)
+            if last is None:
+                if not self._is_done(reference, known):
+                    self._done.pop(known, None)
+                continue
+            # Not by the age of the file: clocks of machines that share a disk differ, and jump. Whatever becomes of
+            # it: a file that failed is tried again when it changes, or by the next run.
+            self._done[known] = state
+            yield reference
+
+    def _is_done(self, reference: Reference, key: int) -> bool:
         """Tell whether the catalogue has a scene, and count it."""
-        state = self._done.get(_number(scene_key(reference.address, self._resolve)))
-        if state is None or state != _number(_state_digest(reference)):
+        state = self._done.get(key)
+        if state is None or state != hash(_state_digest(reference)):
             return False
         outputs = output_paths(self._folder, reference.name, keep=self._keep)
         if not all(path.is_file() and path.stat().st_size for path in outputs):
             return False
-        self.kept += 1
+        self._tally.enter(key, Totals(kept=1))
         return True
 
     def take(self, outcomes: list[Outcome]) -> None:
@@ -210,28 +230,29 @@ class _Archive:
 
     def enter(self) -> None:
         """Enter scenes that wait and their detections in the catalogue, all of them or none."""
-        outcomes, self._waiting = self._waiting, []
-        self._entered_s = time.monotonic()
-        found = [row for outcome in outcomes for row in outcome.detections]
-        self._catalog.add(self._run, [self._record_of(outcome) for outcome in outcomes], found)
-        totals = dataclasses.asdict(self.totals)
-        for outcome in outcomes:
-            row = outcome.row
-            if row.status == "failed":
-                # One that is watched may fail several times.
-                totals["failed"] += self._failures.add(row)
-                continue
-            totals["failed"] -= self._failures.withdraw(row)
-            totals["scanned"] += 1
-            totals["detections"] += row.detections or 0
-            # One that is watched may come again, with another score or quiet.
-            self._best.pop(row.file, None)
-            if row.flagged:
-                totals["flagged"] += 1
-                self._best[row.file] = row
-                if len(self._best) > _MOST_LISTED:
-                    del self._best[max(self._best.values(), key=_rank).file]
-        self.totals = Totals(**totals)
+        # What is entered is also counted.
+        with ctrl_c_held():
+            outcomes, self._waiting = self._waiting, []
+            self._entered_s = time.monotonic()
+            found = [row for outcome in outcomes for row in outcome.detections]
+            self._catalog.add(self._run, [self._record_of(outcome) for outcome in outcomes], found)
+            for outcome in outcomes:
+                self._count(outcome.row)
+
+    def _count(self, row: SceneRow) -> None:
+        key = hash(scene_key(row.file, self._resolve))
+        # One that is watched may come again, with another score, quiet, or failed.
+        self._best.pop(row.file, None)
+        if row.status == "failed":
+            self._tally.enter(key, Totals(failed=1))
+            self._failures.add(row)
+            return
+        self._failures.withdraw(row)
+        self._tally.enter(key, Totals(scanned=1, flagged=int(bool(row.flagged)), detections=row.detections or 0))
+        if row.flagged:
+            self._best[row.file] = row
+            if len(self._best) > _MOST_LISTED:
+                del self._best[max(self._best.values(), key=_rank).file]
 
     def _record_of(self, outcome: Outcome) -> SceneRecord:
         return SceneRecord(
@@ -242,6 +263,28 @@ class _Archive:
             content_hash=outcome.content_hash,
             model_version=self._version,
         )
+
+
+class _Tally:
+    """The numbers of a run, in which a scene that comes again counts once, as it came last.
+
+    Parameters
+    ----------
+    remember
+        Whether scenes may come again.
+    """
+
+    def __init__(self, *, remember: bool) -> None:
+        self.totals = Totals()
+        self._remember = remember
+        self._entries: dict[int, Totals] = {}
+
+    def enter(self, key: int, entry: Totals) -> None:
+        """Count a scene."""
+        now, new, before = vars(self.totals), vars(entry), vars(self._entries.get(key, Totals()))
+        self.totals = Totals(**{name: number + new[name] - before[name] for name, number in now.items()})
+        if self._remember:
+            self._entries[key] = entry
 
 
 def _rank(row: SceneRow) -> tuple[float, str, str]:
@@ -287,8 +330,8 @@ class _Failures:
             last = {row.file: row for row in read_summary(self._path) if row.file in self._failed}
             write_summary(self._path, last.values())
 
-    def add(self, row: SceneRow) -> int:
-        """Add a row, and say it if it is among the first; return how many files more have failed than before."""
+    def add(self, row: SceneRow) -> None:
+        """Add a row, and say it if it is among the first."""
         self._said += 1
         if self._said <= _MOST_SAID:
             say(f"failed: {row.message}")
@@ -299,16 +342,14 @@ class _Failures:
         self._failed.add(row.file)
         if not known and len(self.first) < _MOST_LISTED:
             self.first.append(row)
-        return 0 if known else 1
 
-    def withdraw(self, row: SceneRow) -> int:
-        """Take the failure of a file back that was mended; return how many files fewer have failed."""
+    def withdraw(self, row: SceneRow) -> None:
+        """Take the failure of a file back that was mended."""
         if row.file not in self._failed:
-            return 0
+            return
         self._failed.remove(row.file)
         self._mended = True
         self.first = [other for other in self.first if other.file != row.file]
-        return 1
 
 
 def _shown(place: str) -> str:
@@ -326,8 +367,3 @@ def _state_digest(reference: Reference) -> str:
 
 def _digest(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=_DIGEST_BYTES).hexdigest()
-
-
-def _number(text: str) -> int:
-    """Return a text as a number of 64 bits: of a million texts two are the same with a chance of 1 in 40 million."""
-    return int(_digest(text), 16)

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, get_args
 
 from fringewatch.detect.crew import drive, thread_crew
 from fringewatch.detect.journal import Journal
-from fringewatch.detect.outputs import output_paths, quiet_about_grids
+from fringewatch.detect.outputs import is_anothers, output_paths, quiet_about_grids
 from fringewatch.detect.run_files import write_run
 from fringewatch.detect.settings import ARCHIVE_SCENES, DetectConfig, DetectResult, Kept
 from fringewatch.detect.worker import SceneWorker, cores, load_detector, scene_state, settings_digest
 from fringewatch.errors import ConfigError, OutputError, ProductError
-from fringewatch.files import ensure_folder
+from fringewatch.files import ensure_folder, sole_use
 from fringewatch.products import discover
 from fringewatch.products.discovery import another_name
 from fringewatch.products.raster import explain
@@ -29,7 +29,7 @@ from fringewatch.products.reference import is_remote
 from fringewatch.progress import say, track
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from fringewatch.detect.detector import Detector
     from fringewatch.detect.worker import Outcome
@@ -77,8 +77,10 @@ def run(config: DetectConfig) -> DetectResult:
     if config.is_archive or len(few) > ARCHIVE_SCENES:
         from fringewatch.detect.archive import run_archive
 
-        return run_archive(config, ensure_folder(config.out), itertools.chain(few, found))
-    return _run_few(config, ensure_folder(config.out), few)
+        with sole_use(ensure_folder(config.out)) as folder:
+            return run_archive(config, folder, itertools.chain(few, found))
+    with sole_use(ensure_folder(config.out)) as folder:
+        return _run_few(config, folder, few)
 
 
 def _is_there(reference: Reference) -> bool:
@@ -89,19 +91,28 @@ def _is_there(reference: Reference) -> bool:
         return False
 
 
-def _apart(references: Sequence[Reference], journal: Journal) -> list[Reference]:
-    """Return references of which none has the name under which results of another input that still exists lie here."""
+def _apart(references: Sequence[Reference], journal: Journal, folder: Path, keep: Collection[Kept]) -> list[Reference]:
+    """Return references under the names of their results here; none has that of another input, or of a user's picture.
+
+    A name stays with its file as long as there are results of it; that of a file that is gone is free.
+    """
     taken = {hash(name) for name in (*(reference.name for reference in references), *journal.entries)}
+    inputs = {_place(reference.path) for reference in references}
+    names = journal.names()
     renamed = []
     for reference in references:
-        owner, place = journal.owner(reference.name), _place(reference.path)
-        if owner in {"", place} or not (is_remote(owner) or Path(owner).exists()):
-            renamed.append(reference)
-            continue
-        name = journal.name_of(place, reference.address) or another_name(reference, taken)
-        taken.add(hash(name))
-        say(f"{reference.address}: its results are called {name}; those of {owner} have the other name")
-        renamed.append(dataclasses.replace(reference, name=name))
+        place = _place(reference.path)
+        own = names.get((place, reference.member))
+        name = own or reference.name
+        owner = journal.owner(name)
+        theirs = owner not in {"", place} and (is_remote(owner) or Path(owner).exists())
+        picture = _place(str(folder / name)) + ".png"
+        if theirs or picture in inputs or (own is None and is_anothers(folder, name, keep=keep)):
+            what = f"those of {owner} have the other" if theirs else f"{picture} is your own"
+            name = another_name(reference, taken)
+            taken.add(hash(name))
+            say(f"{reference.address}: its results are called {name}; {what}")
+        renamed.append(reference if name == reference.name else dataclasses.replace(reference, name=name))
     return renamed
 
 
@@ -140,9 +151,9 @@ class _Batch:
         self.folder = folder
         self.detector = detector
         self.journal = Journal(folder)
-        self.references = _apart(references, self.journal)
-        self.settings = settings_digest(config, detector)
         self.keep = tuple(kind for kind in get_args(Kept) if config.keeps(kind))
+        self.references = _apart(references, self.journal, folder, self.keep)
+        self.settings = settings_digest(config, detector)
         self.kept = 0
         self.interrupted = False
 

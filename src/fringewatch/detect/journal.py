@@ -103,14 +103,10 @@ class Journal:
         first, *_ = entry.state.split("|", 1)
         return re.sub(r"(?::\d+){2}(?:#.*)?$", "", first)
 
-    def name_of(self, owner: str, address: str) -> str:
-        """Return the name of the results of a file, as :meth:`owner` gives it, by its address; "" if there are none."""
+    def names(self) -> dict[tuple[str, str], str]:
+        """Return names by file, as :meth:`owner` gives it, and by the member of it."""
         # A file may hold several interferograms, which the end of the address tells apart.
-        _, member = split_member(address)
-        for name, entry in self.entries.items():
-            if self.owner(name) == owner and split_member(entry.row.file)[1] == member:
-                return name
-        return ""
+        return {(self.owner(name), split_member(entry.row.file)[1]): name for name, entry in self.entries.items()}
 
     def add(self, row: SceneRow, state: str, settings: str) -> None:
         """Record a finished scene at once.

@@ -21,7 +21,7 @@ from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
 from fringewatch.errors import OutputError
-from fringewatch.files import atomic_path, write_text
+from fringewatch.files import atomic_path, is_drawn_here, write_text
 from fringewatch.regions import COLUMNS, unbroken
 from fringewatch.report import draw_scene, drawn_here
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from fringewatch.detect.settings import Kept
 
 __all__ = [
+    "is_anothers",
     "output_paths",
     "quiet_about_grids",
     "read_detections",
@@ -76,6 +77,15 @@ def output_paths(folder: Path, name: str, *, keep: Collection[Kept]) -> list[Pat
     return [folder / (name + suffix) for kind, suffix in _SUFFIXES.items() if kind in keep]
 
 
+def is_anothers(folder: Path, name: str, *, keep: Collection[Kept]) -> bool:
+    """Tell whether the picture of a scene would replace one of the user's, such as phase stored as a picture."""
+    picture = folder / (name + _SUFFIXES["pictures"])
+    if "pictures" not in keep or not picture.exists() or is_drawn_here(picture):
+        return False
+    # Beside a map or outlines of ours it is ours, too, and damaged.
+    return not any(path.exists() for path in output_paths(folder, name, keep=("maps", "outlines")))
+
+
 def write_outputs(folder: Path, name: str, examination: Examination, *, keep: Collection[Kept]) -> None:
     """Write the files of a scene, each atomically.
 
@@ -111,6 +121,8 @@ def remove_outputs(
 ) -> None:
     """Remove the files of a scene that has failed, so that no older map passes for the answer.
 
+    A picture that was not drawn here is the user's own and stays.
+
     Parameters
     ----------
     folder, name, keep
@@ -125,6 +137,8 @@ def remove_outputs(
     """
     for path in output_paths(folder, name, keep=keep):
         try:
+            if path.suffix == _SUFFIXES["pictures"] and path.is_file() and not is_drawn_here(path):
+                continue
             if not spare(path.resolve()):
                 path.unlink(missing_ok=True)
         except OSError as error:

@@ -22,7 +22,7 @@ from fringewatch._version import __version__
 from fringewatch.corrections import without_height_trend
 from fringewatch.detect.detector import Detector
 from fringewatch.detect.journal import file_state
-from fringewatch.detect.outputs import output_paths, quiet_about_grids, remove_outputs, write_outputs
+from fringewatch.detect.outputs import quiet_about_grids, remove_outputs, write_outputs
 from fringewatch.detect.settings import DetectConfig, Kept
 from fringewatch.errors import FringewatchError, OutputError
 from fringewatch.interferogram import footprint
@@ -298,10 +298,6 @@ class SceneWorker:
 
     def _discard(self, reference: Reference) -> str:
         """Remove what an earlier run wrote for a scene that has failed; say so where that is impossible."""
-        paths = output_paths(self.folder, reference.name, keep=("maps", "outlines"))
-        if not any(path.exists() for path in paths):
-            # Nothing of ours: a picture of that name is the user's own.
-            return ""
         try:
             remove_outputs(self.folder, reference.name, keep=self.keep, spare=self._spare)
         except OutputError as error:

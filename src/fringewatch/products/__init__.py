@@ -33,7 +33,7 @@ from fringewatch.products import (
     snap,
 )
 from fringewatch.products.discovery import discover_with
-from fringewatch.products.reference import Reader, ReadOptions, Reference, named_members
+from fringewatch.products.reference import Reader, ReadOptions, Reference, is_text, named_members
 from fringewatch.products.stac import stac_reader
 from fringewatch.products.zips import zip_reader
 
@@ -170,6 +170,12 @@ def open_interferogram(
         reference = _example()
     if not isinstance(reference, Reference):
         reference = _resolve(os.fspath(reference))
+    if not is_text(reference.path):
+        message = (
+            f"{reference.address}: its name, or that of a folder on the way, is not in UTF-8, and the libraries that "
+            "read rasters take no other; rename it (`convmv` does many)"
+        )
+        raise ProductError(message)
     reader = _reader(reference)
     if reference.member and not reader.members:
         message = f"{reference.address}: {reference.path} holds one interferogram; leave out #{reference.member}"

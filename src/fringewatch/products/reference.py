@@ -28,6 +28,7 @@ __all__ = [
     "file_name",
     "first_file",
     "is_remote",
+    "is_text",
     "join",
     "named_members",
     "parent",
@@ -75,8 +76,12 @@ class Reference:
 
     @property
     def address(self) -> str:
-        """What a user types to get this interferogram again: ``path`` or ``path#member``."""
-        return f"{self.path}#{self.member}" if self.member else self.path
+        r"""What a user types to get this interferogram again: ``path`` or ``path#member``.
+
+        Bytes of a name that are not UTF-8, which cannot be printed or stored, are written as ``\xff``.
+        """
+        address = f"{self.path}#{self.member}" if self.member else self.path
+        return address if is_text(address) else os.fsencode(address).decode("utf-8", "backslashreplace")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -151,6 +156,15 @@ class Reader:
 def is_remote(path: str) -> bool:
     """Tell whether a path is a URL or a GDAL virtual path rather than a local file."""
     return _REMOTE.match(path) is not None
+
+
+def is_text(path: str) -> bool:
+    """Tell whether a name can be printed: one that is not UTF-8 comes from the system with bytes that cannot."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def split_member(text: str) -> tuple[str, str]:

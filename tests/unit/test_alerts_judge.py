@@ -11,10 +11,13 @@ import pytest
 
 from fringewatch.alerts import Rule, Site, find_events
 from fringewatch.alerts.judge import matching_sites, suggest_sites
-from fringewatch.alerts.message import alert_content, alert_key
+from fringewatch.alerts.message import alert_content, alert_key, compose_email
+from fringewatch.alerts.rules import EmailChannel
 
 DAY0 = dt.date(2020, 1, 1)
 ETNA = Site(1, "Etna", "211060", "volcano")
+RULE = Rule(name="r")
+MAIL = EmailChannel(host="localhost", sender="a@b.c", recipients=("d@e.f",))
 MINE = Site(2, "Pozo Ñandú", "", "mine")
 
 
@@ -36,6 +39,7 @@ def table(*pairs, site=ETNA):
             "score": [float(row[2]) for row in rows],
             "flagged": [row[2] >= 0.5 for row in rows],
             "area_km2": [float(row[3]) for row in rows],
+            "level_score": np.nan,
             "name": [f"{site.name}_{row[0]}_{row[1]}" for row in rows],
             "file": "x.tif",
         }
@@ -53,6 +57,27 @@ def days(events):
 
 def events_of(pairs, **rule):
     return find_events(Rule(name="r", **rule), [ETNA, MINE], pairs)
+
+
+def test_scenes_that_follow_the_terrain_count_without_it_where_the_rule_says_so():
+    pairs = chain([0.9, 0.9, 0.9, 0.6])
+    pairs["level_score"] = [np.nan, 0.2, 0.8, 0.95]
+    assert days(events_of(pairs, min_score=0.7, quiet_days=0)) == [(0, 36)]
+    assert days(events_of(pairs, min_score=0.7, quiet_days=0, height_trend="remove")) == [(0, 12), (24, 36)]
+    (event,) = events_of(pairs, hits=3, min_score=0.7)
+    content = alert_content(event, Rule(name="r"))
+    assert [pair["level_score"] for pair in content["pairs"]] == [None, 0.2, 0.8]
+    body = compose_email(content, MAIL).get_content()
+    assert "0.900" in body
+    assert body.count("without its height trend)\n") == 2
+    assert "(0.200 without its height trend)" in body
+
+
+def test_a_sentence_says_what_is_left_without_the_terrain():
+    pairs = chain([0.9])
+    pairs["level_score"] = [0.25]
+    (event,) = events_of(pairs)
+    assert "best score 0.900 (0.250 without its height trend), up to 10.0 km²" in alert_content(event, RULE)["text"]
 
 
 def test_one_hit_is_enough_unless_persistence_is_asked_for():

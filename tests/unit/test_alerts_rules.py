@@ -44,6 +44,7 @@ def test_a_full_rule(tmp_path):
         ("[{name: unrest, min_score: 2}]", "rule 'unrest': min_score = 2: Input should be less than or equal to 1"),
         ("[{name: unrest, min_scor: 0.5}]", "rule 'unrest': unknown key 'min_scor'; did you mean 'min_score'?"),
         ("[{name: a, hits: 3, of_last: 2}]", "rule 'a': .*of_last = 2: 3 hits cannot be among 2 pairs; raise of_last"),
+        ("[{name: a, height_trend: remove}]", "rule 'a': .*height_trend = 'remove': .*; give min_score"),
         ("[{hits: 3}]", "rule 1: name: is missing; give it a value"),
         ("[{name: a, since: yesterday}]", "rule 'a': since = 'yesterday'"),
         ("[{name: a}, {name: a}]", "two rules are named 'a'; expected each name once"),

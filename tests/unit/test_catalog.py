@@ -14,6 +14,7 @@ import pytest
 import shapely
 import sqlalchemy as sa
 
+from fringewatch.alerts.ledger import Ledger
 from fringewatch.catalog import Catalog, SceneRecord, scene_key, store
 from fringewatch.catalog.engine import Database, without_password
 from fringewatch.catalog.tables import DETECTIONS, METADATA, SCENES, SCHEMA_VERSION, SCHEMA_VERSIONS
@@ -366,6 +367,8 @@ def test_a_catalogue_of_an_earlier_version_is_read_as_it_is_and_brought_up_to_da
             assert old["score"].tolist() == [0.9]
         assert catalog.query()["level_score"].isna().all()
         assert catalog.query("detections")["depth_profile_cm"].tolist() == [""]
+    with Ledger(place, writable=False) as book:
+        assert book.pairs()["level_score"].isna().all()
     with Catalog.open(place) as catalog:
         assert catalog.query()["level_score"].isna().all()
         fill(catalog, given, record("b"), found=detections(given))

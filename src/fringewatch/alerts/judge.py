@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 import fnmatch
+import math
 import unicodedata
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -42,6 +43,8 @@ class Pair(NamedTuple):
     area_km2: float
     name: str
     file: str
+    level_score: float | None = None
+    """Of a scene that follows the terrain, without its height trend."""
 
     @property
     def first(self) -> dt.date:
@@ -129,7 +132,8 @@ def _plain(name: str) -> str:
 def find_events(rule: Rule, sites: Iterable[Site], pairs: pd.DataFrame) -> list[Event]:
     """Return the events of all sites at which a rule is met.
 
-    A pair is a hit if its score (or the run's own flag) and its area reach the rule's. Hits belong together if the
+    A pair is a hit if its score (or the run's own flag) and its area reach the rule's; where the rule says so, also its
+    score without the height trend. Hits belong together if the
     first acquisition of each is at most `quiet_days` after the last of those before. The rule is met with a hit that
     makes `hits` of them among the last `of_last` pairs of the site, ordered by last acquisition; pairs with the same
     two dates are one pair, with the values of the best. From there on all hits that belong to it are one event.
@@ -151,7 +155,11 @@ def find_events(rule: Rule, sites: Iterable[Site], pairs: pd.DataFrame) -> list[
     chosen = {
         site.site_id: site for site in matching_sites(sites, rule.sites) if not rule.kinds or site.kind in rule.kinds
     }
-    reached = pairs["flagged"] if rule.min_score is None else pairs["score"] >= rule.min_score
+    scores = pairs["score"]
+    if rule.height_trend == "remove":
+        # The lower of both: where a trend hides deformation, removing it raises a score that was flagged as it is.
+        scores = scores.where(~(pairs["level_score"] < scores), pairs["level_score"])
+    reached = pairs["flagged"] if rule.min_score is None else scores >= rule.min_score
     # The area of a scene without a CRS is not known: only a rule that asks for one leaves it out.
     hit = reached & (pairs["area_km2"].fillna(0.0) >= rule.min_area_km2)
     # Most sites are quiet: only those with enough hits are looked at one by one.
@@ -194,7 +202,8 @@ def _events_of_site(rule: Rule, site: Site, group: pd.DataFrame) -> list[Event]:
 
 def _pair(row: Mapping[Any, Any]) -> Pair:
     reference, secondary = (row[key].date() for key in ("reference_date", "secondary_date"))
-    return Pair(reference, secondary, float(row["score"]), float(row["area_km2"]), row["name"], row["file"])
+    score, area_km2, level = (float(row[key]) for key in ("score", "area_km2", "level_score"))
+    return Pair(reference, secondary, score, area_km2, row["name"], row["file"], None if math.isnan(level) else level)
 
 
 def _independent(pairs: Sequence[Pair], count: int) -> bool:

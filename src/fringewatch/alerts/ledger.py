@@ -127,7 +127,8 @@ class Ledger:
 
     def pairs(self, site_ids: Collection[int] | None = None) -> pd.DataFrame:
         """Return the pairs of sites; see :func:`fringewatch.alerts.pairs.read_pairs`."""
-        return self._database.read(lambda connection: read_pairs(connection, site_ids))
+        lacking = self._database.lacking
+        return self._database.read(lambda connection: read_pairs(connection, site_ids, lacking=lacking))
 
     def threshold(self) -> float | None:
         """Return the lowest score that was flagged; None if nothing was, or if higher ones were not."""

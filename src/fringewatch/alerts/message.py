@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from email.message import EmailMessage
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
@@ -33,11 +34,11 @@ def alert_content(event: Event, rule: Rule) -> dict[str, Any]:
     ``text`` is the whole in one sentence, under the name that chat services read. At most the best 20 pairs are listed.
     """
     best = max(event.hits, key=lambda pair: pair.score)
-    area_km2 = max((pair.area_km2 for pair in event.hits if pair.area_km2 == pair.area_km2), default=None)
+    area_km2 = max((pair.area_km2 for pair in event.hits if not math.isnan(pair.area_km2)), default=None)
     listed = sorted(sorted(event.hits, key=lambda pair: -pair.score)[:_MOST_PAIRS], key=_order)
     return {
         "key": alert_key(event),
-        "text": _sentence(event, rule, best.score, area_km2),
+        "text": _sentence(event, rule, best, area_km2),
         "rule": event.rule,
         "site": event.site.name,
         "site_number": event.site.number,
@@ -70,21 +71,22 @@ def compose_email(content: dict[str, Any], channel: EmailChannel) -> EmailMessag
     return message
 
 
-def _sentence(event: Event, rule: Rule, score: float, area_km2: float | None) -> str:
+def _sentence(event: Event, rule: Rule, best: Pair, area_km2: float | None) -> str:
     count = len(event.hits)
     hits = f"{count} pair{'' if count == 1 else 's'}"
     area = "" if not area_km2 else f", up to {area_km2:,.1f} km²"
     text = f"{event.site.name}: {hits} from {event.start} to {event.end} show deformation"
     late = (event.newest - event.end).days
     old = f"; the site's newest pair ends {late} days later" if late > rule.quiet_days else ""
-    return f"{text}, best score {score:.3f}{area} (rule {event.rule!r}){old}"
+    level = _doubt(best.level_score)
+    return f"{text}, best score {best.score:.3f}{level}{area} (rule {event.rule!r}){old}"
 
 
 def _body(content: dict[str, Any]) -> str:
     lines = [content["text"] + ".", "", "reference   secondary   score   area (km²)  scene"]
     lines += [
         f"{pair['reference_date']}  {pair['secondary_date']}  {pair['score']:.3f}  {_area(pair['area_km2']):>10}  "
-        f"{pair['name']}"
+        f"{pair['name']}{_doubt(pair.get('level_score'))}"
         for pair in content["pairs"]
     ]
     if content["hits"] > len(content["pairs"]):
@@ -100,6 +102,11 @@ def _body(content: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _doubt(level_score: float | None) -> str:
+    # Alerts that an earlier version recorded do not say it.
+    return "" if level_score is None else f" ({level_score:.3f} without its height trend)"
+
+
 def _area(area_km2: float | None) -> str:
     return "-" if area_km2 is None else f"{area_km2:,.1f}"
 
@@ -110,7 +117,8 @@ def _pair_content(pair: Pair) -> dict[str, Any]:
         "reference_date": reference,
         "secondary_date": secondary,
         "score": round(pair.score, 4),
-        "area_km2": None if pair.area_km2 != pair.area_km2 else round(pair.area_km2, 3),
+        "level_score": None if pair.level_score is None else round(pair.level_score, 4),
+        "area_km2": None if math.isnan(pair.area_km2) else round(pair.area_km2, 3),
         "name": pair.name,
         "file": pair.file,
     }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import sqlalchemy as sa
 
 from fringewatch.alerts.judge import Site
+from fringewatch.catalog.schema import columns_of
 from fringewatch.catalog.tables import DETECTIONS, REVIEWS, SCENE_SITES, SCENES, SITES
 from fringewatch.sites import NEAR_KM
 
@@ -23,7 +24,12 @@ def read_sites(connection: sa.Connection) -> list[Site]:
     return [Site(*row) for row in connection.execute(query.order_by(SITES.c.name, SITES.c.number))]
 
 
-def read_pairs(connection: sa.Connection, site_ids: Collection[int] | None = None) -> pd.DataFrame:
+def read_pairs(
+    connection: sa.Connection,
+    site_ids: Collection[int] | None = None,
+    *,
+    lacking: Collection[sa.Column[Any]] = (),
+) -> pd.DataFrame:
     """Return the dated pairs of sites, each once for every site within 25 km of its outline.
 
     A scene may show several sites, and what moves at one of them says nothing of the others. The score and the area
@@ -40,13 +46,16 @@ def read_pairs(connection: sa.Connection, site_ids: Collection[int] | None = Non
         To the catalogue, inside a transaction.
     site_ids
         The sites; None for all.
+    lacking
+        Columns that the catalogue of an earlier version does not have.
 
     Returns
     -------
     pandas.DataFrame
         ``site_id``, ``reference_date``, ``secondary_date``, ``first_date``, ``last_date`` (datetime64), ``score`` (NaN:
-        unknown), ``flagged``, ``area_km2`` (NaN: unknown), ``name``, ``file``; sorted by site and by the dates, last
-        before first. Failed scenes, duplicates of others, and those without two dates are left out.
+        unknown), ``flagged``, ``area_km2`` (NaN: unknown), ``level_score`` of the whole scene (NaN: it does not follow
+        the terrain, or nothing was asked), ``name``, ``file``; sorted by site and by the dates, last before first.
+        Failed scenes, duplicates of others, and those without two dates are left out.
     """
     chosen = [] if site_ids is None else [SCENE_SITES.c.site_id.in_(site_ids)]
     here = (
@@ -80,6 +89,7 @@ def read_pairs(connection: sa.Connection, site_ids: Collection[int] | None = Non
                 "flagged"
             ),
             sa.case((rejected, None), (quiet, SCENES.c.area_km2), else_=here.c.area_km2).label("area_km2"),
+            *columns_of(SCENES.c.level_score, lacking=lacking),
             SCENES.c.name,
             SCENES.c.file,
         )
@@ -101,6 +111,7 @@ def read_pairs(connection: sa.Connection, site_ids: Collection[int] | None = Non
     columns = zip(*rows, strict=True) if rows else [()] * len(names)
     table = pd.DataFrame(dict(zip(names, map(list, columns), strict=True)))
     table["flagged"] = table["flagged"].eq(True)
-    table[["score", "area_km2"]] = table[["score", "area_km2"]].astype("float64")
+    numbers = ["score", "area_km2", "level_score"]
+    table[numbers] = table[numbers].astype("float64")
     days = dict.fromkeys(("reference_date", "secondary_date", "first_date", "last_date"), "datetime64[s]")
     return table.astype({"site_id": "int64", "name": "str", "file": "str"} | days)

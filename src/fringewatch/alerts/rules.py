@@ -43,6 +43,11 @@ class Rule(Config):
         None, ge=0, le=1, description="Score that a pair reaches; if not given, those that the run flagged count."
     )
     min_area_km2: float = Field(0.0, ge=0, description="Area of the detections that a pair reaches.")
+    height_trend: Literal["keep", "remove"] = Field(
+        "keep",
+        description="What counts of a scene that follows the terrain, as stratified delay does: its own score, or also "
+        "the one without its height trend; `remove` needs `min_score`.",
+    )
     hits: int = Field(1, ge=1, le=100, description="Number of pairs that must reach score and area (k) ...")
     of_last: int | None = Field(
         None, ge=1, le=1000, description="... among this many pairs in a row (n); as many as `hits` if not given."
@@ -67,6 +72,9 @@ class Rule(Config):
     def _check(self) -> Self:
         if self.window < self.hits:
             message = f"of_last = {self.of_last}: {self.hits} hits cannot be among {self.of_last} pairs; raise of_last"
+            raise ValueError(message)
+        if self.height_trend == "remove" and self.min_score is None:
+            message = "height_trend = 'remove': the run flagged scenes by their own scores; give min_score"
             raise ValueError(message)
         return self
 

@@ -47,7 +47,7 @@ def fetch(
     That an older catalogue is `lacking` some makes no difference to the frame.
     """
     if table == "scenes":
-        scored, query = SCENES, sa.select(*columns_of(SCENES, lacking)).order_by(SCENES.c.scene_id)
+        scored, query = SCENES, sa.select(*columns_of(*SCENES.c, lacking=lacking)).order_by(SCENES.c.scene_id)
         near = sa.select(SCENE_SITES.c.scene_id).where(SCENE_SITES.c.distance_km <= NEAR_KM)
         if kind is not None:
             of_kind = near.join(SITES, SITES.c.site_id == SCENE_SITES.c.site_id).where(SITES.c.kind == kind)
@@ -56,7 +56,7 @@ def fetch(
             query = query.where(SCENES.c.scene_id.in_(near.where(SCENE_SITES.c.site_id == site_id)))
     else:
         scored = DETECTIONS
-        query = sa.select(*columns_of(DETECTIONS, lacking), SCENES.c.file)
+        query = sa.select(*columns_of(*DETECTIONS.c, lacking=lacking), SCENES.c.file)
         query = query.join(SCENES, SCENES.c.scene_id == DETECTIONS.c.scene_id)
         query = query.order_by(DETECTIONS.c.detection_id)
         if kind is not None:

@@ -116,9 +116,9 @@ def make_up(connection: sa.Connection, name: str, *, is_file: bool) -> None:
         connection.execute(sa.insert(SCHEMA_VERSIONS), {"version": SCHEMA_VERSION, "since": now()})
 
 
-def columns_of(table: sa.Table, lacking: Collection[sa.Column[Any]]) -> list[sa.ColumnElement[Any]]:
-    """Return the columns of a table to select, with what a new row would hold for those that an old catalogue lacks."""
-    return [_stand_in(column) if column in set(lacking) else column for column in table.c]
+def columns_of(*columns: sa.Column[Any], lacking: Collection[sa.Column[Any]]) -> list[sa.ColumnElement[Any]]:
+    """Return columns to select, with what a new row would hold for those that a catalogue is lacking."""
+    return [_stand_in(column) if column in set(lacking) else column for column in columns]
 
 
 def _stand_in(column: sa.Column[Any]) -> sa.ColumnElement[Any]:

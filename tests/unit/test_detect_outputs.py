@@ -117,13 +117,31 @@ def test_detections_are_geojson_in_degrees(examine, tmp_path, georeference):
     assert table.geometry.iloc[0].contains(truth)
 
 
-@pytest.mark.parametrize(("west", "first"), [(180.01, -179.99), (-180.03, 179.97), (14.0, 14.0), (179.992, 179.992)])
+@pytest.mark.parametrize(("west", "first"), [(180.01, -179.99), (-180.03, 179.97), (14.0, 14.0), (179.99, 179.99)])
 def test_outlines_beyond_the_date_line_are_on_the_map(examine, tmp_path, west, first):
     regions = examine().regions.iloc[:1].set_geometry([shapely.box(west, 1, west + 0.01, 2)], crs="EPSG:4326")
     write_detections(tmp_path / "d.geojson", regions)
     (feature,) = json.loads((tmp_path / "d.geojson").read_text())["features"]
     longitudes = [point[0] for point in feature["geometry"]["coordinates"][0]]
     assert (min(longitudes), max(longitudes)) == pytest.approx((first, first + 0.01))
+
+
+@pytest.mark.parametrize("west", [179.996, -180.004])
+def test_outlines_across_the_date_line_are_cut_there(examine, tmp_path, west):
+    """As RFC 7946 asks, so that a map does not draw them once around the world."""
+    ring = shapely.box(west, 1, west + 0.01, 2).difference(shapely.box(west + 0.002, 1.5, west + 0.006, 1.7))
+    regions = examine().regions.iloc[:1].set_geometry([ring], crs="EPSG:4326")
+    write_detections(tmp_path / "d.geojson", regions)
+    (outline,) = gpd.read_file(tmp_path / "d.geojson").geometry
+    west_of, east_of = sorted(outline.geoms, key=lambda part: -part.centroid.x)
+    east = (west + 0.01 + 180) % 360 - 180
+    wanted = {west_of: (west % 360, 180), east_of: (-180, east)}
+    for part, ends in wanted.items():
+        assert part.bounds[::2] == pytest.approx(ends, abs=1e-7)
+        assert part.is_valid
+    assert outline.area == pytest.approx(ring.area)
+    write_all_detections(tmp_path / "all.gpkg", [read_detections(tmp_path / "d.geojson")])
+    assert gpd.read_file(tmp_path / "all.gpkg").geometry[0].equals_exact(outline, 1e-9)
 
 
 def test_geojson_follows_rfc_7946(tmp_path):

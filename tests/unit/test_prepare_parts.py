@@ -169,6 +169,18 @@ def test_a_polygon_holds_the_pixels_whose_centres_it_holds(tmp_path):
     assert labels.classes == ("none", "deformation")
 
 
+@pytest.mark.parametrize("west", [179.0, -181.0])
+def test_polygons_on_both_sides_of_the_date_line_lie_in_a_scene_across_it(tmp_path, west):
+    """The scene goes on beyond 180 (or begins before -180) degrees; polygons are cut there, as GeoJSON wants them."""
+    across = scene(tmp_path)._replace(x=west + 0.1 * (np.arange(20) + 0.5))
+    path = polygons(tmp_path / "a.geojson", (179.86, 40.44, 180, 40.76), (-180, 40.44, -179.84, 40.76))
+    labels = Labels([path])
+    expected = np.zeros((10, 20), np.uint8)
+    expected[2:6, 9:12] = 1  # centres at 179.95, 180.05 and 180.15
+    np.testing.assert_array_equal(labels.of(across).classes, expected)
+    assert labels.unused() == []
+
+
 def test_polygons_know_only_the_scenes_they_reach(tmp_path):
     labels = Labels([polygons(tmp_path / "a.geojson", (50, 50, 51, 51))])
     assert labels.of(scene(tmp_path)) is None

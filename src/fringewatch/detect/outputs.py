@@ -22,7 +22,7 @@ from rasterio.windows import Window
 
 from fringewatch.errors import OutputError
 from fringewatch.files import atomic_path, is_drawn_here, write_text
-from fringewatch.regions import COLUMNS, unbroken
+from fringewatch.regions import COLUMNS, cut_at_date_line, unbroken
 from fringewatch.report import draw_scene, drawn_here
 
 if TYPE_CHECKING:
@@ -264,7 +264,8 @@ def _geojson(regions: gpd.GeoDataFrame) -> dict[str, Any]:
         collection["pixel_grid"] = "pixels: x = column, y = row downwards, whole numbers at pixel centres"
     elif len(regions):
         located = regions.to_crs("EPSG:4326")
-        located = located.set_geometry([unbroken(shape) for shape in located.geometry], crs=located.crs)
+        on_the_map = [cut_at_date_line(unbroken(shape)) for shape in located.geometry]
+        located = located.set_geometry(on_the_map, crs=located.crs)
     properties = [column for column in regions.columns if column != "geometry"]
     collection["features"] = [
         {

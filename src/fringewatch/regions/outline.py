@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fringewatch.regions.measure import Piece
     from fringewatch.scan import Scan
 
-__all__ = ["Located", "georeference", "outline", "unbroken"]
+__all__ = ["Located", "cut_at_date_line", "georeference", "outline", "unbroken"]
 
 
 def outline(piece: Piece, scan: Scan, edge: np.float32) -> shapely.Polygon:
@@ -116,6 +116,21 @@ def unbroken(shape: Any) -> Any:
     middle = (ends.min() + ends.max()) / 2
     beyond = middle - half_turn(middle)
     return shapely.transform(shape, lambda points: np.column_stack([joined(points[:, 0]) - beyond, points[:, 1]]))
+
+
+def cut_at_date_line(shape: Any) -> Any:
+    """Return a shape that does not jump, see :func:`unbroken`, in parts within [-180, 180] as RFC 7946 (3.1.9) asks."""
+    import shapely
+    from shapely.affinity import translate
+
+    west, south, east, north = shape.bounds
+    if west >= -180 and east <= 180:
+        return shape
+    worlds = ((turn, shapely.box(turn - 180, south, turn + 180, north)) for turn in (-360, 0, 360))
+    parts = [translate(shape.intersection(world), xoff=-turn) for turn, world in worlds]
+    # Lines and points are where a shape only touches the date line.
+    kept = [part for whole in parts for part in shapely.get_parts(whole) if part.geom_type == "Polygon"]
+    return kept[0] if len(kept) == 1 else shapely.MultiPolygon(kept)
 
 
 @functools.cache

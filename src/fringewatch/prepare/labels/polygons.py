@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -130,12 +131,22 @@ def _rasterise(geometry: Any, scene: Scene) -> NDArray[np.bool_]:
         return inside
     west, south, east, north = geometry.bounds
     rows = np.flatnonzero((scene.y >= south) & (scene.y <= north))
-    cols = np.flatnonzero((scene.x >= west) & (scene.x <= east))
-    if len(rows) and len(cols):
-        shapely.prepare(geometry)
-        part = np.ix_(rows, cols)
-        inside[part] = shapely.contains_xy(geometry, *np.meshgrid(scene.x[cols], scene.y[rows]))
+    # A scene across the date line goes on beyond 180 degrees, where polygons begin again at -180.
+    for turn in (-360.0, 0.0, 360.0) if _is_in_degrees(scene.crs_wkt) else (0.0,):
+        x = scene.x + turn
+        cols = np.flatnonzero((x >= west) & (x <= east))
+        if len(rows) and len(cols):
+            shapely.prepare(geometry)
+            part = np.ix_(rows, cols)
+            inside[part] |= shapely.contains_xy(geometry, *np.meshgrid(x[cols], scene.y[rows]))
     return inside
+
+
+@functools.lru_cache(maxsize=256)
+def _is_in_degrees(crs_wkt: str) -> bool:
+    from pyproj import CRS
+
+    return bool(CRS.from_wkt(crs_wkt).is_geographic)
 
 
 def _texts(frame: geopandas.GeoDataFrame, name: str, default: str) -> list[str]:

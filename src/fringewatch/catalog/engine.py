@@ -18,7 +18,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from fringewatch.catalog import geopackage
-from fringewatch.catalog.schema import Lack, find_lack, make_up
+from fringewatch.catalog.schema import Missing, add_missing, find_missing
 from fringewatch.catalog.tables import SCHEMA_VERSION
 from fringewatch.errors import CatalogError, require
 
@@ -172,26 +172,26 @@ class Database:
                 with contextlib.closing(self.engine.raw_connection()) as raw:
                     self._check_file(raw.driver_connection, create=create)
             with self._options(writes=False).begin() as connection:
-                lack = find_lack(connection, self.name)
-            if lack.version > SCHEMA_VERSION and self._writable:
+                missing = find_missing(connection, self.name)
+            if missing.version > SCHEMA_VERSION and self._writable:
                 message = (
-                    f"{self.name}: is of a newer version of fringewatch (schema {lack.version}, this one knows "
+                    f"{self.name}: is of a newer version of fringewatch (schema {missing.version}, this one knows "
                     f"{SCHEMA_VERSION}); update fringewatch, or name another catalogue"
                 )
                 raise CatalogError(message)
-            if lack and (create or (self._writable and lack.version)):
+            if missing and (create or (self._writable and missing.version)):
                 with self._options(writes=True).begin() as connection:
-                    make_up(connection, self.name, is_file=self.is_file)
-                lack = Lack((), (), SCHEMA_VERSION)
+                    add_missing(connection, self.name, is_file=self.is_file)
+                missing = Missing((), (), SCHEMA_VERSION)
         except (sqlite3.Error, SQLAlchemyError) as error:
             raise CatalogError(self._explain(error)) from error
-        if not lack.version:
+        if not missing.version:
             message = (
                 f"{self.name}: is no catalogue of fringewatch (it has no table scenes); name another, which "
                 "`fringewatch detect` makes"
             )
             raise CatalogError(message)
-        self.lacking = lack.columns
+        self.lacking = missing.columns
 
     def _check_file(self, connection: Any, *, create: bool) -> None:
         tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]

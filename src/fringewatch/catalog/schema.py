@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from typing import Any
 
-__all__ = ["Lack", "columns_of", "find_lack", "make_up"]
+__all__ = ["Missing", "add_missing", "columns_of", "find_missing"]
 
 # Any fixed number: it names the lock under which tables are made in PostgreSQL.
 _CREATION_LOCK = 0x46524E47
 
 
-class Lack(NamedTuple):
+class Missing(NamedTuple):
     """What a database lacks of the tables of this version; false where it has all."""
 
     tables: tuple[sa.Table, ...]
@@ -35,7 +35,7 @@ class Lack(NamedTuple):
         return bool(self.tables or self.columns)
 
 
-def find_lack(connection: sa.Connection, name: str) -> Lack:
+def find_missing(connection: sa.Connection, name: str) -> Missing:
     """Return what a database lacks.
 
     Parameters
@@ -53,7 +53,7 @@ def find_lack(connection: sa.Connection, name: str) -> Lack:
     there = set(sa.inspect(connection).get_table_names())
     tables = tuple(table for table in METADATA.sorted_tables if table.name not in there)
     if SCENES in tables:
-        return Lack(tables, (), 0)
+        return Missing(tables, (), 0)
     columns: list[sa.Column[Any]] = []
     for table in METADATA.sorted_tables:
         if table not in tables:
@@ -71,10 +71,10 @@ def find_lack(connection: sa.Connection, name: str) -> Lack:
     version = 1
     if SCHEMA_VERSIONS not in tables:
         version = connection.scalar(sa.select(sa.func.max(SCHEMA_VERSIONS.c.version))) or 1
-    return Lack(tables, tuple(columns), version)
+    return Missing(tables, tuple(columns), version)
 
 
-def make_up(connection: sa.Connection, name: str, *, is_file: bool) -> None:
+def add_missing(connection: sa.Connection, name: str, *, is_file: bool) -> None:
     """Make the tables and columns that a database lacks; nothing that is there is touched.
 
     Parameters
@@ -89,7 +89,7 @@ def make_up(connection: sa.Connection, name: str, *, is_file: bool) -> None:
     Raises
     ------
     CatalogError
-        As :func:`find_lack`.
+        As :func:`find_missing`.
     """
     if not is_file:
         # Two that begin at once would both find nothing.
@@ -97,9 +97,9 @@ def make_up(connection: sa.Connection, name: str, *, is_file: bool) -> None:
         if not connection.scalar(sa.text("SELECT count(*) FROM pg_extension WHERE extname = 'postgis'")):
             connection.execute(sa.text("CREATE EXTENSION postgis"))
     # Again, now that nobody else can be at it.
-    lack = find_lack(connection, name)
-    METADATA.create_all(connection, tables=lack.tables)
-    for column in lack.columns:
+    missing = find_missing(connection, name)
+    METADATA.create_all(connection, tables=missing.tables)
+    for column in missing.columns:
         added = sa.schema.CreateColumn(column).compile(dialect=connection.dialect)
         connection.exec_driver_sql(f"ALTER TABLE {column.table.name} ADD COLUMN {added}")
     if is_file:
@@ -107,12 +107,12 @@ def make_up(connection: sa.Connection, name: str, *, is_file: bool) -> None:
         assert isinstance(driver, sqlite3.Connection)
         if not geopackage.is_geopackage(driver):
             geopackage.prepare(driver)
-        geopackage.describe(driver, lack.tables)
+        geopackage.describe(driver, missing.tables)
     else:
-        for table in lack.tables:
+        for table in missing.tables:
             if "geom" in table.c:
                 connection.exec_driver_sql(f"CREATE INDEX ix_{table.name}_geom ON {table.name} USING gist (geom)")
-    if lack and lack.version < SCHEMA_VERSION:
+    if missing and missing.version < SCHEMA_VERSION:
         connection.execute(sa.insert(SCHEMA_VERSIONS), {"version": SCHEMA_VERSION, "since": now()})
 
 

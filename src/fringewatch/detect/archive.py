@@ -7,8 +7,6 @@ is done again.
 
 from __future__ import annotations
 
-import csv
-import dataclasses
 import datetime as dt
 import glob
 import hashlib
@@ -19,18 +17,18 @@ from typing import TYPE_CHECKING, Literal, Self
 from fringewatch.catalog import Catalog, SceneRecord, scene_key
 from fringewatch.catalog.engine import without_password
 from fringewatch.detect.crew import cluster_crew, drive, local_crew
+from fringewatch.detect.failures import MOST_LISTED, Failures
 from fringewatch.detect.names import CatalogNames
 from fringewatch.detect.outputs import output_paths
 from fringewatch.detect.run_files import write_settings
 from fringewatch.detect.settings import FAILURES_NAME, DetectConfig, DetectResult, Totals
 from fringewatch.detect.worker import cores, load_detector, scene_state, settings_digest
-from fringewatch.errors import CatalogError, OutputError
+from fringewatch.errors import CatalogError
 from fringewatch.files import LinkResolver
 from fringewatch.parallel import ctrl_c_held
 from fringewatch.products import discover
 from fringewatch.products.reference import is_remote
 from fringewatch.progress import say, track
-from fringewatch.report import SceneRow, read_summary, write_summary
 from fringewatch.sites import Sites
 
 if TYPE_CHECKING:
@@ -42,11 +40,10 @@ if TYPE_CHECKING:
     from fringewatch.detect.settings import Kept
     from fringewatch.detect.worker import Outcome
     from fringewatch.products import Reference
+    from fringewatch.report import SceneRow
 
 __all__ = ["run_archive"]
 
-_MOST_LISTED = 500
-_MOST_SAID = 20
 _DIGEST_BYTES = 8
 _ENTER_SECONDS = 1.0
 """How long results may wait for others to be entered with: a transaction costs as much as a dozen scenes in it."""
@@ -87,11 +84,11 @@ def run_archive(config: DetectConfig, folder: Path, references: Iterable[Referen
     detector = load_detector(config, threads=cores())
     place = config.catalog or str(folder / "catalog.gpkg")
     # What is written down must not tell the password.
-    config = config.model_copy(update={"catalog": _shown(place)})
+    config = config.model_copy(update={"catalog": without_password(place)})
     sites = Sites.load(config.sites) if config.sites else None
     keep = tuple(kind for kind in config.kept_files or () if config.png or kind != "pictures")
     crew_of = cluster_crew if config.cluster else local_crew
-    with Catalog.open(place, sites=sites) as catalog, _Failures(folder / FAILURES_NAME) as failures:
+    with Catalog.open(place, sites=sites) as catalog, Failures(folder / FAILURES_NAME) as failures:
         archive = _Archive(config, folder, detector, catalog, failures, keep)
         # A network that cannot be loaded is one error, not one per worker.
         _ = detector.bundle.session
@@ -107,7 +104,9 @@ def run_archive(config: DetectConfig, folder: Path, references: Iterable[Referen
     rows = (*archive.best, *failures.first)
     # To stop watching is how watching ends.
     interrupted = archive.interrupted and not config.watch
-    return DetectResult(folder, rows, archive.totals.kept, interrupted, seconds, archive.totals, _shown(place))
+    return DetectResult(
+        folder, rows, archive.totals.kept, interrupted, seconds, archive.totals, without_password(place)
+    )
 
 
 class _Archive:
@@ -119,7 +118,7 @@ class _Archive:
         folder: Path,
         detector: Detector,
         catalog: Catalog,
-        failures: _Failures,
+        failures: Failures,
         keep: tuple[Kept, ...],
     ) -> None:
         self._tally = _Tally(remember=config.watch)
@@ -251,7 +250,7 @@ class _Archive:
         self._tally.enter(key, Totals(scanned=1, flagged=int(bool(row.flagged)), detections=row.detections or 0))
         if row.flagged:
             self._best[row.file] = row
-            if len(self._best) > _MOST_LISTED:
+            if len(self._best) > MOST_LISTED:
                 del self._best[max(self._best.values(), key=_rank).file]
 
     def _record_of(self, outcome: Outcome) -> SceneRecord:
@@ -289,72 +288,6 @@ class _Tally:
 
 def _rank(row: SceneRow) -> tuple[float, str, str]:
     return -(row.score or 0.0), row.name, row.file
-
-
-class _Failures:
-    """``failed.csv``: files that could not be scanned, written as they come; removed if there is none.
-
-    Parameters
-    ----------
-    path
-        The table.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._said = 0
-        self._failed: set[str] = set()
-        self._mended = False
-        self.first: list[SceneRow] = []
-
-    def __enter__(self) -> Self:
-        try:
-            self._handle = self._path.open("w", encoding="utf-8", newline="")
-        except OSError as error:
-            message = f"{self._path}: cannot be written ({error.strerror}); choose another --out"
-            raise OutputError(message) from error
-        self._writer = csv.DictWriter(
-            self._handle, [field.name for field in dataclasses.fields(SceneRow)], lineterminator="\n"
-        )
-        self._writer.writeheader()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._handle.close()
-        if self._said > _MOST_SAID:
-            say(f"failed: {self._said - _MOST_SAID:,} more, in {self._path}")
-        if not self._failed:
-            self._path.unlink(missing_ok=True)
-        elif self._mended:
-            # Of each file that still fails the last reason.
-            last = {row.file: row for row in read_summary(self._path) if row.file in self._failed}
-            write_summary(self._path, last.values())
-
-    def add(self, row: SceneRow) -> None:
-        """Add a row, and say it if it is among the first."""
-        self._said += 1
-        if self._said <= _MOST_SAID:
-            say(f"failed: {row.message}")
-        self._writer.writerow(row.as_text())
-        self._handle.flush()
-        known = row.file in self._failed
-        self._mended |= known
-        self._failed.add(row.file)
-        if not known and len(self.first) < _MOST_LISTED:
-            self.first.append(row)
-
-    def withdraw(self, row: SceneRow) -> None:
-        """Take the failure of a file back that was mended."""
-        if row.file not in self._failed:
-            return
-        self._failed.remove(row.file)
-        self._mended = True
-        self.first = [other for other in self.first if other.file != row.file]
-
-
-def _shown(place: str) -> str:
-    """Return the address of a catalogue as it may be printed and stored."""
-    return without_password(place)
 
 
 def _pause(seconds: float) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, get_args
 
 from fringewatch.detect.crew import drive, thread_crew
 from fringewatch.detect.journal import Journal
-from fringewatch.detect.outputs import is_anothers, output_paths, quiet_about_grids
+from fringewatch.detect.outputs import has_users_picture, output_paths, quiet_about_grids
 from fringewatch.detect.run_files import write_run
 from fringewatch.detect.settings import ARCHIVE_SCENES, DetectConfig, DetectResult, Kept
 from fringewatch.detect.worker import SceneWorker, cores, load_detector, scene_state, settings_digest
@@ -107,7 +107,7 @@ def _apart(references: Sequence[Reference], journal: Journal, folder: Path, keep
         owner = journal.owner(name)
         theirs = owner not in {"", place} and (is_remote(owner) or Path(owner).exists())
         picture = _place(str(folder / name)) + ".png"
-        if theirs or picture in inputs or (own is None and is_anothers(folder, name, keep=keep)):
+        if theirs or picture in inputs or (own is None and has_users_picture(folder, name, keep=keep)):
             what = f"those of {owner} have the other" if theirs else f"{picture} is your own"
             name = another_name(reference, taken)
             taken.add(hash(name))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from fringewatch.detect.outputs import is_anothers
+from fringewatch.detect.outputs import has_users_picture
 from fringewatch.products.discovery import another_name
 from fringewatch.progress import say
 
@@ -63,7 +63,7 @@ class CatalogNames:
         if own is not None:
             # Rather than to hold the text of every name: few are called otherwise than discovery calls them.
             name = self._given.get(owner) or self._catalog.name_of(key) or name
-        elif hash(name) in self._taken or is_anothers(self._folder, name, keep=self._keep):
+        elif hash(name) in self._taken or has_users_picture(self._folder, name, keep=self._keep):
             name = self._given[owner] = another_name(reference, self._taken)
             if not self._said:
                 say(f"{reference.address}: its results are called {name}; {reference.name} is taken (said once)")

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from fringewatch.detect.settings import Kept
 
 __all__ = [
-    "is_anothers",
+    "has_users_picture",
     "output_paths",
     "quiet_about_grids",
     "read_detections",
@@ -77,7 +77,7 @@ def output_paths(folder: Path, name: str, *, keep: Collection[Kept]) -> list[Pat
     return [folder / (name + suffix) for kind, suffix in _SUFFIXES.items() if kind in keep]
 
 
-def is_anothers(folder: Path, name: str, *, keep: Collection[Kept]) -> bool:
+def has_users_picture(folder: Path, name: str, *, keep: Collection[Kept]) -> bool:
     """Tell whether the picture of a scene would replace one of the user's, such as phase stored as a picture."""
     picture = folder / (name + _SUFFIXES["pictures"])
     if "pictures" not in keep or not picture.exists() or is_drawn_here(picture):

@@ -42,6 +42,7 @@ def timeline(*pairs, site=ETNA, alerts=(), threshold=0.5):
             "score": score.astype(float),
             "flagged": score >= 0.5,
             "area_km2": np.where(score >= 0.5, 3.0, np.nan),
+            "level_score": np.nan,
             "name": [f"pair_{first}_{last}" for first, last in zip(start, end, strict=True)],
             "file": "/data/x.tif",
         }
@@ -95,6 +96,27 @@ def test_a_pair_named_newer_date_first_is_drawn_forwards():
     page = render_site(backwards, picture=False)
     assert "2 pairs from 2020-01-01 to 2020-01-13" in page
     assert "<td>2020-01-02</td><td>2020-01-01</td>" in page  # as the file names them
+
+
+def test_what_is_left_without_the_terrain_hangs_below_the_bar(tmp_path):
+    doubtful = timeline((0, 12, 0.9), (12, 24, 0.8), (24, 36, 0.1))
+    plain = render_site(doubtful, picture=False)
+    assert "height trend" not in plain
+    doubtful.pairs["level_score"] = [0.15, np.nan, np.nan]
+    first, second = parts(chart_pairs(doubtful), "hot")
+    assert first.find("title").text.endswith("0.900, pair_0_12; 0.150 without its height trend")
+    solid, ring = first.findall("circle")
+    quiet = bar(parts(chart_pairs(doubtful), "cold")[0])[1]
+    height = bar(first)[1]
+    assert (quiet - float(ring.get("cy"))) / (quiet - height) == pytest.approx(0.05 / 0.8, abs=0.01)
+    assert ring.get("cx") == solid.get("cx")
+    assert len(second.findall("circle")) == 1
+    page = render_site(doubtful, picture=False)
+    assert "its score without the height trend, where it follows the terrain" in page
+    assert 'pair_0_12<span class="note"> (0.15 without its height trend)' in page
+    for name, pairs in (("plain.png", timeline((0, 12, 0.9))), ("level.png", doubtful)):
+        plot_timeline(tmp_path / name, pairs.bars, pairs.months, title="Etna", subtitle="", threshold=0.5)
+    assert (tmp_path / "plain.png").read_bytes() != (tmp_path / "level.png").read_bytes()
 
 
 def test_unknown_scores_and_thresholds_are_not_drawn():

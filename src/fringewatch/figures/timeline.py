@@ -29,6 +29,8 @@ class PairBars(NamedTuple):
     score: NDArray[np.float64]
     """0 to 1."""
     flagged: NDArray[np.bool_]
+    level_score: NDArray[np.float64]
+    """Of pairs that follow the terrain, without their height trend; NaN of others."""
 
 
 class MonthCounts(NamedTuple):
@@ -51,6 +53,8 @@ def plot_timeline(
     alerts: Sequence[tuple[np.datetime64, np.datetime64]] = (),
 ) -> None:
     """Draw every pair as a bar from its first to its second acquisition at the height of its score.
+
+    A ring below the end of a bar is what is left of its score without the height trend.
 
     Parameters
     ----------
@@ -80,6 +84,10 @@ def plot_timeline(
     _draw_bars(upper, bars, known & bars.flagged, _ALERT, width=1.8, alpha=0.9)
     hot = known & bars.flagged
     upper.plot(bars.end[hot].astype("datetime64[D]"), bars.score[hot], ".", color=_ALERT, markersize=5, zorder=4)
+    level = hot & np.isfinite(bars.level_score)
+    ends = bars.end[level].astype("datetime64[D]")
+    upper.vlines(ends, bars.level_score[level], bars.score[level], colors=_ALERT, linewidth=0.8, alpha=0.5, zorder=3)
+    upper.plot(ends, bars.level_score[level], "o", color=_ALERT, markerfacecolor=PAPER, markersize=4.5, zorder=4)
     if threshold is not None:
         upper.axhline(threshold, color=INK, linewidth=0.9, linestyle=(0, (4, 3)), zorder=3)
     upper.set_ylim(-0.005, 1.015)
@@ -92,7 +100,7 @@ def plot_timeline(
     # Names are shown as they are: a dollar in one begins no formula.
     figure.text(0.055, 0.94, title, fontsize=15, weight="bold", color=INK, parse_math=False)
     figure.text(0.055, 0.895, subtitle, fontsize=9.5, color=_SOFT, parse_math=False)
-    _legend(figure, threshold, with_alerts=bool(alerts))
+    _legend(figure, threshold, with_alerts=bool(alerts), with_level=bool(level.any()))
     save_figure(figure, path)
 
 
@@ -131,13 +139,26 @@ def _style(upper: Any, lower: Any, bars: PairBars) -> None:
     upper.tick_params(labelbottom=False)
 
 
-def _legend(figure: Any, threshold: float | None, *, with_alerts: bool) -> None:
+def _legend(figure: Any, threshold: float | None, *, with_alerts: bool, with_level: bool) -> None:
     from matplotlib.lines import Line2D
 
     handles = [
         Line2D([], [], color=_QUIET, linewidth=1.6, label="pair"),
         Line2D([], [], color=_ALERT, linewidth=2, marker=".", label="flagged pair"),
     ]
+    if with_level:
+        handles.append(
+            Line2D(
+                [],
+                [],
+                color=_ALERT,
+                linewidth=0,
+                marker="o",
+                markerfacecolor=PAPER,
+                markersize=4.5,
+                label="without height trend",
+            )
+        )
     if threshold is not None:
         dashes = (0, (4, 3))
         handles.append(

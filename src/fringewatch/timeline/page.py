@@ -23,6 +23,7 @@ __all__ = ["describe_site", "render_index", "render_site"]
 
 _MOST_ROWS = 2000
 _RECENT_DAYS = 365
+_LEVEL_KEY = '<span class="ring"></span>its score without the height trend, where it follows the terrain'
 
 
 def describe_site(timeline: SiteTimeline) -> str:
@@ -78,6 +79,7 @@ def render_site(timeline: SiteTimeline, *, picture: bool) -> str:
         + count_box(len(timeline.alerts), "alerts", "alert" if timeline.alerts else "")
         + count_box(str(_last(timeline)) if timeline.alerts else "none", "last alert until"),
         charts=charts + hidden,
+        level=_LEVEL_KEY if flagged["level_score"].notna().any() else "",
         alerts="".join(_alert_row(alert) for alert in reversed(timeline.alerts))
         or '<tr><td colspan="5">No alert has been recorded.</td></tr>',
         rows="".join(_pair_row(row) for row in shown.to_dict("records")),
@@ -138,8 +140,12 @@ def _pair_row(row: dict[Any, Any]) -> str:
     return (
         f'<tr class="flagged"><td>{row["reference_date"].date()}</td><td>{row["secondary_date"].date()}</td>'
         f"{score_cell(row['score'])}{number_cell(area, ',.1f')}"
-        f'<td class="name" title="{file}">{html.escape(row["name"])}</td></tr>'
+        f'<td class="name" title="{file}">{html.escape(row["name"])}{_doubt(row["level_score"])}</td></tr>'
     )
+
+
+def _doubt(level_score: float) -> str:
+    return "" if np.isnan(level_score) else f'<span class="note"> ({level_score:.2f} without its height trend)</span>'
 
 
 def _site_row(timeline: SiteTimeline, last: np.datetime64) -> str:

@@ -75,6 +75,7 @@ class SiteTimeline:
             self.pairs["last_date"].to_numpy("datetime64[D]"),
             self.pairs["score"].to_numpy(float),
             self.pairs["flagged"].to_numpy(bool),
+            self.pairs["level_score"].to_numpy(float),
         )
 
     @property

@@ -56,6 +56,11 @@ def chart_pairs(timeline: SiteTimeline, *, since: np.datetime64 | None = None) -
         x1, x2, y = scale.x(bars.start[index]), scale.x(bars.end[index]), scale.y(bars.score[index])
         said = f"{bars.start[index]} to {bars.end[index]}: {bars.score[index]:.3f}, {html.escape(names[index])}"
         dot = f'<circle cx="{x2:.1f}" cy="{y:.1f}" r="2.6"/>' if kind == "hot" else ""
+        if kind == "hot" and np.isfinite(level := bars.level_score[index]):
+            said += f"; {level:.3f} without its height trend"
+            low = scale.y(level)
+            dot += f'<path class="fall" d="M{x2:.1f} {y:.1f}V{low:.1f}"/>'
+            dot += f'<circle class="level" cx="{x2:.1f}" cy="{low:.1f}" r="3"/>'
         parts.append(f'<g class="{kind}"><title>{said}</title><path d="M{x1:.1f} {y:.1f}H{x2:.1f}"/>{dot}</g>')
     if timeline.threshold is not None:
         y = scale.y(timeline.threshold)

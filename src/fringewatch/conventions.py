@@ -31,6 +31,11 @@ SENTINEL1_WAVELENGTH_M = SPEED_OF_LIGHT_M_S / 5.405e9
 PHASE_SIGN = "range increase"
 """Value of ``attrs["phase_sign"]`` of every interferogram that a reader returns."""
 
+_OPEN_END = {
+    kind.char: np.nextafter(kind.type(-np.pi), kind.type(0)) for kind in map(np.dtype, (np.float32, np.float64))
+}
+"""The least number above -pi, by the code of the type."""
+
 FloatT = TypeVar("FloatT", np.float32, np.float64)
 
 
@@ -51,12 +56,13 @@ def wrap(phase_rad: NDArray[FloatT]) -> NDArray[FloatT]:
     half = phase_rad.dtype.type(np.pi)
     # np.angle(np.exp(1j * x)) costs five times as much and loses precision in float32; the remainder is exact.
     wrapped = half - np.mod(half - phase_rad, two_pi)
-    # Rounding in float32 can land one ulp outside the interval.
-    return np.clip(wrapped, -half, half, out=wrapped) if isinstance(wrapped, np.ndarray) else wrapped
+    # Rounding can land on its open end, or one ulp outside.
+    out = wrapped if isinstance(wrapped, np.ndarray) else None
+    return np.clip(wrapped, _OPEN_END[phase_rad.dtype.char], half, out=out)
 
 
 def los_to_phase(los_m: NDArray[FloatT], wavelength_m: float = SENTINEL1_WAVELENGTH_M) -> NDArray[FloatT]:
-    """Turn LOS displacement (m, positive towards the satellite) into unwrapped phase (rad, grows with range)."""
+    """Turn LOS displacement (m, floats, positive towards the satellite) into unwrapped phase (rad, as range)."""
     return los_m * los_m.dtype.type(-4 * np.pi / wavelength_m)
 
 

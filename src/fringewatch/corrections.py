@@ -16,6 +16,8 @@ __all__ = ["without_height_trend"]
 
 _WINDOW_PX = 1024
 _WINDOWS = 3
+_GAP_PX = 160
+"""Between windows that are looked at side by side: more than any lag of the fit."""
 """A scene of more than so many windows a side is looked at in so many of them a side, evenly spread."""
 
 
@@ -49,7 +51,8 @@ def without_height_trend(interferogram: xr.Dataset) -> xr.Dataset:
             *(_side_by_side(column) for column in zip(*parts, strict=True)), wavelength_m=wavelength_m
         )
         if trend is None:
-            note = "no phase-height trend was found, and none removed"
+            where = "" if len(parts) == 1 else f" in {len(parts)} windows of the scene"
+            note = f"no phase-height trend was found{where}, and none removed"
         else:
             phase = xr.apply_ufunc(
                 lambda values, heights: remove_height_trend(values, heights, trend),
@@ -84,6 +87,7 @@ def _side_by_side(windows: tuple[NDArray[np.float32], ...]) -> NDArray[np.float3
         return windows[0]
     rows = max(window.shape[0] for window in windows)
     padded = [
-        np.pad(window, ((0, rows - window.shape[0]), (0, 16)), constant_values=np.float32(np.nan)) for window in windows
+        np.pad(window, ((0, rows - window.shape[0]), (0, _GAP_PX)), constant_values=np.float32(np.nan))
+        for window in windows
     ]
     return np.concatenate(padded, axis=1)

@@ -56,6 +56,9 @@ __all__ = [
 MIN_SIZE_PX = 8
 """Smallest side of an interferogram that can hold a fringe; the detector pads what is smaller than its own minimum."""
 
+_ROUNDING = 1e-3
+_COMPANION_RANGES = {"coherence": (0.0, 1.0)} | dict.fromkeys(("los_east", "los_north", "los_up"), (-1.0, 1.0))
+
 OPTIONAL_VARIABLES = ("coherence", "height", "los_east", "los_north", "los_up")
 
 
@@ -295,7 +298,22 @@ def _validated(dataset: xr.Dataset, *, decoded: bool) -> xr.Dataset:
         raise ProductError(message)
     if isinstance(phase.data, np.ndarray) and not (decoded and _varies(phase.data)):
         _check_values(phase.data, source)
+    if not decoded:
+        _check_companions(dataset, source)
     return dataset
+
+
+def _check_companions(dataset: xr.Dataset, source: str) -> None:
+    for name, (low, high) in _COMPANION_RANGES.items():
+        values = dataset.variables[name].data if name in dataset else None
+        # Those that are read later are the readers' to check.
+        if not isinstance(values, np.ndarray):
+            continue
+        least, most = float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
+        # Of nothing but NaN both are NaN, which is in order.
+        if least < low - _ROUNDING or most > high + _ROUNDING:
+            message = f"{source}: {name} runs from {least:g} to {most:g}, expected {low:g} to {high:g}; scale it"
+            raise ProductError(message)
 
 
 def _varies(phase: np.ndarray) -> bool:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fringewatch.errors import PhysicsError
+from fringewatch.physics import atmosphere
 from fringewatch.physics.atmosphere import (
     THREE_REGIMES,
     PowerLaw,
@@ -212,3 +213,28 @@ def test_spectra_of_too_little_data_are_refused():
     spectrum = RadialSpectrum(np.array([1e-3, 1e-2]), np.array([1.0, 0.1]))
     with pytest.raises(PhysicsError, match=r"only 0 wavenumbers lie between 5000.0 and 6000.0 m"):
         fit_slope(spectrum, shortest_m=5000.0, longest_m=6000.0)
+
+
+@pytest.mark.parametrize("law", [atmosphere.THREE_REGIMES, atmosphere.SMOOTH, 8e3])
+@pytest.mark.parametrize("side_m", [2_400.0, 6_800.0, 12_000.0])
+def test_smaller_scenes_have_the_turbulence_of_parts_of_larger_ones(law, side_m):
+    """Against cuts of fields that are drawn; tilts by longer waves are in the cuts and not in the law."""
+    settings = {"power_law": law} if isinstance(law, atmosphere.PowerLaw) else {"correlation_m": law}
+    if not isinstance(law, atmosphere.PowerLaw):
+        settings["spectrum"] = "exponential"
+    pixel_m = 80.0
+    parts, wholes = [], []
+    size, whole = round(side_m / pixel_m), round(20_000 / pixel_m)
+    for seed in range(20):
+        field = atmosphere.turbulence((500, 500), pixel_m, np.random.default_rng(seed), std_m=0.01, **settings)
+        wholes += [field[:whole, :whole].var(), field[-whole:, -whole:].var()]
+        parts += [field[top : top + size, left : left + size].var() for top in (0, 170, 340) for left in (0, 170, 340)]
+    cut = np.sqrt(np.mean(parts) / np.mean(wholes))
+    assert atmosphere.std_ratio(side_m, 20_000, law) == pytest.approx(cut, rel=0.25)
+
+
+def test_turbulence_grows_with_the_cube_root_of_a_scene_and_with_the_power_of_five_sixths_below_a_kilometre():
+    ratio = atmosphere.std_ratio(4e6, 5e5, atmosphere.THREE_REGIMES)
+    assert ratio == pytest.approx(8 ** (1 / 3), rel=0.01)
+    assert atmosphere.std_ratio(4e6, 5e5, atmosphere.SMOOTH) == pytest.approx(8 ** (5 / 6), rel=0.01)
+    assert atmosphere.std_ratio(20e3, 20e3, atmosphere.THREE_REGIMES) == 1

@@ -52,3 +52,13 @@ def test_wrap_keeps_nan():
 @given(st.floats(-3.1, 3.1), st.integers(-20, 20))
 def test_whole_turns_do_not_matter(phase, turns):
     assert wrap(np.array([phase + 2 * np.pi * turns]))[0] == pytest.approx(phase, abs=1e-9)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_the_open_end_of_the_interval_does_not_occur(kind):
+    beyond = np.nextafter(kind(np.pi), kind(10))
+    phase = np.array([beyond, -beyond, kind(np.pi), -kind(np.pi), 3 * kind(np.pi)], kind)
+    wrapped = wrap(phase)
+    assert wrapped.dtype == kind
+    assert (wrapped > -kind(np.pi)).all()
+    assert (wrapped <= kind(np.pi)).all()

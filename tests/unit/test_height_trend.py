@@ -7,6 +7,7 @@ from fringewatch.conventions import SENTINEL1_WAVELENGTH_M, wrap
 from fringewatch.corrections import without_height_trend
 from fringewatch.fringes.height_trend import fit_height_trend, remove_height_trend
 from fringewatch.interferogram import make_interferogram
+from fringewatch.physics.terrain import fractal_terrain
 
 SIZE = 224
 
@@ -97,3 +98,32 @@ def test_lazy_scenes_stay_lazy_and_give_the_same(height):
     assert np.array_equal(left["phase"].values, without_height_trend(ifg)["phase"].values)
     # 3,360 rows are looked at in three windows; what those say is right for all.
     assert np.abs(np.exp(1j * left["phase"].values).mean()) > 0.95
+
+
+@pytest.mark.parametrize("pixel_m", [10, 30, 90])
+def test_slopes_are_found_at_fine_and_coarse_pixels(pixel_m):
+    """Over three pixels of 10 m hardly any delay builds up."""
+    size = 20_000 // pixel_m
+    rows, columns = np.mgrid[:size, :size]
+    height = 2500 * np.clip(1 - np.hypot(rows - size / 2, columns - size / 2) * pixel_m / 10_000, 0, None) ** 1.5
+    phase = noisy(0.006 * height, deviation=0.2)
+    trend = fit_height_trend(phase, height.astype(np.float32), wavelength_m=SENTINEL1_WAVELENGTH_M)
+    assert trend.rad_per_m == pytest.approx(0.006, rel=0.03)
+
+
+def test_a_mountain_on_a_wide_plain_is_seen():
+    rows, columns = np.mgrid[:1000, :1000]
+    height = (2000 * np.clip(1 - np.hypot(rows - 200, columns - 300) / 70, 0, None)).astype(np.float32)
+    trend = fit_height_trend(noisy(0.005 * height), height, wavelength_m=SENTINEL1_WAVELENGTH_M)
+    assert trend.rad_per_m == pytest.approx(0.005, rel=0.05)
+
+
+@pytest.mark.parametrize("size", [30, 64, 128])
+def test_noise_of_small_scenes_holds_no_trend(size):
+    found = 0
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        height = fractal_terrain((size, size), 90.0, rng, relief_m=1500.0)
+        phase = rng.uniform(-np.pi, np.pi, (size, size)).astype(np.float32)
+        found += fit_height_trend(phase, height, wavelength_m=SENTINEL1_WAVELENGTH_M) is not None
+    assert found == 0

@@ -159,3 +159,15 @@ def test_wrong_arguments_are_errors_of_the_product(wrong, message):
     phase = np.linspace(-3, 3, 600, dtype=np.float32).reshape(20, 30)
     with pytest.raises(ProductError, match=message):
         make_interferogram(phase, wavelength_m=0.0555, source="mine", **wrong)
+
+
+@pytest.mark.parametrize(("name", "value"), [("coherence", 255.0), ("coherence", -1.0), ("los_up", -5.0)])
+def test_companions_out_of_their_range_are_refused(name, value):
+    phase = np.random.default_rng(0).uniform(-3, 3, (20, 20)).astype(np.float32)
+    companion = np.full((20, 20), 0.5, np.float32)
+    companion[3, 4] = np.nan
+    make_interferogram(phase, wavelength_m=0.0555, companions={name: companion})
+    make_interferogram(phase, wavelength_m=0.0555, companions={name: np.full((20, 20), np.nan)})
+    companion[5, 5] = value
+    with pytest.raises(ProductError, match=rf"memory: {name} runs from .* to .*, expected .*; scale it"):
+        make_interferogram(phase, wavelength_m=0.0555, companions={name: companion})

@@ -10,6 +10,7 @@ from fringewatch.errors import ConfigError, ProductError
 from fringewatch.physics.coherence import gradient_coherence
 from fringewatch.simulate import RealNoise, SceneSpec, preset, simulate
 from fringewatch.simulate import sample as sampling
+from fringewatch.simulate.crops import draw_crop
 from fringewatch.simulate.deformation.grid import nodes
 from fringewatch.simulate.visibility import background_steps, visibility, visibility_at_nodes
 from fringewatch.simulate.visible import _close, _fill_holes, visible_mask
@@ -268,3 +269,16 @@ def test_presets_take_changes_and_refuse_mistakes():
         preset("volcano", kinds={"volcano": -1.0})
     with pytest.raises(ConfigError, match=r"expected a SceneSpec, such as preset\('volcano'\)"):
         simulate("volcano", seed=0, index=0)
+
+
+@pytest.mark.parametrize("sides_px", [(32, 64), (48, 48)])
+def test_crops_of_what_deforms_show_some_of_it(sides_px):
+    """Its middle may lie between two panels, or in a hole."""
+    mask = np.zeros((224, 224), bool)
+    mask[20:50, 20:60] = mask[180:200, 150:200] = True
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        crop = draw_crop(mask, sides_px, rng)
+        shape = tuple(side.stop - side.start for side in crop)
+        assert all(sides_px[0] <= side <= sides_px[1] for side in shape)
+        assert mask[crop].sum() >= min(0.5 * np.prod(shape), 0.5 * mask.sum()) * 0.9

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from fringewatch.patches import write_patch
 from fringewatch.physics.geometry import look_vector
-from fringewatch.simulate import SceneSpec, preset, simulate
+from fringewatch.simulate import RealNoise, SceneSpec, preset, simulate
 from fringewatch.simulate.background import draw_background
 from fringewatch.simulate.cover import draw_cover
 from fringewatch.simulate.distributions import weighted_choice
@@ -219,3 +220,51 @@ def test_strong_stratification_shows_the_fringes_asked_for_or_the_strongest_ther
 def test_training_populations_hold_strong_stratification_and_quiet_archives_do_not():
     assert preset("mixed").strong_stratified_share > 0
     assert preset("quiet").strong_stratified_share == 0
+
+
+def test_real_patches_stay_as_they_are_whatever_is_drawn(tmp_path):
+    """A crop of full width could be the patch itself, and a sea was painted into it for good."""
+    size = 64
+    rng = np.random.default_rng(0)
+    for number in range(4):
+        write_patch(tmp_path / f"a__{number}.png", rng.uniform(-3, 3, (size, size)).astype(np.float32))
+    noise = RealNoise(tmp_path, holdout_share=0.0)
+    before = [phase.copy() for phase in noise.phases]
+    spec = preset("quiet", real_noise_share=1.0, sea_share=1.0, height_px=size, width_px=size)
+    first = [simulate(spec, seed=3, index=index, noise=noise).phase for index in range(40)]
+    for phase, kept in zip(noise.phases, before, strict=True):
+        np.testing.assert_array_equal(phase, kept)
+    again = [
+        simulate(spec, seed=3, index=index, noise=RealNoise(tmp_path, holdout_share=0.0)).phase for index in range(40)
+    ]
+    np.testing.assert_array_equal(first, again)
+
+
+def test_seams_on_real_noise_are_wrapped(tmp_path):
+    rng = np.random.default_rng(0)
+    write_patch(tmp_path / "a__0.png", rng.uniform(-3, 3, (64, 64)).astype(np.float32))
+    noise = RealNoise(tmp_path, holdout_share=0.0)
+    spec = preset("quiet", real_noise_share=1.0, seam_share=1.0, height_px=64, width_px=64)
+    for index in range(30):
+        phase = simulate(spec, seed=0, index=index, noise=noise).phase
+        assert np.nanmax(np.abs(phase)) <= np.float32(np.pi)
+
+
+def test_days_between_acquisitions_are_those_of_the_settings_for_every_kind():
+    spec = preset("mixed", interval_days=(30, 31), height_px=64, width_px=64)
+    samples = [simulate(spec, seed=1, index=index) for index in range(24)]
+    assert {sample.kind for sample in samples} >= {"quiet", "volcano", "mining"}
+    # Some mines are seen over many times as long.
+    days = {sample.kind: set() for sample in samples}
+    for sample in samples:
+        days[sample.kind].add(sample.parameters["interval_days"])
+    assert days["quiet"] == days["volcano"] == {30.0, 31.0}
+    assert min(days["mining"]) >= 30
+
+
+def test_the_mean_coherence_that_is_told_is_the_mean():
+    spec = preset("volcano", styles={"raw": 1.0}, sea_share=0.0, nodata_share=0.0, height_px=96, width_px=96)
+    spec = spec.model_copy(update={"kinds": {"quiet": 1.0}})
+    for index in range(12):
+        sample = simulate(spec, seed=2, index=index)
+        assert sample.parameters["mean_coherence"] == pytest.approx(float(sample.coherence.mean()), abs=0.01)

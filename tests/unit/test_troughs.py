@@ -195,3 +195,17 @@ def test_without_a_pixel_size_lengths_are_not_guessed():
     assert np.isnan(lost["trough_diameter_m"])
     assert np.isnan(lost["profile_length_m"])
     assert lost["subsidence_cm"] == pytest.approx(placed["subsidence_cm"])
+
+
+@pytest.mark.parametrize("around", ["noise", "quiet"])
+def test_nothing_is_told_of_noise(around):
+    """Nor of an incoherent patch in quiet ground: sums of noisy rates are centimetres by themselves."""
+    rng = np.random.default_rng(4)
+    inside = np.zeros((160, 160), bool)
+    inside[60:100, 60:100] = True
+    spread = np.pi if around == "noise" else 0.3
+    phase = rng.uniform(-spread, spread, inside.shape)
+    phase[inside] = rng.uniform(-np.pi, np.pi, np.count_nonzero(inside))
+    found = measure_troughs(phase.astype(np.float32), inside)
+    assert found.troughs == []
+    assert found.resolved == 0

@@ -2,8 +2,9 @@
 
 The slope is fitted to wrapped phase as it is, since where delay wraps over a mountain unwrapping is what fails: it is
 the one under which the steps of phase between pixels some way apart agree best with those of the height (periodogram;
-the linear model of Doin et al. 2009, 10.1016/j.jappgeo.2009.03.010). Over short distances, so that deformation and
-turbulence, which are long or know nothing of the height, weigh little.
+the linear model of Doin et al. 2009, 10.1016/j.jappgeo.2009.03.010). Over distances as short as the relief allows, so
+that deformation and turbulence, which are long or know nothing of the height, weigh less. Deformation that is centred
+on a mountain still looks like a trend in part: what is left without the trend is a lower bound of it.
 """
 
 from __future__ import annotations
@@ -22,14 +23,20 @@ __all__ = ["LARGEST_DELAY", "HeightTrend", "fit_height_trend", "remove_height_tr
 LARGEST_DELAY = 1e-4
 """Largest slope that is sought, metres of delay along the line of sight per metre of height: 10 cm per km."""
 _LAGS_PX = (3, 6, 12)
+_ENOUGH_RELIEF_M = 60.0
+"""Lags are doubled until heights differ by so much across them, or they are an eighth of the scene: over a few fine
+pixels hardly any delay builds up."""
 _SLOPES, _BINS = 401, 1024
 _LEAST_STEPS = 500
 _ENOUGH = 20_000
 """Pixels of a larger scene that are looked at, about."""
 _LEAST_RELIEF_M = 30.0
-"""Nine tenths of the height steps must not all be below this: flat ground says nothing of a slope."""
-_LEAST_GAIN = 0.02
-"""Rise of the agreement from which a trend is more than the best of many slopes of noise."""
+"""Typical height step of the steepest ground: flat ground says nothing of a slope."""
+_LEAST_GAIN = 0.01
+_LEAST_DEVIATIONS = 6.0
+"""Rise of the agreement from which a trend is more than the best of many slopes of noise: in standard deviations that
+it would have if all steps were noise and independent of each other. Of 401 slopes the best reaches 3 by chance, and
+steps share pixels."""
 
 
 class HeightTrend(NamedTuple):
@@ -64,11 +71,13 @@ def fit_height_trend(
     HeightTrend or None
         None where the ground is flat, too little is known, or no slope agrees with the phase better than none does.
     """
-    steps, rises = _pairs(phase_rad, height_m)
-    if len(rises) < _LEAST_STEPS:
-        return None
-    steep = float(np.quantile(np.abs(rises), 0.9))
-    if steep < _LEAST_RELIEF_M:
+    farthest = min(phase_rad.shape) // 8
+    lags = _LAGS_PX
+    steps, rises = _pairs(phase_rad, height_m, lags)
+    while len(rises) >= _LEAST_STEPS and _steepness(rises) < _ENOUGH_RELIEF_M and 2 * lags[-1] <= farthest:
+        lags = (lags[1], lags[2], 2 * lags[2])
+        steps, rises = _pairs(phase_rad, height_m, lags)
+    if len(rises) < _LEAST_STEPS or (steep := _steepness(rises)) < _LEAST_RELIEF_M:
         return None
     # A step along a slope says much of it, one on the flat nothing.
     weight = np.minimum(np.abs(rises) / steep, 1)
@@ -83,7 +92,9 @@ def fit_height_trend(
     agreement = (turns @ (binned[0] + 1j * binned[1])).real / total
     best = int(agreement.argmax())
     none = float(agreement[_SLOPES // 2])
-    if agreement[best] - none < _LEAST_GAIN or best in (0, _SLOPES - 1):
+    # The mean of a cosine of noise deviates by the root of a half over that of their number.
+    deviation = float(np.sqrt(np.square(weight).sum() / 2) / total)
+    if agreement[best] - none < max(_LEAST_GAIN, _LEAST_DEVIATIONS * deviation) or best in (0, _SLOPES - 1):
         return None
     # The peak lies between the slopes tried.
     left, middle, right = agreement[best - 1 : best + 2]
@@ -109,14 +120,20 @@ def remove_height_trend(
     return wrap(phase_rad - trend.rad_per_m * above).astype(np.float32)
 
 
+def _steepness(rises: NDArray[np.float32]) -> float:
+    """Return a typical height step of the steepest ground, metres: of one mountain on a plain, not of the plain."""
+    squares = np.square(rises, dtype=np.float64)
+    return float(np.sqrt(np.square(squares).sum() / max(squares.sum(), 1e-9)))
+
+
 def _pairs(
-    phase_rad: NDArray[np.float32], height_m: NDArray[np.float32]
+    phase_rad: NDArray[np.float32], height_m: NDArray[np.float32], lags: tuple[int, ...]
 ) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
     """Return phase steps (unit phasors) and height steps between pixels some way apart, along rows and columns."""
     # Every other pixel of every other row, or fewer: neighbours say the same.
     every = max(2, int(np.sqrt(phase_rad.size / _ENOUGH)))
     steps, rises = [], []
-    for lag in _LAGS_PX:
+    for lag in lags:
         for phase, height in ((phase_rad, height_m), (phase_rad.T, height_m.T)):
             step = np.exp(1j * (phase[lag::every, ::every] - phase[:-lag:every, ::every]).astype(np.complex64)).ravel()
             rise = (height[lag::every, ::every] - height[:-lag:every, ::every]).ravel()

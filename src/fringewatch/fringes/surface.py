@@ -80,6 +80,8 @@ def map_surface(read: Read, shape: tuple[int, int]) -> Surface:
         )
         row_rad[target], col_rad[target], coherence = sampled_rates(phase_rad, rows, cols, sigma_px=_SIGMA_PX)
         weight[target], inside[target] = rate_weight(coherence), pattern[rows, cols]
+    # What noise makes up is bridged like gaps; little by itself, it adds up to centimetres across an incoherent core.
+    weight[weight < KNOWN_WEIGHT] = 0
     half_step = np.float32(0.5 * step)
     height = integrate_steps(
         half_step * (row_rad[1:] + row_rad[:-1]),

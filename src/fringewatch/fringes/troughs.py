@@ -33,6 +33,8 @@ _STEEPEST_RAD = 2.0
 _EDGE_LEVEL = 0.1
 """A trough ends where this share of its depth is left."""
 _LEAST_PX = 16
+_LEAST_RESOLVED = 0.05
+"""Share of a pattern below which nothing is told: in noise a hundredth looks coherent."""
 _MOST_REACH_PX = 400
 _NOISE_DIP_RAD = 0.8
 
@@ -53,7 +55,7 @@ class Troughs(NamedTuple):
     """The troughs of a pattern."""
 
     troughs: list[Trough]
-    """Deepest first; empty where nothing can be told: no coherent surroundings, or too few pixels."""
+    """Deepest first; empty where nothing can be told: no coherent surroundings, too few pixels, or all is noise."""
     separation: float
     """How far phase falls between the two troughs that are least apart, over the depth of the shallower: 1 = down to
     the surroundings, :data:`LEAST_DIP` = just told apart; NaN with fewer than two."""
@@ -134,6 +136,9 @@ def troughs_of(surface: Surface, area_px: int, *, pixel_ratio: float = 1.0) -> T
     ring = (distance > 0.35 * width_px) & (distance <= width_px) & (surface.weight > KNOWN_WEIGHT)
     if area_px < _LEAST_PX or np.count_nonzero(ring) < _LEAST_PX or np.count_nonzero(inside) < _LEAST_PX:
         return Troughs.unknown()
+    resolved = float(np.mean(((surface.weight > KNOWN_WEIGHT) & (surface.steepest_rad <= _STEEPEST_RAD))[inside]))
+    if resolved < _LEAST_RESOLVED:
+        return Troughs.unknown()
     height = surface.height_rad - _plane(surface.height_rad, ring, surface.weight)
     low, high = np.percentile(height[inside], [1, 99])
     sign = 1.0 if high >= -low else -1.0
@@ -156,11 +161,10 @@ def troughs_of(surface: Surface, area_px: int, *, pixel_ratio: float = 1.0) -> T
     order = np.argsort([-abs(trough.depth_rad) for trough in troughs], kind="stable")
     profile = _profile(height, distance < width_px, inside, peaks[order[0]], pixel_ratio)
     profile[:, 0] *= step
-    resolved = (surface.weight > KNOWN_WEIGHT) & (surface.steepest_rad <= _STEEPEST_RAD)
     return Troughs(
         troughs=[troughs[index] for index in order],
         separation=separation,
-        resolved=float(np.mean(resolved[inside])),
+        resolved=resolved,
         profile_px=profile,
     )
 

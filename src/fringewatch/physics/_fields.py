@@ -49,9 +49,9 @@ def _fast_length(length: int) -> int:
 def squared_wavenumbers(grid: tuple[int, int], *, anisotropy: float = 1.0, azimuth_deg: float = 0.0) -> Real:
     """Square of the radial wavenumber, (cycles per pixel)^2, of each coefficient of a real FFT.
 
-    With ``anisotropy`` above 1 the field is stretched by that factor along ``azimuth_deg`` (clockwise from the
-    direction of decreasing row, that is, north in a north-up grid) and squeezed by its inverse root across, so that
-    the area of a structure is kept. Do not write to the result: without anisotropy it is shared.
+    With ``anisotropy`` above 1 structures are that many times longer along ``azimuth_deg`` (clockwise from the
+    direction of decreasing row, that is, north in a north-up grid) than across: stretched by its root and squeezed by
+    as much, so that their area is kept. Do not write to the result: without anisotropy it is shared.
     """
     return _isotropic(grid) if anisotropy == 1.0 else _stretched(grid, anisotropy, azimuth_deg)
 

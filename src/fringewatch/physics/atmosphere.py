@@ -32,10 +32,17 @@ __all__ = [
     "fit_slope",
     "ionosphere",
     "ramp",
+    "std_ratio",
     "stratified_delay",
     "turbulence",
     "turbulence_from_spectrum",
 ]
+
+
+_MEAN_DISTANCE = 0.5214
+"""Between two points of a unit square."""
+_SHORTEST_M = 50.0
+"""Shorter waves carry little of the power, and pixels average them."""
 
 
 class PowerLaw(NamedTuple):
@@ -69,6 +76,42 @@ SMOOTH = PowerLaw(slopes=(-11 / 3, -8 / 3), breaks_m=(1.5e3,))
 Not Hanssen's law. Kolmogorov's 8/3 along a profile at all lengths is what many simulators draw, and holds where the wet
 layer is thick; real pairs lie between this and :data:`THREE_REGIMES`.
 """
+
+
+def std_ratio(extent_m: float, reference_m: float, law: PowerLaw | float) -> float:
+    """Return the standard deviation of turbulence within a scene over that within one of another size.
+
+    Parameters
+    ----------
+    extent_m, reference_m
+        Sides of the two scenes, metres, > 0.
+    law
+        A power law, or the correlation length of an exponential covariance, metres.
+
+    Returns
+    -------
+    float
+        Of a power law, the root of the ratio of the power at wavelengths up to each side: what is longer tilts a scene
+        more than it bends it. With Hanssen's law it grows with the cube root of the side beyond 1.5 km (2/3 for the
+        structure function; Hanssen 2001, section 4.7), with :data:`SMOOTH` with the 5/6 power. Of a covariance, the
+        variance about the scene's own mean at the mean distance of two of its pixels.
+    """
+    return float(np.sqrt(_variance_within(extent_m, law) / _variance_within(reference_m, law)))
+
+
+def _variance_within(side_m: float, law: PowerLaw | float) -> float:
+    """Return the variance within a square, up to a factor that depends on the law alone."""
+    if not isinstance(law, PowerLaw):
+        return 1 - float(np.exp(-_MEAN_DISTANCE * side_m / law))
+    # Pieces of k^(slope + 1) between wavenumbers, scaled so that they join; the longest wavelengths first.
+    wavelengths_m = [side_m, *(min(wavelength_m, side_m) for wavelength_m in law.breaks_m), min(_SHORTEST_M, side_m)]
+    level, total = 1.0, 0.0
+    for number, (slope, ends) in enumerate(zip(law.slopes, pairwise(wavelengths_m), strict=True)):
+        if number:
+            level *= law.breaks_m[number - 1] ** (slope - law.slopes[number - 1])
+        low, high = ((1 / wavelength_m) ** (slope + 2) for wavelength_m in ends)
+        total += level * (high - low) / (slope + 2)
+    return total
 
 
 class RadialSpectrum(NamedTuple):

@@ -69,11 +69,13 @@ def draw_background(
         height = site.height_m
         relief_m = float(np.ptp(height))
 
-    # Turbulence grows with distance roughly as the 5/3 power of its structure function: half of that for the std.
-    turbulence_m = log_between(position.turbulence, *spec.turbulence_m) * scale ** (5 / 6)
     exponential = above(position.spectrum, spec.exponential_turbulence_share)
     smooth = position.spectrum / (1 - spec.exponential_turbulence_share + 1e-9) > 1 - spec.smooth_turbulence_share
     power_law = atmosphere.SMOOTH if smooth else atmosphere.THREE_REGIMES
+    correlation_m = log_between(exponential, 2e3, 30e3) if exponential > 0 else None
+    turbulence_m = log_between(position.turbulence, *spec.turbulence_m) * atmosphere.std_ratio(
+        extent_m, _REFERENCE_EXTENT_M, correlation_m or power_law
+    )
     if site is not None and site.spectra:
         spectrum = site.spectra[int(rng.integers(len(site.spectra)))]
         los_m = atmosphere.turbulence_from_spectrum(shape, pixel_m, rng, spectrum)
@@ -84,8 +86,8 @@ def draw_background(
             pixel_m,
             rng,
             std_m=turbulence_m,
-            spectrum="exponential" if exponential > 0 else "three-regime",
-            correlation_m=log_between(exponential, 2e3, 30e3) if exponential > 0 else 8e3,
+            spectrum="exponential" if correlation_m else "three-regime",
+            correlation_m=correlation_m or 8e3,
             power_law=power_law,
             anisotropy=float(rng.uniform(1.0, 2.0)),
             azimuth_deg=float(rng.uniform(0, 180)),
@@ -112,7 +114,7 @@ def draw_background(
         # Steep ground decorrelates where it is rough or wooded, not where it is bare.
         slope_deg = terrain.slope_deg(height, pixel_m) if rng.random() < 0.5 else None
         field = coherence.coherence_field(shape, pixel_m, rng, mean=mean, slope_deg=slope_deg)
-        parameters: dict[str, float | int | str] = {"mean_coherence": mean}
+        parameters: dict[str, float | int | str] = {}
         topographic_share = spec.topographic_residual_share * (1.0 if mean > 0.5 else 1 / 3)
     else:
         field, parameters = draw_cover(rng, height, pixel_m, look, position)
@@ -144,6 +146,7 @@ def draw_background(
         # Water lies low: everything under some quantile of the terrain.
         level = np.float32(np.quantile(height[::4, ::4], between(wet, 0.02, 0.4)))
         field = np.where(height < level, np.float32(0.02), field)
+    parameters["mean_coherence"] = float(field.mean())
     terms = _Terms(spec.wavelength_m, coefficient, scale_height_m, down, across, 2 * np.pi / float(ambiguity_m))
     return Background(
         _add_up(los_m, height, terms),

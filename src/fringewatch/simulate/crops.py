@@ -35,7 +35,8 @@ def draw_crop(mask: NDArray[np.bool_], sides_px: tuple[int, int], rng: np.random
     mask
         (H, W), true somewhere.
     sides_px
-        Shortest and longest side, pixels, both at most the scene's. Larger deformation is cut to its middle.
+        Shortest and longest side, pixels, both at most the scene's. Larger deformation is cut to its middle, or, where
+        that lies between parts of it, to the nearest place of which half deforms, or as much as anywhere.
     rng
         Source of randomness, for the margin on each side.
     """
@@ -48,7 +49,7 @@ def draw_crop(mask: NDArray[np.bool_], sides_px: tuple[int, int], rng: np.random
         middle = (first - before + stop + after) / 2
         start = int(np.clip(round(middle - length / 2), 0, size - length))
         spans.append(slice(start, start + length))
-    return Crop(*spans)
+    return move_to_data(Crop(*spans), mask)
 
 
 def move_to_data(crop: Crop, known: NDArray[np.bool_]) -> Crop:

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fringewatch.physics.geometry import project_to_los
-from fringewatch.physics.mining import Panel, advance_increment
-from fringewatch.simulate.deformation.mining import draw_roof, draw_size
-from fringewatch.simulate.distributions import log_uniform
+from fringewatch.physics.mining import Panel
+from fringewatch.simulate.deformation.mining import draw_mine
+from fringewatch.simulate.deformation.troughs import Advance, Mine, Trough, multilook_troughs, unit_troughs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,9 +18,16 @@ if TYPE_CHECKING:
 
     Parameters = dict[str, float | int | str]
 
-__all__ = ["draw_history", "draw_mining_history"]
+__all__ = ["Troughs", "draw_history", "draw_mining_history", "multilook_between"]
+
+Troughs = tuple[Trough, ...]
+"""What has moved over a mine."""
 
 _AFTERSLIP = (0.0, 0.2)
+_OF_A_PANEL = (
+    *("row", "col", "depth_m", "length_m", "width_m", "azimuth_deg"),
+    *("advance_m_per_day", "start_day", "time_factor_per_day"),
+)
 
 
 def draw_history(
@@ -71,85 +77,102 @@ def draw_history(
 
 def draw_mining_history(
     rng: np.random.Generator, spec: SceneSpec, pixel_m: float, look: LookVector, days: NDArray[np.float64]
-) -> tuple[NDArray[np.float32], Parameters]:
-    """Draw longwall panels whose faces advance through all dates, and the deformation at each date.
+) -> tuple[tuple[Troughs, ...], Parameters]:
+    """Draw the mine of a single scene that goes from the first to the last date, and what has moved at each date.
 
     Parameters
     ----------
     rng
         Source of randomness.
     spec
-        Ranges of the panels.
+        Ranges of the panels, and the fringes between the first and the last date.
     pixel_m
         Side of a pixel, metres.
     look
         Unit vector from the ground to the satellite.
     days
-        (dates,) since the first date, rising from 0.
+        (dates,) since the first date, whole, rising from 0.
 
     Returns
     -------
-    numpy.ndarray
-        (dates, H, W) LOS deformation since the first date, metres, float32, positive towards the satellite.
+    tuple of tuple of Trough
+        For each date the LOS motion since the first, metres, positive towards the satellite. All dates have the same
+        windows and nodes, so what moved between two of them is the difference of their nodes. Empty where no panel
+        reaches the scene.
     dict
-        What was drawn; keys of the n-th panel end in ``_n``.
+        What was drawn; keys of the n-th panel end in ``_n``, and ``start_day_n`` is the first date, counted from the
+        begin of mining.
     """
-    ranges = draw_size(rng, spec.longwall)
+    span = int(days[-1])
+    # The dates say how long it goes on: nothing is left to draw.
+    longwall = spec.longwall.model_copy(update={"long_share": 0.0})
+    scene = spec.model_copy(update={"interval_days": (span, span), "longwall": longwall})
+    drawn = draw_mine(rng, scene, pixel_m, look).parameters
+    mine = _rebuild(drawn, pixel_m)
+    largest_m = np.float32(float(drawn["subsidence_factor"]) * float(drawn["seam_thickness_m"]))
     shape = (spec.height_px, spec.width_px)
-    total = np.zeros((len(days), *shape), np.float32)
-    azimuth, depth = float(rng.uniform(0, 360)), log_uniform(rng, *ranges.depth_m)
-    roof, factors = draw_roof(rng, ranges)
-    factor = float(rng.uniform(*factors))
-    thickness = float(rng.uniform(*ranges.seam_thickness_m))
-    horizontal = float(rng.uniform(*ranges.horizontal_factor))
-    count = int(rng.integers(spec.panels[0], spec.panels[1] + 1))
-    parameters: Parameters = {
-        "roof": roof,
-        "subsidence_factor": factor,
-        "seam_thickness_m": thickness,
-        "panels": count,
-    }
-    rows, cols = np.arange(shape[0])[:, None], np.arange(shape[1])[None, :]
-    for number in range(1, count + 1):
-        speed = float(rng.uniform(*ranges.advance_m_per_day))
-        time_factor = None if rng.random() < ranges.at_once_share else log_uniform(rng, *ranges.time_factor_per_day)
-        panel = Panel(
-            length_m=float(rng.uniform(*ranges.length_m)),
-            width_m=float(rng.uniform(*ranges.width_m)),
-            azimuth_deg=azimuth,
-            depth_m=depth,
-            seam_thickness_m=thickness,
-            subsidence_factor=factor,
-            tan_beta=float(rng.uniform(*ranges.tan_beta)),
+    moved = [
+        tuple(
+            trough._replace(nodes_m=trough.nodes_m * largest_m)
+            for trough in unit_troughs(mine._replace(days=float(day)), shape, pixel_m, look)
         )
-        # The face is somewhere in the panel on the first date, so that something moves from the start.
-        begun = float(rng.uniform(0, 0.7)) * panel.length_m / speed
-        row, col = (float(rng.uniform(0.15, 0.85)) * size for size in shape)
-        for date, day in enumerate(days):
-            if day > 0:
-                moved = advance_increment(
-                    (cols - col) * pixel_m,
-                    (row - rows) * pixel_m,
-                    panel,
-                    advance_m_per_day=speed,
-                    start_day=begun,
-                    end_day=begun + float(day),
-                    time_factor_per_day=time_factor,
-                    horizontal_factor=horizontal,
-                )
-                total[date] += project_to_los(moved, look).astype(np.float32)
-        drawn: Parameters = {
-            "source": "longwall",
-            "depth_m": panel.depth_m,
-            "length_m": panel.length_m,
-            "width_m": panel.width_m,
-            "azimuth_deg": azimuth,
-            "tan_beta": panel.tan_beta,
-            "advance_m_per_day": speed,
-            "time_factor_per_day": time_factor or 0.0,
-            "mined_before_first_date_m": begun * speed,
-            "row": row,
-            "col": col,
-        }
-        parameters |= {f"{key}_{number}": value for key, value in drawn.items()}
-    return total, parameters
+        for day in days[1:]
+    ]
+    still = tuple(trough._replace(nodes_m=np.zeros_like(trough.nodes_m)) for trough in moved[0])
+    # Every pair has an interval of its own.
+    return (still, *moved), {key: value for key, value in drawn.items() if key != "interval_days"}
+
+
+def multilook_between(
+    earlier: Troughs, later: Troughs, shape: tuple[int, int], *, wavelength_m: float
+) -> tuple[NDArray[np.float32], NDArray[np.complex64] | None]:
+    """Average what moved over a mine between two dates to the pixels of the product, as in single scenes.
+
+    Parameters
+    ----------
+    earlier, later
+        Of two dates, as :func:`draw_mining_history` returns them.
+    shape
+        Rows and columns of the product.
+    wavelength_m
+        Of the radar.
+
+    Returns
+    -------
+    los_m, phasor
+        See :func:`~fringewatch.simulate.deformation.troughs.multilook_troughs`.
+    """
+    moved = [
+        after._replace(nodes_m=after.nodes_m - before.nodes_m) for before, after in zip(earlier, later, strict=True)
+    ]
+    return multilook_troughs(moved, shape, largest_m=1.0, wavelength_m=wavelength_m)
+
+
+def _rebuild(drawn: Parameters, pixel_m: float) -> Mine:
+    """Rebuild the mine of a scene from the truth that the scene tells of it."""
+    dip_deg, inset, propagation = (
+        float(drawn.get(f"seam_{key}", usual))
+        for key, usual in (("dip_deg", 0.0), ("inflection_over_depth", 0.0), ("dip_propagation", 0.7))
+    )
+    advances: list[Advance] = []
+    for number in range(1, int(drawn["panels"]) + 1):
+        row, col, depth_m, length_m, width_m, azimuth_deg, speed, start, time_factor = (
+            float(drawn[f"{key}_{number}"]) for key in _OF_A_PANEL
+        )
+        panel = Panel(
+            east_m=col * pixel_m,
+            north_m=-row * pixel_m,
+            length_m=length_m,
+            width_m=width_m,
+            azimuth_deg=azimuth_deg,
+            depth_m=depth_m,
+            seam_thickness_m=1.0,
+            subsidence_factor=1.0,
+            tan_beta=float(drawn["tan_beta"]),
+            dip_deg=dip_deg,
+            # As draw_mine limits it.
+            inflection_offset_m=min(inset * depth_m, 0.35 * min(width_m, length_m)),
+            dip_propagation=propagation,
+        )
+        advances.append(Advance(panel, speed, start, time_factor or None))
+    return Mine(tuple(advances), 0.0, float(drawn["horizontal_factor"]))

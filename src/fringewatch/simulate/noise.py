@@ -49,6 +49,8 @@ class RealNoise:
         self.names = [file.name for file, _ in chosen]
         self.sites = [site for _, site in chosen]
         self.phases = [read_phase(file) for file, _ in chosen]
+        for phase in self.phases:
+            phase.flags.writeable = False
 
     def __len__(self) -> int:
         return len(self.phases)
@@ -98,7 +100,8 @@ class RealNoise:
         # The sign of real noise carries no information on deformation: it is half of an augmentation for free.
         if rng.random() < 0.5:
             crop = -crop
-        return np.ascontiguousarray(crop)
+        # A copy always: what is drawn is written to, and the patches serve all later draws.
+        return np.array(crop, order="C")
 
 
 def _sites(folder: Path) -> dict[str, str]:

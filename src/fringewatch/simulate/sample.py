@@ -245,6 +245,8 @@ def _draw_ground(
             coherence = coherence * clutter.kept
     if rng.random() < spec.seam_share:
         background_rad = background_rad + draw_seam(rng, shape)
+        if processing is None:
+            background_rad = wrap(background_rad)
         parameters["seam"] = 1
     sea = None
     if site is None and rng.random() < spec.sea_share:
@@ -329,6 +331,9 @@ def _observe(rng: np.random.Generator, spec: SceneSpec, kind: Kind, ground: _Gro
         los_m = motion.los_m
         mask = visible_mask(motion.phase_rad, phase, ground.background_rad, large=motion.large)
         parameters["visible_px"] = int(mask.sum())
+    if "interval_days" not in parameters:
+        # Drawn before by what depends on it. Of all scenes, so that dates tell no class.
+        parameters["interval_days"] = float(rng.integers(spec.interval_days[0], spec.interval_days[1] + 1))
     return Sample(
         phase=phase,
         los_m=los_m,

@@ -121,7 +121,7 @@ class Maker:
                 longitude=longitude,
                 latitude=latitude,
                 step_deg=None if self.site is None else self.site.step_deg,
-                days=int(sample.parameters.get("interval_days", 12)),
+                days=int(sample.parameters["interval_days"]),
                 wavelength_m=self.spec.wavelength_m,
             )
         else:

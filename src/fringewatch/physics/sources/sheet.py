@@ -43,8 +43,8 @@ def sheet(
         varying-depth correction for topography (Williams and Wadge 1998).
     at_east_m, at_north_m
         (N,) position of each crack, metres. Cracks on a square lattice no wider apart than 0.7 of the depth differ from
-        a continuous sheet by half a percent of its displacement: the transform of the field falls as
-        ``(1 + k d) exp(-k d)``.
+        an endless continuous sheet by half a percent of its displacement: the transform of the field falls as
+        ``(1 + k d) exp(-k d)``. Where a rim cuts between cracks it is some percent.
     volume_change_m3
         (N,) opening times area of each, m3; positive inflates.
     single

@@ -63,7 +63,7 @@ def _cracks(
     rng: np.random.Generator, half_width: float, half_length: float, depth: float, azimuth_deg: float, lobes: float
 ) -> tuple[Array, Array, Array]:
     """Return places (N,), metres, and volumes (N,), m3, of the small cracks of a sheet of unit largest opening."""
-    # Near enough for half a percent, see `sheet`, and never so few that an outline is lost.
+    # Near enough inside the rim, see `sheet`, and never so few that an outline is lost.
     spacing = min(0.7 * depth, half_width / 2)
     reach = 1.6 * half_length
     steps = np.arange(-math.ceil(reach / spacing), math.ceil(reach / spacing) + 1) + rng.uniform(0, 1)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import io
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -20,14 +22,14 @@ from rich.text import Text
 
 from fringewatch.config import Config
 from fringewatch.errors import ConfigError, FringewatchError
-from fringewatch.files import atomic_path, ensure_folder
+from fringewatch.files import DRAWN_BY, atomic_path, ensure_folder, is_drawn_here
 from fringewatch.interferogram import OPTIONAL_VARIABLES, half_turn, pixel_size_m
 from fringewatch.physics.coherence import local_coherence
 from fringewatch.products import discover, open_interferogram
 from fringewatch.products.reference import Kind, Sign
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Set
 
     import xarray as xr
 
@@ -39,6 +41,8 @@ _BANDS_M = {"P": 0.3, "L": 0.15, "S": 0.075, "C": 0.0375, "X": 0.025}
 """Radar bands by their shortest wavelength (IEEE 521)."""
 _LOCAL_PIXELS = 16_000_000
 _PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg"}
+_JPEG_MARK = f"Software\0{DRAWN_BY}"
+"""What a PNG says in a text of its own; JPEG has only comments."""
 
 
 class InfoConfig(Config):
@@ -74,7 +78,7 @@ class Facts(BaseModel):
     source, name, product, reference_date, secondary_date, phase_sign, assumptions
         As in :mod:`fringewatch.interferogram`; dates ISO or empty.
     error
-        Why it cannot be read; all else but `source` and `name` is then empty.
+        Why it cannot be read; all else but `source` and `name` is then empty. Or why its picture was not drawn.
     days
         From the reference to the secondary date; None where a date is unknown.
     wavelength_m, band, fringe_m
@@ -136,7 +140,7 @@ class InfoResult(BaseModel):
 
     @property
     def exit_code(self) -> int:
-        """0: everything was read; 1: nothing could be; 3: some could not."""
+        """0: everything was read, and drawn where that was asked for; 1: nothing could be; 3: some could not."""
         failed = sum(bool(facts.error) for facts in self.facts)
         if failed == len(self.facts):
             return 1
@@ -154,14 +158,16 @@ class InfoResult(BaseModel):
         )
         for facts in self.facts:
             console.print(_show(facts))
-        failed = sum(bool(facts.error) for facts in self.facts)
+        unread = sum(bool(facts.error) and not facts.product for facts in self.facts)
+        undrawn = sum(bool(facts.error and facts.product) for facts in self.facts)
         if len(self.facts) > 1:
-            console.print(f"{len(self.facts)} interferograms, {failed} of them cannot be read")
+            more = f", {undrawn} not drawn" if undrawn else ""
+            console.print(f"{len(self.facts)} interferograms, {unread} of them cannot be read{more}")
         return "\n".join(line.rstrip() for line in text.getvalue().rstrip().splitlines())
 
 
 def run(config: InfoConfig) -> InfoResult:
-    """Look at every input; one that cannot be read is described by its error.
+    """Look at every input; one that cannot be read or drawn is described by its error.
 
     Raises
     ------
@@ -182,15 +188,31 @@ def run(config: InfoConfig) -> InfoResult:
         )
         raise ConfigError(message)
     found = []
+    inputs = _identities(references) if config.preview is not None else frozenset()
     for reference in references:
         picture = None
         if config.preview is not None:
             picture = config.preview if single else config.preview / f"{reference.name}.png"
-        found.append(_look_at(reference, config, picture))
+        found.append(_look_at(reference, config, picture, inputs))
     return InfoResult(facts=tuple(found), as_json=config.json_output)
 
 
-def _look_at(reference: Reference, config: InfoConfig, picture: Path | None) -> Facts:
+def _identities(references: Iterable[Reference]) -> frozenset[tuple[int, int]]:
+    """Return what tells local files apart whatever they are called: device and number of all that will be read."""
+    found = set()
+    for reference in references:
+        for path in (reference.path, *reference.companions.values()):
+            with contextlib.suppress(OSError, ValueError):
+                found.add(_identity(path))
+    return frozenset(found)
+
+
+def _identity(path: str | Path) -> tuple[int, int]:
+    status = os.stat(path)  # noqa: PTH116  (paths may be addresses, which a Path would change)
+    return status.st_dev, status.st_ino
+
+
+def _look_at(reference: Reference, config: InfoConfig, picture: Path | None, inputs: Set[tuple[int, int]]) -> Facts:
     try:
         interferogram = open_interferogram(
             reference,
@@ -206,12 +228,28 @@ def _look_at(reference: Reference, config: InfoConfig, picture: Path | None) -> 
         return Facts(source=reference.address, name=reference.name, error=" ".join(str(error).split()))
     if picture is None:
         return facts
+    if problem := _refusal(picture, inputs):
+        return facts.model_copy(update={"error": problem})
     from fringewatch.report import draw_interferogram, drawn_here
 
     ensure_folder(picture.parent)
     with atomic_path(picture) as temporary:
-        draw_interferogram(interferogram).save(temporary, pnginfo=drawn_here())
+        draw_interferogram(interferogram).save(temporary, pnginfo=drawn_here(), comment=_JPEG_MARK)
     return facts.model_copy(update={"preview": str(picture)})
+
+
+def _refusal(picture: Path, inputs: Set[tuple[int, int]]) -> str:
+    """Return why a picture may not be drawn there; nothing if it may."""
+    if not picture.exists():
+        return ""
+    if _identity(picture) in inputs:
+        return f"{picture}: is one of the inputs and was not replaced by a preview; name another --preview"
+    if not is_drawn_here(picture):
+        return (
+            f"{picture}: is a picture that fringewatch did not draw, and was not replaced by a preview; "
+            "name another --preview, or remove it"
+        )
+    return ""
 
 
 def describe_interferogram(interferogram: xr.Dataset) -> Facts:
@@ -329,7 +367,7 @@ def _line_of_sight(interferogram: xr.Dataset) -> dict[str, Any]:
 
 def _show(facts: Facts) -> Group:
     title = Text(facts.name or facts.source, style="bold")
-    if facts.error:
+    if facts.error and not facts.product:
         return Group(title, Padding(Text(f"cannot be read: {facts.error}", style="red"), (0, 0, 1, 2)))
     table = Table(box=box.SIMPLE, show_header=False, pad_edge=False, padding=(0, 1))
     table.add_column(style="cyan", no_wrap=True)
@@ -338,6 +376,8 @@ def _show(facts: Facts) -> Group:
         table.add_row(key, Text(text))
     for sentence in facts.assumptions or ("nothing",):
         table.add_row("assumed" if sentence in {*facts.assumptions[:1], "nothing"} else "", Text(sentence))
+    if facts.error:
+        table.add_row("not drawn", Text(facts.error, style="red"))
     return Group(title, table)
 
 

@@ -116,6 +116,9 @@ def make_interferogram(
     data: dict[str, tuple[tuple[str, str], Any]] = {}
     for key, values in variables.items():
         array = values if hasattr(values, "astype") else np.asarray(values)
+        if np.issubdtype(array.dtype, np.complexfloating):
+            message = f"{source}: {key} holds complex numbers, expected real ones; for phase give np.angle of them"
+            raise ProductError(message)
         if array.ndim != 2:
             message = f"{source}: {key} has shape {array.shape}, expected two dimensions (rows, columns)"
             raise ProductError(message)
@@ -141,6 +144,12 @@ def make_interferogram(
         dataset = xr.Dataset(data, {"y": np.arange(height, dtype=float), "x": np.arange(width, dtype=float)}, attrs)
     else:
         empty = _empty(crs if isinstance(crs, Hashable) else str(crs), transform, height, width)
+        if _is_beyond_the_poles(crs if isinstance(crs, Hashable) else str(crs), transform, height):
+            message = (
+                f"{source}: its coordinate system is in degrees, but its latitudes run beyond 90; are they metres? "
+                "Give it the system of its coordinates, for example with `gdal_edit -a_srs`"
+            )
+            raise ProductError(message)
         if empty is None:
             message = (
                 f"{source}: corner and steps of the grid ({tuple(transform)[:6]}) give no coordinates, expected "
@@ -209,6 +218,16 @@ def _empty(crs: Any, transform: Affine, height: int, width: int) -> xr.Dataset |
     return xr.Dataset({"phase": (("y", "x"), phase)}, {**centres, **grid.coords})
 
 
+@functools.lru_cache(maxsize=256)
+def _is_beyond_the_poles(crs: Any, transform: Affine, height: int) -> bool:
+    """Tell whether degrees that are told are none; half a pixel and rounding beyond a pole are in order."""
+    if transform.b or transform.d:
+        return False
+    ends = [transform.f + transform.e * row for row in (0.5, height - 0.5)]
+    # Of most scenes this is known without asking what the coordinate system is.
+    return max(map(abs, ends)) > 90.5 and bool(_written(crs).rio.crs.is_geographic)
+
+
 @functools.lru_cache(maxsize=16)
 def _written(crs: Any) -> xr.Dataset:
     """Return what rioxarray writes for a CRS, which takes it longer than all else of a grid."""
@@ -231,9 +250,20 @@ def grid_of(dataset: xr.Dataset) -> tuple[Any, Affine]:
     crs, transform = _parsed_grid(attrs["crs_wkt"], attrs["GeoTransform"])
     if transform.b or transform.d:
         return crs, transform
-    # A part of a scene keeps the attribute of the whole.
-    left, top = (float(dataset.variables[name].values[0]) for name in ("x", "y"))
-    return crs, Affine(transform.a, 0, left - transform.a / 2, 0, transform.e, top - transform.e / 2)
+    # A part of a scene, or one that was thinned or turned over, keeps the attribute of the whole.
+    (left, across), (top, down) = (
+        _start_and_step(dataset.variables[name].values, step) for name, step in (("x", transform.a), ("y", transform.e))
+    )
+    return crs, Affine(across, 0, left - across / 2, 0, down, top - down / 2)
+
+
+def _start_and_step(centres: np.ndarray, step: float) -> tuple[float, float]:
+    """Return the first of pixel centres and their step: the one that is told, unless they are another apart."""
+    first = float(centres[0])
+    if len(centres) < 2:
+        return first, step
+    apart = (float(centres[-1]) - first) / (len(centres) - 1)
+    return first, step if abs(apart - step) <= 1e-3 * abs(step) else apart
 
 
 @functools.lru_cache(maxsize=256)

@@ -84,6 +84,16 @@ def test_foreign_lines_stay(tmp_path):
     assert path.read_text().startswith('# notes\n[1]\n{"site": "x"}\n{"key"')
 
 
+@pytest.mark.parametrize("text", ["# notes\nthe last line", '{"site":"x"', "[1, 2]", '{"a": 1,\n"key": 2}'])
+def test_a_foreign_last_line_without_an_end_stays(tmp_path, text):
+    path = tmp_path / "alerts.jsonl"
+    path.write_text(text)
+    send_to_file(path, CONTENT)
+    assert path.read_text().startswith(f'{text}\n{{"key"')
+    send_to_file(path, CONTENT, other(1))
+    assert path.read_text().count("\n") == text.count("\n") + 3
+
+
 def test_a_file_that_cannot_be_written(tmp_path):
     with pytest.raises(DeliveryError, match=r"no/alerts\.jsonl: cannot be written .*; free some space"):
         open_sender(FileChannel(path="no/alerts.jsonl"), "log", tmp_path)

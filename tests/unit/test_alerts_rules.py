@@ -39,6 +39,14 @@ def test_a_full_rule(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("given", "meant"), [("211060", ("211060",)), ("[211060, Etna]", ("211060", "Etna")), ("Etna", ("Etna",))]
+)
+def test_sites_may_be_numbers(tmp_path, given, meant):
+    (rule,) = read(tmp_path, f"rules: [{{name: a, sites: {given}}}]\n{CHANNELS}").rules
+    assert rule.sites == meant
+
+
+@pytest.mark.parametrize(
     ("rules", "message"),
     [
         ("[{name: unrest, min_score: 2}]", "rule 'unrest': min_score = 2: Input should be less than or equal to 1"),
@@ -50,6 +58,7 @@ def test_a_full_rule(tmp_path):
         ("[{name: a}, {name: a}]", "two rules are named 'a'; expected each name once"),
         ("[{name: a, channels: duty}]", "rule 'a': channels names 'duty'; expected one of: log"),
         ("[{name: a, sites: []}]", "rule 'a': sites = "),
+        ("[{name: a, sites: no}]", "rule 'a': sites.0 = False: Input should be a valid string"),
         ("[unrest]", "rule 1: holds a str; expected keys and values"),
         ("[]", "rules = .*at least 1"),
         ("{name: a}", "rules: expected a list"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import os
+import sqlite3
 import subprocess
 import sys
 
@@ -403,6 +405,34 @@ def test_a_table_of_scenes_that_is_somebody_elses_is_left_alone(tmp_path):
     assert gpd.read_file(tmp_path / "map.gpkg", layer="scenes").columns.tolist() == ["title", "geometry"]
 
 
+def contents_of(path):
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return list(connection.iterdump())
+
+
+@pytest.mark.parametrize("layer", ["detections", "Detections", "sites", "runs", "alerts", "reviews", "schema_versions"])
+def test_tables_that_are_somebody_elses_are_left_alone(tmp_path, layer):
+    path = tmp_path / "map.gpkg"
+    theirs = gpd.GeoDataFrame({"score": [0.5]}, geometry=[shapely.Point(0, 0)], crs="EPSG:4326")
+    theirs.to_file(path, layer=layer)
+    before = contents_of(path)
+    problem = (
+        rf"map\.gpkg: is no catalogue .* has a table {layer.lower()} \(it lacks {layer.lower()}\.\w+.*; name another"
+    )
+    for options in ({}, {"writable": False}, {"create": False}):
+        with pytest.raises(CatalogError, match=problem):
+            Catalog.open(path, **options)
+    assert contents_of(path) == before
+
+
+def test_a_catalogue_starts_beside_other_layers(tmp_path):
+    path = tmp_path / "map.gpkg"
+    gpd.GeoDataFrame({"title": ["x"]}, geometry=[shapely.Point(0, 0)], crs="EPSG:4326").to_file(path, layer="roads")
+    with Catalog.open(path, sites=few_sites()) as catalog:
+        fill(catalog, record())
+    assert gpd.read_file(path, layer="roads")["title"].tolist() == ["x"]
+
+
 def test_the_catalogue_knows_what_results_are_called(catalog):
     fill(catalog, record(), record("b", status="failed"))
     keys = {name: scene_key(f"/archive/{name}.tif") for name in "ab"}
@@ -412,14 +442,83 @@ def test_the_catalogue_knows_what_results_are_called(catalog):
 
 
 def test_detections_of_one_of_two_scenes_of_a_name_are_refused(catalog):
-    one, two = record(file="/here/a.tif"), record(file="/there/a.tif")
-    with pytest.raises(CatalogError, match="two scenes of one name"):
+    one, two, other = record(file="/here/a.tif"), record(file="/there/a.tif"), record("b")
+    with pytest.raises(CatalogError, match=r"two scenes of one name were given, /here/a\.tif and /there/a\.tif, "):
         fill(catalog, one, two, found=detections(one))
+    # Which scene the others belong to is no question.
+    fill(catalog, one, two, other, found=detections(other))
+    assert catalog.query("detections")["file"].tolist() == [scene_key("/archive/b.tif")]
+
+
+def located(*records):
+    table = detections(*records)
+    columns = [name for name in table.columns if name != "geometry"]
+    return [{name: row[name] for name in columns} | {"geom": row.geometry} for _, row in table.iterrows()]
+
+
+def test_detections_belong_to_their_file_whatever_it_is_called(catalog):
+    one, two, quiet = (record(file=f"/{folder}/a.tif") for folder in ("here", "there", "elsewhere"))
+    one = dataclasses.replace(one, detections=located(one))
+    two = dataclasses.replace(two, detections=located(two, two))
+    for _ in range(2):
+        fill(catalog, one, two, quiet)
+        assert catalog.query("detections")["file"].tolist() == ["/here/a.tif", *["/there/a.tif"] * 2]
+    assert set(catalog.query("detections")["scene"]) == {"a"}
+    fill(catalog, dataclasses.replace(two, detections=()))
+    assert catalog.query("detections")["file"].tolist() == ["/here/a.tif"]
+
+
+def test_what_is_not_allowed_is_said(place, catalog):
+    given = record()
+    fill(catalog, given)
+    (row,) = located(given)
+    with pytest.raises(CatalogError, match="verdict = 'maybe'; expected one of: confirmed, rejected, unsure"):
+        catalog.add_review("/archive/a.tif", "maybe")
+    with pytest.raises(CatalogError, match="table = 'scene'; expected one of: scenes, detections"):
+        catalog.query("scene")
+    with pytest.raises(CatalogError, match="status = 'over'; expected one of: running, done, "):
+        catalog.finish_run(1, "over")
+    with pytest.raises(
+        CatalogError, match=r"a\.tif: secondary_date = '28\.12\.2018'; expected a date such as '2018-12-28'"
+    ):
+        fill(catalog, record(day=None, secondary_date="28.12.2018"))
+    with pytest.raises(CatalogError, match=r"a\.tif: status = 'maybe'; expected one of: ok, failed"):
+        fill(catalog, record(status="maybe"))
+    for missing in ("geom", "reference_date", "region"):
+        part = {name: value for name, value in row.items() if name != missing}
+        with pytest.raises(CatalogError, match=f"a detection of 'a': has no {missing}; expected rows with all of"):
+            fill(catalog, given, found=[part])
+        with pytest.raises(CatalogError, match=f"a detection of 'a': has no {missing};"):
+            fill(catalog, dataclasses.replace(given, detections=[part]))
+    with pytest.raises(CatalogError, match="a detection of 'a': reference_date = 'x'; expected a date"):
+        fill(catalog, given, found=[row | {"reference_date": "x"}])
+    assert (len(catalog.reviews), len(catalog.query("detections"))) == (0, 0)
+
+
+def test_a_catalogue_that_is_only_read_says_so(place, catalog):
+    fill(catalog, record())
+    with Catalog.open(place, writable=False) as reader:
+        for change in (
+            lambda: reader.add_review("/archive/a.tif", "confirmed", outline=shapely.box(14, 37, 15, 38)),
+            lambda: reader.start_run(settings="s"),
+            lambda: reader.finish_run(1),
+            lambda: reader.add(1, [record("b")]),
+            lambda: reader.add_sites(few_sites(Wieliczka=(20.055, 49.983))),
+        ):
+            with pytest.raises(CatalogError, match="was opened to read only; open it with writable=True"):
+                change()
+    assert len(catalog.reviews) == 0
+
+
+def test_sites_that_have_moved_are_named(catalog, capsys):
+    catalog.add_sites(few_sites(Pit=(20.0, 50.0)))
+    catalog.add_sites(few_sites(Pit=(20.0, 50.0)))
+    assert capsys.readouterr().err == ""
+    catalog.add_sites(few_sites(Pit=(21.0, 50.0)))
+    assert "sites that had another place before: Pit; what is another site needs" in capsys.readouterr().err
 
 
 def test_what_is_no_catalogue_is_named(tmp_path, postgis_url):
-    import sqlite3
-
     with pytest.raises(CatalogError, match=r"none\.gpkg: no such catalogue"):
         Catalog.open(tmp_path / "none.gpkg", create=False)
     with pytest.raises(CatalogError, match="the folder does not exist"):

@@ -17,17 +17,17 @@ def row(name):
 
 def test_a_line_cut_short_does_not_swallow_the_next(tmp_path):
     journal = Journal(tmp_path)
-    journal.add(row("a"), "state", "settings")
+    journal.add(row("a"), "state", "settings", place="/data/a.tif")
     path = tmp_path / JOURNAL_NAME
     path.write_text(path.read_text() + '{"state": "to', encoding="utf-8")
-    Journal(tmp_path).add(row("b"), "state", "settings")
+    Journal(tmp_path).add(row("b"), "state", "settings", place="/data/b.tif")
     assert list(Journal(tmp_path).entries) == ["a", "b"]
 
 
 def test_a_disk_that_is_full_for_a_moment(tmp_path, monkeypatch):
     """The scene whose line did not fit is not known; the next one is."""
     journal = Journal(tmp_path)
-    journal.add(row("a"), "state", "settings")
+    journal.add(row("a"), "state", "settings", place="/data/a.tif")
     original = Path.open
 
     class Full:
@@ -47,8 +47,8 @@ def test_a_disk_that_is_full_for_a_moment(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Path, "open", lambda self, *arguments, **settings: Full(original(self, *arguments, **settings)))
         with pytest.raises(OutputError, match=r"jsonl: cannot be written \(No space left on device\); free some space"):
-            journal.add(row("b"), "state", "settings")
-    journal.add(row("c"), "state", "settings")
+            journal.add(row("b"), "state", "settings", place="/data/b.tif")
+    journal.add(row("c"), "state", "settings", place="/data/c.tif")
     assert list(journal.entries) == ["a", "c"]
     assert list(Journal(tmp_path).entries) == ["a", "c"]
 

@@ -5,7 +5,7 @@ import pytest
 from affine import Affine
 
 from fringewatch.errors import ProductError
-from fringewatch.interferogram import _ground_size_m, half_turn, make_interferogram, pixel_size_m
+from fringewatch.interferogram import _ground_size_m, grid_of, half_turn, make_interferogram, pixel_size_m
 
 RNG = np.random.default_rng(0)
 PHASE = RNG.uniform(-3, 3, (20, 30)).astype(np.float32)
@@ -122,7 +122,6 @@ def test_pixel_size_of_other_units():
 def test_pixel_size_is_that_of_the_map_where_the_ground_is_not_known():
     assert size_on("EPSG:32633", Affine(100, 0, 6e9, 0, -100, 2e9)) == (100, 100)
     assert size_on('LOCAL_CS["mine",UNIT["foot",0.3048]]', Affine(100, 0, 0, 0, -100, 0)) == pytest.approx((30.48,) * 2)
-    assert size_on("EPSG:4326", Affine(0.001, 0, 20, 0, -0.001, 120)) is None
 
 
 def test_pixels_of_a_slanted_grid_are_measured_along_it():
@@ -171,3 +170,44 @@ def test_companions_out_of_their_range_are_refused(name, value):
     companion[5, 5] = value
     with pytest.raises(ProductError, match=rf"memory: {name} runs from .* to .*, expected .*; scale it"):
         make_interferogram(phase, wavelength_m=0.0555, companions={name: companion})
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns"),
+    [
+        (slice(None, None, -1), slice(None)),
+        (slice(None), slice(None, None, -1)),
+        (slice(None, None, 2), slice(None, None, 2)),
+        (slice(5, None, 3), slice(40, 3, -2)),
+    ],
+)
+def test_the_grid_of_a_part_is_that_of_its_coordinates(rows, columns):
+    from affine import Affine
+
+    phase = np.random.default_rng(0).uniform(-3, 3, (50, 60)).astype(np.float32)
+    whole = make_interferogram(
+        phase, wavelength_m=0.0555, crs="EPSG:32633", transform=Affine(90, 0, 5e5, 0, -90, 4.2e6)
+    )
+    part = whole.isel(y=rows, x=columns)
+    _, transform = grid_of(part)
+    height, width = part["phase"].shape
+    for row, column in ((0, 0), (height - 1, width - 1)):
+        x, y = transform * (column + 0.5, row + 0.5)
+        assert (x, y) == pytest.approx((float(part["x"][column]), float(part["y"][row])))
+
+
+def test_complex_numbers_are_no_phase():
+    values = np.exp(1j * np.random.default_rng(0).uniform(-3, 3, (20, 20)))
+    with pytest.raises(ProductError, match=r"phase holds complex numbers, .*np\.angle"):
+        make_interferogram(values, wavelength_m=0.0555)
+
+
+def test_degrees_that_are_metres_are_refused():
+    from affine import Affine
+
+    phase = np.random.default_rng(0).uniform(-3, 3, (20, 20)).astype(np.float32)
+    grid = {"crs": "EPSG:4326", "transform": Affine(90, 0, 5e5, 0, -90, 4.2e6)}
+    with pytest.raises(ProductError, match="latitudes run beyond 90; are they metres"):
+        make_interferogram(phase, wavelength_m=0.0555, **grid)
+    grid["transform"] = Affine(0.5, 0, 10, 0, -0.5, 90.25)
+    make_interferogram(phase, wavelength_m=0.0555, **grid)

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import fringewatch as fw
 from fringewatch.errors import ProductError
 from fringewatch.interferogram import make_interferogram
 from fringewatch.products import READERS, Reference, companions_of
 from fringewatch.products.reference import Reader, stem
+from fringewatch.report import drawn_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -84,6 +86,8 @@ def test_companions_masks_and_results_are_no_references(tmp_path: Path) -> None:
         *("pair_mask.png", "site.geo.E.tif", "lv_theta.tif", "pair.int.cor.tif", "notes.txt", ".hidden.tif"),
         *("pair.probability.tif", "done.png", "done.detections.geojson", "masks/pair.png", ".git/pair.tif"),
     )
+    done = tmp_path / "done.png"
+    Image.new("L", (8, 8)).save(done, pnginfo=drawn_here())
     # pair.png is the quicklook of pair.tif.
     assert found(tmp_path, tmp_path) == ["other.png", "pair.tif"]
 

@@ -12,7 +12,7 @@ from fringewatch.conventions import SENTINEL1_WAVELENGTH_M, wrap
 from fringewatch.fringes import surface
 from fringewatch.interferogram import make_interferogram
 from fringewatch.models import Calibration, Card, Thresholds
-from fringewatch.regions import COLUMNS, find_regions, fringes_inside, measure
+from fringewatch.regions import COLUMNS, cut_at_date_line, find_regions, fringes_inside, measure
 from fringewatch.scan import Scan
 
 STRIDE = 4
@@ -356,3 +356,12 @@ def test_a_pixel_size_that_was_told_gives_an_area():
     assert np.isnan(find_regions(scan, interferogram, CARD).iloc[0]["area_km2"])
     told = find_regions(scan, interferogram.assign_attrs(pixel_size_m=20.0), CARD).iloc[0]
     assert told["area_km2"] == pytest.approx(np.pi * (40 * 0.02) ** 2, rel=0.02)
+
+
+def test_a_shape_around_a_pole_is_cut_without_an_error():
+    angles = np.linspace(0, 2 * np.pi, 40)
+    ring = shapely.Polygon(np.column_stack([400 * np.sin(angles), 85 + 4 * np.sin(5 * angles)]))
+    assert not ring.is_valid
+    cut = cut_at_date_line(ring)
+    assert cut.is_valid
+    assert -180 <= cut.bounds[0] < cut.bounds[2] <= 180

@@ -61,8 +61,16 @@ def test_an_unknown_name_gets_a_hint_and_an_ambiguous_one_the_numbers():
         "name,latitude,longitude,number,kind\nWieliczka,49.983,20.055,7,mine\n",
         "Kind;Longitude;Latitude;Volcano Name;Volcano Number\nmine;20.055;49.983;Wieliczka;7\n",
         "\ufeffmine name\tlat\tlon\tid\tkind\nWieliczka\t49.983\t20.055\t7\tmine\n",
+        "name;latitude;longitude;number;kind\nWieliczka;49,983; 20,055;7;mine\n",
+        'name,latitude,longitude,number,kind\nWieliczka,"49,983","20,055",7,mine\n',
     ],
-    ids=["csv", "semicolons and the database's names", "tabs and a byte order mark"],
+    ids=[
+        "csv",
+        "semicolons and the database's names",
+        "tabs and a byte order mark",
+        "decimal commas",
+        "decimal commas in quotes",
+    ],
 )
 def test_tables_of_sites_are_read(tmp_path, text):
     path = tmp_path / "mines.csv"
@@ -70,6 +78,61 @@ def test_tables_of_sites_are_read(tmp_path, text):
     (row,) = Sites.read(path).table.itertuples(index=False)
     assert (row.name, row.number, row.kind) == ("Wieliczka", "7", "mine")
     assert (row.geometry.x, row.geometry.y) == (20.055, 49.983)
+
+
+def write_sites(path, *rows, head="name,latitude,longitude"):
+    path.write_text("\n".join((head, *rows)) + "\n", encoding="utf-8")
+    return path
+
+
+def places(sites, name):
+    return [shapely.get_coordinates(shape).tolist() for shape in sites.table.geometry[sites.table["name"] == name]]
+
+
+def test_rows_of_one_name_are_parts_of_one_site(tmp_path, capsys):
+    path = write_sites(tmp_path / "own.csv", "Pit,37.8,14.95", "Mine,51.5,7.1", "Pit,37.81,14.96", "Pit,37.8,14.95")
+    for _ in range(2):
+        sites = Sites.load([path])
+        assert list(sites.table["name"][:3]) == ["Pit", "Mine", sites.table["name"][2]]
+        assert places(sites, "Pit") == [[[14.95, 37.8], [14.96, 37.81]]]
+        assert f"{path}: rows of one name are taken for parts of one site: Pit; numbers" in capsys.readouterr().err
+    (row,) = sites.find("Pit")
+    ties = tie([shapely.Point(14.96, 37.81)], sites)
+    assert (ties.site[0], ties.distance_km[0]) == (row, 0)
+
+
+def test_a_second_list_adds_to_a_site_of_the_first(tmp_path, capsys):
+    one = write_sites(tmp_path / "one.csv", "Pit,37.8,14.95")
+    two = write_sites(tmp_path / "two.csv", "Pit,37.81,14.96", "Mine,51.5,7.1")
+    assert places(Sites.load([one, two]), "Pit") == [[[14.95, 37.8], [14.96, 37.81]]]
+    assert f"{one}, {two}: rows of one name" in capsys.readouterr().err
+    assert places(Sites.load([one, one]), "Pit") == [[[14.95, 37.8]]]
+    assert capsys.readouterr().err == ""
+
+
+def test_numbers_and_kinds_tell_rows_of_one_name_apart(tmp_path, capsys):
+    rows = ("Pit,37.8,14.95,1,mine", "Pit,37.81,14.96,2,mine", "Pit,37.81,14.96,2,dump")
+    path = write_sites(tmp_path / "own.csv", *rows, head="name,latitude,longitude,number,kind")
+    assert len(Sites.load([path])) == 1253
+    assert capsys.readouterr().err == ""
+
+
+def test_places_far_apart_are_no_parts_of_one_site(tmp_path):
+    path = write_sites(tmp_path / "own.csv", "Pit,37.8,14.95", "Pit,37.99,14.95", "Pit,38.18,14.95")
+    assert len(Sites.read(path)) == 1
+    path = write_sites(tmp_path / "own.csv", "Pit,37.8,14.95", "Pit,38.18,14.95")
+    with pytest.raises(ConfigError, match=r"own\.csv: site 'Pit' has places more than 25 km apart; give each a number"):
+        Sites.read(path)
+
+
+def test_outlines_of_one_name_are_kept_all(tmp_path):
+    shapes = [shapely.box(18.5, 50.0, 18.6, 50.1), shapely.box(18.7, 50.0, 18.8, 50.1)]
+    for more, kind in (([], "MultiPolygon"), ([shapely.Point(18.65, 50)], "GeometryCollection")):
+        parts = shapes + more
+        table = gpd.GeoDataFrame({"name": ["Jas-Mos"] * len(parts)}, geometry=parts, crs="EPSG:4326")
+        table.to_file(tmp_path / "mines.geojson", driver="GeoJSON")
+        (shape,) = Sites.read(tmp_path / "mines.geojson").table.geometry
+        assert (shape.geom_type, list(shape.geoms)) == (kind, parts)
 
 
 @pytest.mark.parametrize("renamed", ["Etna", "Etna (Mongibello)"])
@@ -114,6 +177,7 @@ def test_outlines_of_a_geojson_are_kept(tmp_path):
         ("a.csv", "place,latitude,longitude\nx,1,2\n", "no column of names"),
         ("a.csv", "name,latitude,longitude\nx,1,2\ny,91,2\n", r"site 2 \(y\).*no place on Earth"),
         ("a.csv", "name,latitude,longitude\nx,north,2\n", r"site 1 \(x\)"),
+        ("a.csv", "name,latitude,longitude\nx,37,8,14,95\n", "more fields than the header; .* decimal comma in quotes"),
         ("a.csv", "name,latitude,longitude\n", "holds no sites"),
         ("a.geojson", "{}", "cannot be read as sites"),
         ("a.csv", "", "cannot be read as a table"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime as dt
 import importlib
 import json
@@ -13,12 +14,14 @@ import sys
 
 import numpy as np
 import pytest
+import shapely
 
 from fringewatch import cli
 from fringewatch.alerts import AlertsConfig, ledger, run
 from fringewatch.alerts.ledger import Ledger
-from fringewatch.catalog import Catalog
-from fringewatch.errors import CatalogError, DeliveryError
+from fringewatch.catalog import Catalog, SceneRecord
+from fringewatch.errors import CatalogError, ConfigError, DeliveryError
+from fringewatch.report import SceneRow
 
 DAY0 = dt.date(2016, 1, 1)
 LOG = "channels: {log: {type: file, path: alerts.jsonl}}\n"
@@ -367,6 +370,39 @@ def test_misspelt_sites_and_scenes_that_no_rule_sees(place, look, fill_catalog, 
     assert "rule 'a': sites: the catalogue has no site 'Edna'; did you mean 'Etna'?" in said
     assert "rule 'a': kinds: no site is of kind 'volcanoes'; there are: " in said
     assert "1 scene without dates or coordinates: no rule sees them" in said
+
+
+def test_scenes_far_from_every_site_are_told_of(place, look, capsys):
+    rows = [SceneRow(file=f"/{name}.tif", name=name, status="ok", score=0.9, flagged=True) for name in "ab"]
+    dated = [dataclasses.replace(row, reference_date="2018-01-01", secondary_date="2018-01-13") for row in rows]
+    outlines = [shapely.box(18, 50, 19, 51), None]
+    records = [SceneRecord(row=row, state="", footprint=box) for row, box in zip(dated, outlines, strict=True)]
+    with Catalog.open(place) as catalog:
+        catalog.add(catalog.start_run(settings="s"), records)
+    for dry_run in (True, False):
+        look(dry_run=dry_run)
+        said = capsys.readouterr().err.splitlines()
+        assert "1 scene without dates or coordinates: no rule sees them" in said
+        assert sum(line.startswith("1 scene without a site within 25 km: no rule sees them; ") for line in said) == 1
+
+
+def test_a_dry_run_does_not_watch(look):
+    with pytest.raises(ConfigError, match="--dry-run --watch: a dry run is one look"):
+        look(dry_run=True, watch=True)
+
+
+@pytest.mark.parametrize(("name", "what"), [("rules.yaml", "the rules file"), ("catalog.gpkg", "the catalogue")])
+def test_alerts_are_not_appended_to_rules_or_catalogue(tmp_path, place, look, fill_catalog, name, what):
+    fill_catalog(place, chain("A", [0.9]), names=["A"])
+    (tmp_path / "link").symlink_to(tmp_path / name)
+    before = place.read_bytes()
+    for path in (name, "link"):
+        text = f"rules: [{{name: a}}]\nchannels: {{log: {{type: file, path: {path}}}}}"
+        for dry_run in (True, False):
+            with pytest.raises(ConfigError, match=f"channel 'log': path = {path}: is {what}; name a file of its own"):
+                look(text, dry_run=dry_run)
+        assert (tmp_path / "rules.yaml").read_text() == text
+    assert place.read_bytes() == before
 
 
 def test_the_command(tmp_path, place, fill_catalog, capsys):

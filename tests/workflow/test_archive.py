@@ -16,13 +16,14 @@ import numpy as np
 import pytest
 import xarray as xr
 import yaml
+from PIL import Image
 
 from fringewatch import Detector, cli, open_interferogram
 from fringewatch.catalog import Catalog
-from fringewatch.detect import DetectConfig, archive, batch, crew, run, worker
+from fringewatch.detect import DetectConfig, archive, batch, crew, failures, run, worker
 from fringewatch.detect.settings import FAILURES_NAME, Totals
 from fringewatch.detect.worker import SceneWorker, failure, load_detector
-from fringewatch.errors import ClusterError, MissingExtraError
+from fringewatch.errors import ClusterError, MissingExtraError, OutputError, ProductError
 from fringewatch.products import Reference
 from fringewatch.products import raster as rasters
 
@@ -231,7 +232,11 @@ def test_files_that_cannot_be_read_are_listed(detect, some, tmp_path, capsys):
     (tmp_path / "data" / "text.tif").unlink()
     assert detect().exit_code == 0
     assert not (tmp_path / "results" / FAILURES_NAME).exists()
-    assert detect(tmp_path / "nowhere.tif").exit_code == 1
+    # A slip of the pen leaves nothing behind.
+    before = len(scenes(tmp_path / "c.gpkg"))
+    with pytest.raises(ProductError, match=r"nowhere\.tif: there is no such file"):
+        detect(tmp_path / "nowhere.tif")
+    assert len(scenes(tmp_path / "c.gpkg")) == before
 
 
 def test_the_end_is_told_in_a_few_lines(in_threads, some, tmp_path, tiny_bundle_folder, capsys):
@@ -459,7 +464,8 @@ def test_a_file_that_comes_later_under_watch_takes_no_name_of_another(detect, wr
 def test_pictures_of_the_user_are_left_alone_and_ours_go_with_a_scene_that_fails(detect, write_scene, tmp_path):
     results = tmp_path / "results"
     results.mkdir()
-    (results / "b.png").write_bytes(b"a quicklook of the user")
+    Image.new("L", (8, 8)).save(results / "b.png")
+    quicklook = (results / "b.png").read_bytes()
     places = {name: write_scene(f"{name}.tif") for name in "ab"}
     detect(keep="pictures")
     assert files(results) == ["a.png", "b.png", "data_b.png", "run.yaml"]
@@ -467,7 +473,61 @@ def test_pictures_of_the_user_are_left_alone_and_ours_go_with_a_scene_that_fails
         place.write_bytes(b"damaged")
     assert detect(keep="pictures").exit_code == 1
     assert files(results) == ["b.png", "failed.csv", "run.yaml"]
-    assert (results / "b.png").read_bytes() == b"a quicklook of the user"
+    assert (results / "b.png").read_bytes() == quicklook
+
+
+def test_inputs_that_are_pictures_are_never_drawn_over(detect, write_scene, tmp_path):
+    """Also where the catalogue has known their names, or those of others, for long."""
+    write_scene("x/a.tif")
+    (tmp_path / "data" / "y").mkdir()
+    grey = np.random.default_rng(0).integers(60, 200, (64, 64)).astype(np.uint8)
+    picture = tmp_path / "data" / "y" / "a.png"
+    Image.fromarray(grey).save(picture)
+    before = picture.read_bytes()
+    inputs = {"out": picture.parent}
+    assert detect(tmp_path / "data" / "x", **inputs).totals.scanned == 1
+    for _ in range(2):
+        result = detect(**inputs, keep="pictures,outlines")
+        assert result.exit_code == 0
+        assert picture.read_bytes() == before
+    assert (result.kept, result.totals.scanned) == (2, 0)
+    assert detect(**inputs, keep="pictures,outlines", threshold=0.2).totals.scanned == 2
+    assert picture.read_bytes() == before
+
+
+def test_what_is_not_kept_any_more_is_removed_when_a_scene_is_done_again(detect, write_scene, tmp_path):
+    write_scene("a.tif")
+    detect(keep="outlines,maps")
+    detect(keep="maps", threshold=0.99)
+    assert files(tmp_path / "results") == ["a.probability.tif", "run.yaml"]
+
+
+def test_results_of_a_plain_run_in_the_folder_keep_their_names(detect, write_scene, tmp_path, tiny_bundle_folder):
+    for folder in ("x", "y"):
+        write_scene(f"{folder}/a.tif", deforming=folder == "x")
+    results = tmp_path / "results"
+    plain = DetectConfig(inputs=(str(tmp_path / "data" / "x"),), model=str(tiny_bundle_folder), out=results)
+    run(plain)
+    kept = (results / "a.probability.tif").read_bytes()
+    detect(tmp_path / "data" / "y", keep="maps")
+    assert (results / "a.probability.tif").read_bytes() == kept
+    assert (results / "y_a.probability.tif").is_file()
+    assert run(plain).kept == 1
+
+
+def test_a_disk_that_is_full_for_the_list_of_failures_is_said(detect, write_scene, tmp_path, monkeypatch):
+    write_scene("a.tif").write_bytes(b"damaged")
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(
+        failures.csv.DictWriter, "writerow", lambda self, row: full(row) if row["file"] != "file" else 0
+    )
+    with pytest.raises(
+        OutputError, match=r"failed\.csv: cannot be written \(No space left on device\); free some space"
+    ):
+        detect()
 
 
 def test_names_of_files_may_be_in_any_encoding(detect, write_scene, tmp_path):

@@ -26,7 +26,7 @@ from fringewatch import cli
 from fringewatch import files as result_files
 from fringewatch.corrections import without_height_trend
 from fringewatch.detect import DetectConfig, Detector, batch, outputs, run, worker
-from fringewatch.detect.journal import JOURNAL_NAME, Journal, file_state
+from fringewatch.detect.journal import JOURNAL_NAME, Journal, file_state, place_of
 from fringewatch.errors import ConfigError, OutputError
 from fringewatch.models import load_bundle, save_bundle
 from fringewatch.products import Reference, open_interferogram
@@ -482,6 +482,64 @@ def test_names_of_files_may_be_in_any_encoding(detect, write_scene, tmp_path):
     assert r"data/caf\xe9.tif: its name, or that of a folder on the way, is not in UTF-8" in rows["caf_"]["message"]
 
 
+def test_folders_of_links_are_done_once(detect, write_scene, tmp_path):
+    """As git-annex and DVC keep files: links to names that say nothing."""
+    store = write_scene("store/abc1.tif")
+    links = tmp_path / "links"
+    links.mkdir()
+    (links / "20200101_20200113.tif").symlink_to(store)
+    for _ in range(3):
+        assert set(detect(links)[1]) == {"20200101_20200113"}
+    assert len(list((tmp_path / "results").glob("*.probability.tif"))) == 1
+
+
+def test_a_bar_in_a_name_is_a_letter_like_any_other(detect, write_scene, tmp_path):
+    first, second = write_scene("d|1/z.tif"), write_scene("d|2/z.tif", deforming=False)
+    detect(first)
+    kept = (tmp_path / "results" / "z.probability.tif").read_bytes()
+    assert set(detect(second)[1]) == {"d_2_z"}
+    assert (tmp_path / "results" / "z.probability.tif").read_bytes() == kept
+
+
+def test_no_picture_of_the_users_is_drawn_over_whatever_it_is_called(detect, write_scene, tmp_path):
+    scene = write_scene("a.tif")
+    results = tmp_path / "results"
+    results.mkdir()
+    theirs = [results / "a.png", results / "data_a.png"]
+    for path in theirs:
+        Image.new("L", (8, 8)).save(path)
+    before = [path.read_bytes() for path in theirs]
+    detect(scene)
+    assert [path.read_bytes() for path in theirs] == before
+    assert (results / "data_a-2.png").is_file()
+    # One that came later, where results without pictures lie.
+    other = write_scene("b.tif")
+    detect(other, "--no-png")
+    Image.new("L", (8, 8)).save(results / "b.png")
+    before = (results / "b.png").read_bytes()
+    detect(other, "--threshold", "0.2")
+    assert (results / "b.png").read_bytes() == before
+
+
+def test_pictures_of_earlier_settings_do_not_pass_for_those_of_later_ones(detect, write_scene, tmp_path):
+    scene = write_scene("a.tif")
+    detect(scene)
+    picture = tmp_path / "results" / "a.png"
+    first = picture.read_bytes()
+    detect(scene, "--threshold", "1", "--no-png")
+    assert not picture.exists()
+    detect(scene, "--threshold", "1")
+    assert picture.read_bytes() != first
+
+
+def test_a_colon_in_a_name_makes_no_file(detect, write_scene, tmp_path, capsys):
+    detect(write_scene("a.tif"))
+    report = (tmp_path / "results" / "report.html").read_bytes()
+    assert detect(tmp_path / "scan 12:30" / "foo.tif")[0] == 1
+    assert "there is no such file" in capsys.readouterr().err
+    assert (tmp_path / "results" / "report.html").read_bytes() == report
+
+
 def test_two_runs_into_one_folder_are_refused(detect, write_scene, tmp_path, capsys):
     write_scene("a.tif")
     with result_files.sole_use(result_files.ensure_folder(tmp_path / "results")):
@@ -780,7 +838,8 @@ def test_several_interferograms_of_one_file_keep_names_of_their_own(tmp_path):
     def enter(references):
         for each in references:
             row = SceneRow(file=each.address, name=each.name, status="ok")
-            journal.add(row, file_state(each.path, member=each.member), "settings")
+            state = file_state(each.path, member=each.member)
+            journal.add(row, state, "settings", place=place_of(each.path), member=each.member)
 
     def apart(references):
         return batch._apart(references, journal, tmp_path, keep=("maps", "outlines", "pictures"))

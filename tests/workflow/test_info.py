@@ -133,6 +133,48 @@ def test_previews_of_several_go_to_a_folder(licsar, tmp_path, capsys):
     assert "is one picture, but there are 2 interferograms" in capsys.readouterr().err
 
 
+def phase_picture(path, seed=0):
+    values = np.random.default_rng(seed).integers(0, 255, (32, 32, 3), dtype=np.uint8)
+    Image.fromarray(values).save(path)
+    return path
+
+
+def test_previews_replace_no_input(tmp_path, capsys):
+    pictures = [phase_picture(tmp_path / f"{name}.png", seed) for seed, name in enumerate("ab")]
+    before = [path.read_bytes() for path in pictures]
+    code, found = facts_of(tmp_path, "--preview", tmp_path, capsys=capsys)
+    assert code == 1
+    for facts, path in zip(found, pictures, strict=True):
+        assert f"{path}: is one of the inputs" in facts["error"]
+        assert (facts["rows"], facts["preview"]) == (32, "")
+    (tmp_path / "link.png").symlink_to(pictures[0])
+    for target in (pictures[0], tmp_path / "link.png"):
+        assert cli.main(["info", str(pictures[0]), "--preview", str(target)]) == 1
+        assert "not drawn" in capsys.readouterr().out
+    assert [path.read_bytes() for path in pictures] == before
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_previews_replace_earlier_previews_and_no_other_picture(licsar, tmp_path, capsys, suffix):
+    mine, ours = phase_picture(tmp_path / f"mine{suffix}"), tmp_path / f"ours{suffix}"
+    before = mine.read_bytes()
+    code, (facts,) = facts_of(licsar, "--preview", mine, capsys=capsys)
+    assert code == 1
+    assert f"mine{suffix}: is a picture that fringewatch did not draw" in facts["error"]
+    assert mine.read_bytes() == before
+    for _ in range(2):
+        assert facts_of(licsar, "--preview", ours, capsys=capsys)[0] == 0
+
+
+def test_one_preview_that_is_refused_does_not_stop_the_rest(licsar, tmp_path, capsys):
+    other = product_writers.write_geotiff(tmp_path / "in", product_writers.Scene()).path
+    _, found = facts_of(licsar, other, "--preview", tmp_path / "p", capsys=capsys)
+    phase_picture(tmp_path / "p" / f"{found[0]['name']}.png")
+    assert cli.main(["info", str(licsar), str(other), "--preview", str(tmp_path / "p")]) == 3
+    assert "2 interferograms, 0 of them cannot be read, 1 not drawn" in capsys.readouterr().out
+
+
 def test_a_flat_half_is_drawn_flat_and_no_data_grey():
     phase = np.full((40, 40), np.nan, np.float32)
     phase[:20, :20], phase[20:, :20] = 0.0, 3.0

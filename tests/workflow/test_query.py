@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 
 import geopandas as gpd
 import numpy as np
@@ -178,6 +179,25 @@ def test_mistakes_are_explained(place, capsys, flags, code, problem):
 
     assert main(["query", place, *flags]) == code
     assert re.search(problem, capsys.readouterr().err)
+
+
+def test_no_catalogue_is_replaced_by_an_answer(place, tmp_path, capsys):
+    own, other = tmp_path / "own.gpkg", tmp_path / "other.gpkg"
+    for copy in (own, other):
+        shutil.copy(place, copy)
+    (tmp_path / "link.gpkg").symlink_to(own)
+    (tmp_path / "link.csv").symlink_to(own)
+    before = own.read_bytes(), other.read_bytes()
+    for out in (own, other, tmp_path / "link.gpkg", tmp_path / "link.csv"):
+        assert main(["query", str(own), "--out", str(out)]) == 2
+        assert f"--out {out}: is a catalogue, which the answer would replace" in capsys.readouterr().err
+    assert (own.read_bytes(), other.read_bytes()) == before
+    assert (tmp_path / "link.gpkg").is_symlink()
+    # An earlier answer is none.
+    for _ in range(2):
+        assert main(["query", str(own), "--out", str(tmp_path / "all.gpkg")]) == 0
+    (tmp_path / "all.csv").write_text("name\n")
+    assert main(["query", str(own), "--out", str(tmp_path / "all.csv")]) == 0
 
 
 def test_a_missing_catalogue_is_named_and_not_made(tmp_path, capsys):

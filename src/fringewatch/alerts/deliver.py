@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from fringewatch._version import __version__
 from fringewatch.alerts.message import compose_email
-from fringewatch.alerts.rules import Channel, EmailChannel, WebhookChannel, read_secret
+from fringewatch.alerts.rules import Channel, EmailChannel, FileChannel, WebhookChannel, read_secret
 from fringewatch.errors import ConfigError, DeliveryError
 from fringewatch.progress import say
 
@@ -31,10 +31,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["Sender", "check_channels", "open_sender"]
+__all__ = ["Sender", "check_channels", "check_files", "open_sender"]
 
 _PORTS = {"starttls": 587, "tls": 465, "none": 25}
 _TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
+_BEGINNING = b'{"key":'
+"""Of every line in a file of alerts."""
 _PAUSE_S = 1.0
 """Before the second try of a post; each further pause is twice as long."""
 
@@ -98,6 +100,33 @@ def check_channels(channels: Mapping[str, Channel]) -> None:
                 read_secret(variable, f"channel {name!r}: {key}")
 
 
+def check_files(channels: Mapping[str, Channel], folder: Path, others: Mapping[str, Path]) -> None:
+    """See that no channel appends alerts to a file that is something else.
+
+    Parameters
+    ----------
+    channels
+        By name.
+    folder
+        Where relative paths start.
+    others
+        Such files, by what they are.
+
+    Raises
+    ------
+    ConfigError
+        If one does.
+    """
+    for name, channel in channels.items():
+        if not isinstance(channel, FileChannel):
+            continue
+        path = folder / channel.path
+        for what, other in others.items():
+            if path.exists() and other.exists() and path.samefile(other):
+                message = f"channel {name!r}: path = {channel.path}: is {what}; name a file of its own for the alerts"
+                raise ConfigError(message)
+
+
 class _StandardOutput:
     def send(self, content: dict[str, Any]) -> None:
         sys.stdout.write(_line(content))
@@ -141,7 +170,10 @@ class _FileSender:
         self._file.close()
 
     def _mend_and_read(self) -> set[str]:
-        """Cut off a last line that a killed run did not finish, and return the keys of the others."""
+        """Cut off a last line that a killed run did not finish, and return the keys of the others.
+
+        Whatever else stands in the file is somebody's and stays.
+        """
         whole, keys = 0, set()
         # Through a second handle: a buffered one would close the file with itself.
         with self._path.open("rb") as lines:
@@ -151,7 +183,7 @@ class _FileSender:
                     key = str(json.loads(line)["key"])
                 if not line.endswith(b"\n"):
                     # Only the line's end may be missing: a whole alert has been told.
-                    if key is None:
+                    if key is None and line.startswith(_BEGINNING):
                         self._file.truncate(whole)
                     else:
                         self._file.write(b"\n")

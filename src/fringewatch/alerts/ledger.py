@@ -19,8 +19,9 @@ from fringewatch.alerts.message import alert_content
 from fringewatch.alerts.pairs import read_pairs, read_sites
 from fringewatch.catalog import geopackage
 from fringewatch.catalog.engine import Database
-from fringewatch.catalog.tables import ALERT_DELIVERIES, ALERTS, SCENES, SITES, now
+from fringewatch.catalog.tables import ALERT_DELIVERIES, ALERTS, SCENE_SITES, SCENES, SITES, now
 from fringewatch.errors import CatalogError
+from fringewatch.sites import NEAR_KM
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -143,6 +144,13 @@ class Ledger:
         """Return the number of scanned scenes without an outline or without dates: no rule sees them."""
         missing = SCENES.c.geom.is_(None) | SCENES.c.reference_date.is_(None) | SCENES.c.secondary_date.is_(None)
         query = sa.select(sa.func.count()).select_from(SCENES).where(SCENES.c.status == "ok", missing)
+        return self._database.read(lambda connection: connection.scalar(query)) or 0
+
+    def count_remote(self) -> int:
+        """Return the number of scanned scenes with outline and dates that have no site near: no rule sees them."""
+        near = sa.exists().where(SCENE_SITES.c.scene_id == SCENES.c.scene_id, SCENE_SITES.c.distance_km <= NEAR_KM)
+        placed = [SCENES.c[name].is_not(None) for name in ("geom", "reference_date", "secondary_date")]
+        query = sa.select(sa.func.count()).select_from(SCENES).where(SCENES.c.status == "ok", *placed, ~near)
         return self._database.read(lambda connection: connection.scalar(query)) or 0
 
     def alerts(self) -> list[RecordedAlert]:

@@ -19,8 +19,13 @@ _Address = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")]
 
 
 def _listed(value: Any) -> Any:
-    """Take `sites: Etna` for a list of one, as people write it."""
-    return (value,) if isinstance(value, str) else value
+    """Take `sites: Etna` for a list of one, and `sites: 211060` for the text of it, as people write it."""
+    if isinstance(value, str | int):
+        value = (value,)
+    if not isinstance(value, list | tuple):
+        return value
+    # YAML's `no` is a number to Python.
+    return tuple(str(word) if isinstance(word, int) and not isinstance(word, bool) else word for word in value)
 
 
 def _once(words: tuple[str, ...]) -> tuple[str, ...]:
@@ -36,7 +41,9 @@ class Rule(Config):
 
     name: _Name = Field(description="Name of the rule; alerts are told apart by it, so renaming a rule alerts anew.")
     sites: _Words = Field(
-        ("*",), min_length=1, description="Names of sites, or patterns with `*` and `?`; case does not matter."
+        ("*",),
+        min_length=1,
+        description="Names or numbers of sites, or patterns with `*` and `?`; case does not matter.",
     )
     kinds: _Words = Field((), description="Kinds of site, such as `volcano`; all if not given.")
     min_score: float | None = Field(

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from fringewatch.alerts.deliver import check_channels, open_sender
+from fringewatch.alerts.deliver import check_channels, check_files, open_sender
 from fringewatch.alerts.judge import find_events, matching_sites, suggest_sites
 from fringewatch.alerts.ledger import Ledger
 from fringewatch.alerts.message import alert_content
 from fringewatch.alerts.rules import Rules
 from fringewatch.config import Config
-from fringewatch.errors import CatalogError, DeliveryError
+from fringewatch.errors import CatalogError, ConfigError, DeliveryError
 from fringewatch.progress import say
+from fringewatch.sites import NEAR_KM
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,11 +82,17 @@ def run(config: AlertsConfig) -> AlertsResult:
     Raises
     ------
     ConfigError
-        If the rules are wrong or an environment variable that a channel names is not set.
+        If the rules are wrong, an environment variable that a channel names is not set, the file of a channel is the
+        rules file or the catalogue, or a dry run is to watch.
     CatalogError
         If the catalogue cannot be used, or another run is at work on it.
     """
+    if config.dry_run and config.watch:
+        message = "--dry-run --watch: a dry run is one look; leave out one of them"
+        raise ConfigError(message)
     rules = Rules.from_yaml(config.rules)
+    others = {"the rules file": config.rules, "the catalogue": Path(config.catalog)}
+    check_files(rules.channels, config.rules.parent, others)
     if config.dry_run:
         return _show(config, rules)
     check_channels(rules.channels)
@@ -185,6 +192,12 @@ def _tell_unseen(ledger: Ledger, rules: Rules) -> None:
     unplaced = ledger.count_unplaced()
     if unplaced:
         say(f"{_count(unplaced, 'scene')} without dates or coordinates: no rule sees them")
+    remote = ledger.count_remote()
+    if remote:
+        say(
+            f"{_count(remote, 'scene')} without a site within {NEAR_KM:g} km: no rule sees them; "
+            "`fringewatch detect` with --sites FILE adds sites to the catalogue"
+        )
 
 
 def _tell(result: AlertsResult) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import io
 import re
+import sqlite3
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -97,7 +99,8 @@ def run(config: QueryConfig) -> QueryResult:
     CatalogError
         If the catalogue is missing or cannot be read.
     ConfigError
-        If the site or kind is unknown, the dates are in the wrong order, or the file is of no known kind.
+        If the site or kind is unknown, the dates are in the wrong order, or the file is of no known kind or is a
+        catalogue.
     OutputError
         If the file cannot be written.
     """
@@ -141,6 +144,26 @@ def _check(config: QueryConfig) -> None:
     if config.out not in {None, "-"} and Path(str(config.out)).suffix.lower() not in {".csv", *_DRIVERS}:
         message = f"--out {config.out}: expected a name that ends in .csv, {', '.join(_DRIVERS)}, or - for CSV"
         raise ConfigError(message)
+    if config.out not in {None, "-"} and _is_catalog(Path(str(config.out)), config.catalog):
+        message = f"--out {config.out}: is a catalogue, which the answer would replace; name another file"
+        raise ConfigError(message)
+
+
+def _is_catalog(path: Path, asked: str) -> bool:
+    """Tell whether a file is the catalogue that is asked, by whatever link, or any other."""
+    if not path.is_file():
+        return False
+    if Path(asked).exists() and path.samefile(asked):
+        return True
+    query = "SELECT count(*) FROM sqlite_master WHERE name IN ('scenes', 'runs')"
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            return int(connection.execute(query).fetchone()[0]) == 2
+    except sqlite3.OperationalError:
+        # A database that cannot be looked into now, because another program writes to it, is not to be replaced.
+        return True
+    except sqlite3.Error:
+        return False
 
 
 def _write(path: Path, found: gpd.GeoDataFrame) -> None:

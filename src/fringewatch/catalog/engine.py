@@ -179,6 +179,10 @@ class Database:
                     f"{SCHEMA_VERSION}); update fringewatch, or name another catalogue"
                 )
                 raise CatalogError(message)
+            if self.is_file and self._writable:
+                # Not before it is known to be ours: the mode is written into the file.
+                with contextlib.closing(self.engine.raw_connection()) as raw:
+                    raw.cursor().execute("PRAGMA journal_mode = WAL")
             if missing and (create or (self._writable and missing.version)):
                 with self._options(writes=True).begin() as connection:
                     add_missing(connection, self.name, is_file=self.is_file)
@@ -198,8 +202,6 @@ class Database:
         if (tables or not create) and not geopackage.is_geopackage(connection):
             message = f"{self.name}: is an SQLite database but no GeoPackage; name another file"
             raise CatalogError(message)
-        if self._writable:
-            connection.execute("PRAGMA journal_mode = WAL")
 
     def _explain(self, error: Exception) -> str:
         origin = getattr(error, "orig", None) or error

@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from fringewatch.errors import CatalogError
 from fringewatch.products.reference import is_remote
 
 if TYPE_CHECKING:
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from fringewatch.report import SceneRow
 
 __all__ = ["SceneRecord", "as_multipolygon", "detection_values", "scene_key", "scene_values"]
+
+_STATUSES = ("ok", "failed")
+_DATES = ("reference_date", "secondary_date")
+_NEEDED = ("scene", "region", *_DATES, "geom")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,6 +46,8 @@ class SceneRecord:
         Hash of the phase's file. Scenes of the same content are tied to the first. ``""``: never a duplicate.
     model_version
         Version of the model bundle.
+    detections
+        What was found in it: rows from :meth:`fringewatch.regions.Detections.located`.
     """
 
     row: SceneRow
@@ -49,6 +56,7 @@ class SceneRecord:
     frame: str = ""
     content_hash: str = ""
     model_version: str = ""
+    detections: Sequence[Mapping[str, Any]] = ()
 
 
 def scene_key(file: str, resolve: Callable[[str], str] = os.path.realpath) -> str:
@@ -60,13 +68,22 @@ def scene_key(file: str, resolve: Callable[[str], str] = os.path.realpath) -> st
 
 
 def scene_values(key: str, record: SceneRecord, run_id: int, settings: str) -> dict[str, Any]:
-    """Return a scene as the columns of its table."""
+    """Return a scene as the columns of its table.
+
+    Raises
+    ------
+    CatalogError
+        If a date or the status is none.
+    """
+    if record.row.status not in _STATUSES:
+        message = f"{key}: status = {record.row.status!r}; expected one of: {', '.join(_STATUSES)}"
+        raise CatalogError(message)
     return vars(record.row) | {
         "file": key,
         "run_id": run_id,
         "settings": settings,
-        "reference_date": as_date(record.row.reference_date),
-        "secondary_date": as_date(record.row.secondary_date),
+        "reference_date": _date(record.row.reference_date, f"{key}: reference_date"),
+        "secondary_date": _date(record.row.secondary_date, f"{key}: secondary_date"),
         "score": _number(record.row.score),
         "max_probability": _number(record.row.max_probability),
         "area_km2": _number(record.row.area_km2),
@@ -86,6 +103,11 @@ def detection_values(detections: gpd.GeoDataFrame | Sequence[Mapping[str, Any]])
     ----------
     detections
         From :func:`fringewatch.regions.find_regions`, or from :meth:`fringewatch.regions.Detections.located`.
+
+    Raises
+    ------
+    CatalogError
+        If a row lacks what every row has, or a date is none.
     """
     if isinstance(detections, Sequence):
         rows = [dict(row) for row in detections]
@@ -102,16 +124,26 @@ def detection_values(detections: gpd.GeoDataFrame | Sequence[Mapping[str, Any]])
         for row, outline in zip(rows, outlines, strict=True):
             row["geom"] = outline
     for row in rows:
+        if lacking := [name for name in _NEEDED if name not in row]:
+            message = (
+                f"a detection of {row.get('scene', 'a scene')!r}: has no {', '.join(lacking)}; expected rows with all "
+                "of Detections.located(), of which geom may be None"
+            )
+            raise CatalogError(message)
         outline = row.pop("geom")
         row |= {name: _known(value) for name, value in row.items()}
-        row |= {name: as_date(row[name]) for name in ("reference_date", "secondary_date")}
+        row |= {name: _date(row[name], f"a detection of {row['scene']!r}: {name}") for name in _DATES}
         row["geom"] = None if outline is None else as_multipolygon(outline)
     return rows
 
 
-def as_date(text: str | None) -> dt.date | None:
+def _date(text: str | None, what: str) -> dt.date | None:
     """Return an ISO date; None for the empty text that stands for unknown."""
-    return dt.date.fromisoformat(text) if text else None
+    try:
+        return dt.date.fromisoformat(text) if text else None
+    except (TypeError, ValueError) as error:
+        message = f"{what} = {text!r}; expected a date such as '2018-12-28', or '' if it is not known"
+        raise CatalogError(message) from error
 
 
 def _known(value: Any) -> Any:

@@ -48,11 +48,15 @@ def find_missing(connection: sa.Connection, name: str) -> Missing:
     Raises
     ------
     CatalogError
-        If it has a table ``scenes`` that is not ours.
+        If it has a table of the name of one of ours that is not ours.
     """
-    there = set(sa.inspect(connection).get_table_names())
+    inspector = sa.inspect(connection)
+    there = {*inspector.get_table_names(), *inspector.get_view_names()}
+    if connection.dialect.name == "sqlite":
+        # Which takes `Sites` and `sites` for one.
+        there = {name.lower() for name in there}
     tables = tuple(table for table in METADATA.sorted_tables if table.name not in there)
-    if SCENES in tables:
+    if len(tables) == len(METADATA.sorted_tables):
         return Missing(tables, (), 0)
     columns: list[sa.Column[Any]] = []
     for table in METADATA.sorted_tables:
@@ -63,8 +67,9 @@ def find_missing(connection: sa.Connection, name: str) -> Missing:
     strange = sorted(f"{column.table.name}.{column.name}" for column in columns if column.info.get("since", 1) == 1)
     strange += [table.name for table in tables if table.info.get("since", 1) == 1]
     if strange:
+        ours = SCENES.name if SCENES not in tables else min(there & METADATA.tables.keys())
         message = (
-            f"{name}: is no catalogue of fringewatch, although it has a table scenes (it lacks "
+            f"{name}: is no catalogue of fringewatch, although it has a table {ours} (it lacks "
             f"{', '.join(strange[:5])}); name another, which `fringewatch detect` makes"
         )
         raise CatalogError(message)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import socket
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeVar, get_args
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -17,12 +17,13 @@ from fringewatch.catalog.records import as_multipolygon, detection_values, scene
 from fringewatch.catalog.tables import DETECTIONS, REVIEWS, RUNS, SCENE_SITES, SCENES, SITES, now
 from fringewatch.errors import CatalogError
 from fringewatch.files import LinkResolver
+from fringewatch.progress import say
 from fringewatch.sites import NEAR_KM, Sites
 from fringewatch.sites.nearest import tie
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import geopandas as gpd
@@ -33,10 +34,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Catalog"]
 
+_T = TypeVar("_T")
+
 RunStatus = Literal["running", "done", "interrupted", "failed", "killed"]
+Verdict = Literal["confirmed", "rejected", "unsure"]
+Table = Literal["scenes", "detections"]
 # SQLite takes a limited number of values in one statement.
 _CHUNK = 500
 _RETIE_CHUNK = 20_000
+_MOST_NAMED = 5
 _OTHER = SCENES.alias()
 _FIRST_OF_CONTENT = (
     sa.select(sa.func.min(_OTHER.c.scene_id))
@@ -59,8 +65,9 @@ class Catalog:
     each: adding a scene again replaces it and its detections, and keeps its reviews.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, writable: bool = True) -> None:
         self._database = database
+        self._writable = writable
         self._known: _KnownSites | None = None
 
     @classmethod
@@ -94,7 +101,7 @@ class Catalog:
         CatalogError
             If it is missing, damaged, something else, or cannot be reached.
         """
-        catalog = cls(Database(place, create=create, writable=writable, wait_s=wait_s))
+        catalog = cls(Database(place, create=create, writable=writable, wait_s=wait_s), writable=writable)
         try:
             if writable:
                 known = catalog._database.read(lambda c: c.scalar(sa.select(sa.func.count()).select_from(SITES)))
@@ -148,12 +155,13 @@ class Catalog:
             connection.execute(sa.update(RUNS).where(RUNS.c.run_id.in_(gone)).values(status="killed"))
             return int(connection.execute(sa.insert(RUNS).returning(RUNS.c.run_id), row).scalar_one())
 
-        return self._database.write(work)
+        return self._write(work)
 
     def finish_run(self, run_id: int, status: RunStatus = "done") -> None:
         """Record how a run ended."""
+        self._expect("status", status, RunStatus)
         end = sa.update(RUNS).where(RUNS.c.run_id == run_id).values(status=status, finished=now())
-        self._database.write(lambda connection: connection.execute(end))
+        self._write(lambda connection: connection.execute(end))
 
     def add(
         self,
@@ -173,27 +181,20 @@ class Catalog:
         scenes
             Any number; some hundreds at once are fast.
         detections
-            As :func:`fringewatch.regions.find_regions` makes them, of any of the scenes: column ``scene`` is the name
-            of one. Or rows, from :meth:`fringewatch.regions.Detections.located`. None for none.
+            Further ones than the records have, as :func:`fringewatch.regions.find_regions` makes them, of any of the
+            scenes: column ``scene`` is the name of one, and of no other. Or rows, from
+            :meth:`fringewatch.regions.Detections.located`. None for none.
 
         Raises
         ------
         CatalogError
-            If it cannot be written; then nothing of the batch was.
+            If it cannot be written, or is not what a catalogue holds; then nothing of the batch was written.
         """
         resolve = LinkResolver()
         keyed = {scene_key(record.row.file, resolve): record for record in scenes}
         # Two that write the same files at once take their locks in one order.
         records = {key: keyed[key] for key in sorted(keyed)}
-        rows = [] if detections is None else detection_values(detections)
-        owners = {record.row.name: key for key, record in records.items()}
-        if rows and len(owners) < len(records):
-            message = f"{self._database.name}: two scenes of one name were given, and detections go by the name"
-            raise CatalogError(message)
-        for row in rows:
-            if row["scene"] not in owners:
-                message = f"{self._database.name}: detections of {row['scene']!r} were given without the scene"
-                raise CatalogError(message)
+        rows, owners = self._rows_of(records, detections)
 
         def work(connection: sa.Connection) -> None:
             settings = connection.scalar(sa.select(RUNS.c.settings).where(RUNS.c.run_id == run_id))
@@ -209,9 +210,8 @@ class Catalog:
             connection.execute(_upsert(SCENES, "file", sqlite_file=self._database.is_file), values)
             ids = dict(_select_by(connection, [SCENES.c.file, SCENES.c.scene_id], list(records)))
             if rows:
-                connection.execute(
-                    sa.insert(DETECTIONS), [row | {"scene_id": ids[owners[row["scene"]]]} for row in rows]
-                )
+                tied = [row | {"scene_id": ids[owner]} for row, owner in zip(rows, owners, strict=True)]
+                connection.execute(sa.insert(DETECTIONS), tied)
             links = [{"scene_id": ids[values[index]["file"]], **link} for index, link in nearby]
             if links:
                 connection.execute(sa.insert(SCENE_SITES), links)
@@ -221,7 +221,33 @@ class Catalog:
             self._grow(connection, DETECTIONS, rows)
 
         if records:
-            self._database.write(work)
+            self._write(work)
+
+    def _rows_of(
+        self, records: Mapping[str, SceneRecord], detections: gpd.GeoDataFrame | Sequence[Mapping[str, Any]] | None
+    ) -> tuple[list[dict[str, Any]], list[str]]:
+        """Return all detections of scenes and, row by row, the keys of their files."""
+        own = [(key, {**row, "scene": record.row.name}) for key, record in records.items() for row in record.detections]
+        rows, owners = detection_values([row for _, row in own]), [key for key, _ in own]
+        if detections is None:
+            return rows, owners
+        keys: dict[str, list[str]] = {}
+        for key, record in records.items():
+            keys.setdefault(record.row.name, []).append(key)
+        for row in detection_values(detections):
+            found = keys.get(row["scene"], [])
+            if not found:
+                message = f"{self._database.name}: detections of {row['scene']!r} were given without the scene"
+                raise CatalogError(message)
+            if len(found) > 1:
+                message = (
+                    f"{self._database.name}: two scenes of one name were given, {' and '.join(found[:2])}, and "
+                    "detections of that name; give each SceneRecord its own detections"
+                )
+                raise CatalogError(message)
+            rows.append(row)
+            owners += found
+        return rows, owners
 
     def done(self, settings: str) -> dict[str, str]:
         """Return what need not be done again: the state of every file that was scanned with these settings.
@@ -251,7 +277,7 @@ class Catalog:
 
     def query(
         self,
-        table: Literal["scenes", "detections"] = "scenes",
+        table: Table = "scenes",
         *,
         site: str | None = None,
         start: dt.date | None = None,
@@ -291,9 +317,12 @@ class Catalog:
 
         Raises
         ------
+        CatalogError
+            If there is no such table.
         ConfigError
             If the site is unknown.
         """
+        self._expect("table", table, Table)
         conditions = reading.Conditions(start, end, min_score, flagged, run_id, duplicates)
 
         def work(connection: sa.Connection) -> gpd.GeoDataFrame:
@@ -313,7 +342,10 @@ class Catalog:
         return self._database.read(self._sites_of).sites
 
     def add_sites(self, sites: Sites) -> None:
-        """Add sites; if any is new or has moved, all scenes and detections are tied again."""
+        """Add sites; if any is new or has moved, all scenes and detections are tied again.
+
+        A site is known by its kind, name and number. That one has moved is said.
+        """
         table = sites.table
         wanted = [
             {"name": name, "number": number, "kind": kind, "geom": shape}
@@ -322,7 +354,7 @@ class Catalog:
             )
         ]
 
-        def work(connection: sa.Connection) -> None:
+        def work(connection: sa.Connection) -> list[str]:
             had = self._sites_of(connection).sites.table
             known = dict(zip(zip(had["kind"], had["name"], had["number"], strict=True), had.geometry, strict=True))
             new = [row for row in wanted if known.get((row["kind"], row["name"], row["number"])) != row["geom"]]
@@ -331,8 +363,14 @@ class Catalog:
                 self._grow(connection, SITES, new)
                 self._known = None
                 self._tie_again(connection)
+            return [row["name"] for row in new if (row["kind"], row["name"], row["number"]) in known]
 
-        self._database.write(work)
+        if moved := self._write(work):
+            names = ", ".join(moved[:_MOST_NAMED]) + (" and others" if len(moved) > _MOST_NAMED else "")
+            say(
+                f"{self._database.name}: sites that had another place before: {names}; what is another site needs a "
+                "name or number of its own"
+            )
 
     @property
     def runs(self) -> pd.DataFrame:
@@ -347,7 +385,7 @@ class Catalog:
     def add_review(
         self,
         file: str,
-        verdict: Literal["confirmed", "rejected", "unsure"],
+        verdict: Verdict,
         *,
         outline: Any = None,
         label: str = "",
@@ -370,8 +408,9 @@ class Catalog:
         Raises
         ------
         CatalogError
-            If the catalogue does not have the scene.
+            If the catalogue does not have the scene, the verdict is none of these, or it was opened to read only.
         """
+        self._expect("verdict", verdict, Verdict)
 
         def work(connection: sa.Connection) -> None:
             scene_id = connection.scalar(sa.select(SCENES.c.scene_id).where(SCENES.c.file == scene_key(file)))
@@ -390,7 +429,19 @@ class Catalog:
             connection.execute(sa.insert(REVIEWS), row)
             self._grow(connection, REVIEWS, [row])
 
-        self._database.write(work)
+        self._write(work)
+
+    def _write(self, work: Callable[[sa.Connection], _T]) -> _T:
+        if not self._writable:
+            message = f"{self._database.name}: was opened to read only; open it with writable=True to change it"
+            raise CatalogError(message)
+        return self._database.write(work)
+
+    def _expect(self, what: str, given: str, allowed: Any) -> None:
+        words = get_args(allowed)
+        if given not in words:
+            message = f"{self._database.name}: {what} = {given!r}; expected one of: {', '.join(words)}"
+            raise CatalogError(message)
 
     def _sites_of(self, connection: sa.Connection) -> _KnownSites:
         """Return the sites, read again where another program has added some."""

@@ -18,6 +18,7 @@ from fringewatch.catalog import Catalog, SceneRecord, scene_key
 from fringewatch.catalog.engine import without_password
 from fringewatch.detect.crew import cluster_crew, drive, local_crew
 from fringewatch.detect.failures import MOST_LISTED, Failures
+from fringewatch.detect.journal import Journal
 from fringewatch.detect.names import CatalogNames
 from fringewatch.detect.outputs import output_paths
 from fringewatch.detect.run_files import write_settings
@@ -137,7 +138,7 @@ class _Archive:
         # the same has a chance of 1 in 40 million.
         done = {} if config.overwrite else catalog.done(self._settings)
         self._done = {hash(key): hash(state) for key, state in done.items()}
-        self._names = CatalogNames(catalog, folder, keep)
+        self._names = CatalogNames(catalog, Journal(folder), folder, keep)
         self._best: dict[str, SceneRow] = {}
         self._waiting: list[Outcome] = []
         self._entered_s = 0.0
@@ -233,8 +234,7 @@ class _Archive:
         with ctrl_c_held():
             outcomes, self._waiting = self._waiting, []
             self._entered_s = time.monotonic()
-            found = [row for outcome in outcomes for row in outcome.detections]
-            self._catalog.add(self._run, [self._record_of(outcome) for outcome in outcomes], found)
+            self._catalog.add(self._run, [self._record_of(outcome) for outcome in outcomes])
             for outcome in outcomes:
                 self._count(outcome.row)
 
@@ -261,6 +261,7 @@ class _Archive:
             frame=outcome.frame,
             content_hash=outcome.content_hash,
             model_version=self._version,
+            detections=outcome.detections,
         )
 
 

@@ -10,12 +10,14 @@ import dataclasses
 import functools
 import itertools
 import os
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from fringewatch.detect.crew import drive, thread_crew
-from fringewatch.detect.journal import Journal
+from fringewatch.detect.journal import Journal, place_of
+from fringewatch.detect.names import free_name
 from fringewatch.detect.outputs import has_users_picture, output_paths, quiet_about_grids
 from fringewatch.detect.run_files import write_run
 from fringewatch.detect.settings import ARCHIVE_SCENES, DetectConfig, DetectResult, Kept
@@ -23,7 +25,6 @@ from fringewatch.detect.worker import SceneWorker, cores, load_detector, scene_s
 from fringewatch.errors import ConfigError, OutputError, ProductError
 from fringewatch.files import ensure_folder, sole_use
 from fringewatch.products import discover
-from fringewatch.products.discovery import another_name
 from fringewatch.products.raster import explain
 from fringewatch.products.reference import is_remote
 from fringewatch.progress import say, track
@@ -40,6 +41,8 @@ __all__ = ["run"]
 
 _MOST_WORKERS = 8
 _MOST_REASONS = 5
+_GDAL_ADDRESS = re.compile(r"[A-Z][A-Z0-9_]*:")
+"""Such as NETCDF:file.nc:phase."""
 
 
 def run(config: DetectConfig) -> DetectResult:
@@ -68,7 +71,8 @@ def run(config: DetectConfig) -> DetectResult:
     if config.cluster:
         config = _absolute(config)
     found = discover(config.inputs)
-    few = [] if config.is_archive else list(itertools.islice(found, ARCHIVE_SCENES + 1))
+    # What a watch waits for need not be there yet.
+    few = [] if config.watch else list(itertools.islice(found, ARCHIVE_SCENES + 1))
     if few and not any(map(_is_there, few)):
         # A slip of the pen must not put an empty run in the place of an earlier one.
         raise ProductError(
@@ -77,6 +81,8 @@ def run(config: DetectConfig) -> DetectResult:
     if config.is_archive or len(few) > ARCHIVE_SCENES:
         from fringewatch.detect.archive import run_archive
 
+        if not config.is_archive:
+            say(f"more than {ARCHIVE_SCENES:,} scenes: an archive, whose results go into a catalogue")
         with sole_use(ensure_folder(config.out)) as folder:
             return run_archive(config, folder, itertools.chain(few, found))
     with sole_use(ensure_folder(config.out)) as folder:
@@ -85,8 +91,8 @@ def run(config: DetectConfig) -> DetectResult:
 
 def _is_there(reference: Reference) -> bool:
     try:
-        # A colon: one of GDAL's own addresses, such as NETCDF:file.nc:phase.
-        return is_remote(reference.path) or ":" in reference.path or Path(reference.path).is_file()
+        known = is_remote(reference.path) or _GDAL_ADDRESS.match(reference.path) is not None
+        return known or Path(reference.path).is_file()
     except (OSError, ValueError):
         return False
 
@@ -97,27 +103,30 @@ def _apart(references: Sequence[Reference], journal: Journal, folder: Path, keep
     A name stays with its file as long as there are results of it; that of a file that is gone is free.
     """
     taken = {hash(name) for name in (*(reference.name for reference in references), *journal.entries)}
-    inputs = {_place(reference.path) for reference in references}
+    inputs = {os.path.realpath(reference.path) for reference in references if not is_remote(reference.path)}
     names = journal.names()
     renamed = []
     for reference in references:
-        place = _place(reference.path)
+        place = place_of(reference.path)
         own = names.get((place, reference.member))
         name = own or reference.name
         owner = journal.owner(name)
         theirs = owner not in {"", place} and (is_remote(owner) or Path(owner).exists())
-        picture = _place(str(folder / name)) + ".png"
-        if theirs or picture in inputs or (own is None and has_users_picture(folder, name, keep=keep)):
-            what = f"those of {owner} have the other" if theirs else f"{picture} is your own"
-            name = another_name(reference, taken)
-            taken.add(hash(name))
+        if theirs or _is_theirs(folder, name, keep, inputs):
+            what = f"those of {owner} have the other" if theirs else f"{folder / name}.png is your own"
+            there = dataclasses.replace(reference, name=name)
+            name = free_name(there, taken, folder, keep)
+            while _is_theirs(folder, name, keep, inputs):
+                name = free_name(there, taken, folder, keep)
             say(f"{reference.address}: its results are called {name}; {what}")
         renamed.append(reference if name == reference.name else dataclasses.replace(reference, name=name))
     return renamed
 
 
-def _place(path: str) -> str:
-    return path if is_remote(path) else os.path.realpath(path)
+def _is_theirs(folder: Path, name: str, keep: Collection[Kept], inputs: Collection[str]) -> bool:
+    """Tell whether a picture of the user's has the place of a scene's: one that is an input may even be damaged."""
+    picture = folder / f"{name}.png"
+    return has_users_picture(folder, name, keep=keep) or ("pictures" in keep and os.path.realpath(picture) in inputs)
 
 
 def _absolute(config: DetectConfig) -> DetectConfig:
@@ -153,6 +162,7 @@ class _Batch:
         self.journal = Journal(folder)
         self.keep = tuple(kind for kind in get_args(Kept) if config.keeps(kind))
         self.references = _apart(references, self.journal, folder, self.keep)
+        self._by_name = {reference.name: reference for reference in self.references}
         self.settings = settings_digest(config, detector)
         self.kept = 0
         self.interrupted = False
@@ -198,10 +208,12 @@ class _Batch:
         """Enter a scene in the journal; one that cannot be entered has failed."""
         row = outcome.row
         if row.status == "ok":
+            reference = self._by_name[row.name]
             try:
-                self.journal.add(row, outcome.state, self.settings)
+                self.journal.add(
+                    row, outcome.state, self.settings, place=place_of(reference.path), member=reference.member
+                )
             except OutputError as error:
-                reference = next(reference for reference in self.references if reference.name == row.name)
                 row = worker.reject(reference, str(error)).row
         if row.status == "failed":
             self.journal.forget(row.name)

@@ -45,16 +45,21 @@ class Failures:
         try:
             self._handle = self._path.open("w", encoding="utf-8", newline="")
         except OSError as error:
-            message = f"{self._path}: cannot be written ({error.strerror}); choose another --out"
-            raise OutputError(message) from error
+            raise self._explain(error) from error
         self._writer = csv.DictWriter(
             self._handle, [field.name for field in dataclasses.fields(SceneRow)], lineterminator="\n"
         )
         self._writer.writeheader()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._handle.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self._handle.close()
+        except OSError as error:
+            # An error of the run itself says more.
+            if kind is None:
+                raise self._explain(error) from error
+            return
         if self._said > _MOST_SAID:
             say(f"failed: {self._said - _MOST_SAID:,} more, in {self._path}")
         if not self._failed:
@@ -69,13 +74,20 @@ class Failures:
         self._said += 1
         if self._said <= _MOST_SAID:
             say(f"failed: {row.message}")
-        self._writer.writerow(row.as_text())
-        self._handle.flush()
+        try:
+            self._writer.writerow(row.as_text())
+            self._handle.flush()
+        except OSError as error:
+            raise self._explain(error) from error
         known = row.file in self._failed
         self._mended |= known
         self._failed.add(row.file)
         if not known and len(self.first) < MOST_LISTED:
             self.first.append(row)
+
+    def _explain(self, error: OSError) -> OutputError:
+        reason = f"{self._path}: cannot be written ({error.strerror})"
+        return OutputError(f"{reason}; free some space or choose another --out. What is in the catalogue is kept")
 
     def withdraw(self, row: SceneRow) -> None:
         """Take the failure of a file back that was mended."""

@@ -9,13 +9,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import re
 import threading
 from typing import TYPE_CHECKING, Any
 
 from fringewatch.errors import OutputError
 from fringewatch.files import LinkResolver, write_text
-from fringewatch.products.reference import split_member
+from fringewatch.products.reference import is_remote
 from fringewatch.report import SceneRow
 
 if TYPE_CHECKING:
@@ -36,6 +35,16 @@ class Entry:
     row: SceneRow
     state: str
     settings: str
+    place: str
+    """Of the file, see :func:`place_of`."""
+    member: str = ""
+    """Which interferogram of the file, if it holds several."""
+
+
+def place_of(path: str) -> str:
+    """Return how a journal knows a file: links to folders are resolved, one to the file itself is not."""
+    folder, name = os.path.split(path)
+    return path if is_remote(path) else os.path.join(os.path.realpath(folder), name)  # noqa: PTH118  (see _one_state)
 
 
 def file_state(path: str, companions: Iterable[str] = (), *, member: str = "") -> str:
@@ -100,15 +109,13 @@ class Journal:
         entry = self.entries.get(name)
         if entry is None:
             return ""
-        first, *_ = entry.state.split("|", 1)
-        return re.sub(r"(?::\d+){2}(?:#.*)?$", "", first)
+        return entry.place
 
     def names(self) -> dict[tuple[str, str], str]:
         """Return names by file, as :meth:`owner` gives it, and by the member of it."""
-        # A file may hold several interferograms, which the end of the address tells apart.
-        return {(self.owner(name), split_member(entry.row.file)[1]): name for name, entry in self.entries.items()}
+        return {(entry.place, entry.member): name for name, entry in self.entries.items()}
 
-    def add(self, row: SceneRow, state: str, settings: str) -> None:
+    def add(self, row: SceneRow, state: str, settings: str, *, place: str, member: str = "") -> None:
         """Record a finished scene at once.
 
         Raises
@@ -116,7 +123,7 @@ class Journal:
         OutputError
             If the journal cannot be written.
         """
-        entry = Entry(row, state, settings)
+        entry = Entry(row, state, settings, place, member)
         with self._lock:
             try:
                 with self._path.open("a", encoding="utf-8") as handle:
@@ -140,7 +147,8 @@ class Journal:
 
 
 def _line(entry: Entry) -> str:
-    record = {"state": entry.state, "settings": entry.settings, "row": dataclasses.asdict(entry.row)}
+    keys = {"state": entry.state, "settings": entry.settings, "place": entry.place, "member": entry.member}
+    record = keys | {"row": dataclasses.asdict(entry.row)}
     return json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
@@ -148,6 +156,6 @@ def _parse(line: str) -> Entry | None:
     """Return the entry of a line; None for the torn last line of a killed run, or one of another version."""
     try:
         record: dict[str, Any] = json.loads(line)
-        return Entry(SceneRow(**record["row"]), record["state"], record["settings"])
+        return Entry(SceneRow(**record["row"]), *(str(record[key]) for key in ("state", "settings", "place", "member")))
     except (ValueError, TypeError, KeyError):
         return None

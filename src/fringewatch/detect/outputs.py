@@ -80,14 +80,25 @@ def output_paths(folder: Path, name: str, *, keep: Collection[Kept]) -> list[Pat
 def has_users_picture(folder: Path, name: str, *, keep: Collection[Kept]) -> bool:
     """Tell whether the picture of a scene would replace one of the user's, such as phase stored as a picture."""
     picture = folder / (name + _SUFFIXES["pictures"])
-    if "pictures" not in keep or not picture.exists() or is_drawn_here(picture):
+    if "pictures" not in keep or not picture.is_file() or is_drawn_here(picture):
         return False
-    # Beside a map or outlines of ours it is ours, too, and damaged.
-    return not any(path.exists() for path in output_paths(folder, name, keep=("maps", "outlines")))
+    try:
+        with Image.open(picture):
+            return True
+    except (OSError, ValueError, SyntaxError):
+        # No picture at all: one of ours that was damaged.
+        return False
 
 
-def write_outputs(folder: Path, name: str, examination: Examination, *, keep: Collection[Kept]) -> None:
-    """Write the files of a scene, each atomically.
+def write_outputs(
+    folder: Path,
+    name: str,
+    examination: Examination,
+    *,
+    keep: Collection[Kept],
+    spare: Callable[[Path], bool] = lambda _: False,
+) -> None:
+    """Write the files of a scene, each atomically, and remove those of other kinds that an earlier run wrote.
 
     Parameters
     ----------
@@ -97,6 +108,8 @@ def write_outputs(folder: Path, name: str, examination: Examination, *, keep: Co
         The scene.
     keep
         Which of them: ``"maps"`` of probability, ``"outlines"`` of the detections, ``"pictures"``.
+    spare
+        As for :func:`remove_outputs`.
 
     Raises
     ------
@@ -114,12 +127,14 @@ def write_outputs(folder: Path, name: str, examination: Examination, *, keep: Co
         write_detections(folder / (name + _SUFFIXES["outlines"]), examination.regions)
     if "pictures" in keep:
         write_picture(folder / (name + _SUFFIXES["pictures"]), examination)
+    # Of a run with other settings: the next one would take it for the scene's.
+    remove_outputs(folder, name, keep=[kind for kind in _SUFFIXES if kind not in keep], spare=spare)
 
 
 def remove_outputs(
     folder: Path, name: str, *, keep: Collection[Kept], spare: Callable[[Path], bool] = lambda _: False
 ) -> None:
-    """Remove the files of a scene that has failed, so that no older map passes for the answer.
+    """Remove files of a scene that has failed or is written anew, so that no older map passes for the answer.
 
     A picture that was not drawn here is the user's own and stays.
 
@@ -137,9 +152,9 @@ def remove_outputs(
     """
     for path in output_paths(folder, name, keep=keep):
         try:
-            if path.suffix == _SUFFIXES["pictures"] and path.is_file() and not is_drawn_here(path):
+            if not path.exists() or spare(path.resolve()):
                 continue
-            if not spare(path.resolve()):
+            if path.suffix != _SUFFIXES["pictures"] or is_drawn_here(path):
                 path.unlink(missing_ok=True)
         except OSError as error:
             message = f"{path}: is of an earlier run and cannot be removed ({error.strerror}); remove it by hand"

@@ -14,7 +14,7 @@ import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -282,7 +282,7 @@ class SceneWorker:
             examination = self._complete(scene.reference, examination)
         if self.config.height_trend == "check" and examination.flagged:
             examination = self._check_terrain(scene.reference, examination)
-        write_outputs(self.folder, scene.reference.name, examination, keep=self.keep)
+        write_outputs(self.folder, scene.reference.name, examination, keep=self.keep, spare=self._spare)
         row = _row_of(scene.reference, examination)
         if not self.catalogued:
             return Outcome(row, scene.state)
@@ -299,7 +299,7 @@ class SceneWorker:
     def _discard(self, reference: Reference) -> str:
         """Remove what an earlier run wrote for a scene that has failed; say so where that is impossible."""
         try:
-            remove_outputs(self.folder, reference.name, keep=self.keep, spare=self._spare)
+            remove_outputs(self.folder, reference.name, keep=get_args(Kept), spare=self._spare)
         except OutputError as error:
             return f"; {_one_line(str(error))}"
         return ""

@@ -174,8 +174,7 @@ def _match(readers: Sequence[Reader], pattern: str, *, recursive: bool) -> Itera
 
 
 def _collect(readers: Sequence[Reader], files: list[str]) -> list[Reference]:
-    names = {file_name(path) for path in files}
-    left = [path for path in files if not _LOSSY.search(path) and not _is_result(path, names)]
+    left = [path for path in files if not _LOSSY.search(path) and not _is_picture_of_ours(path)]
     references: list[Reference] = []
     for reader in readers:
         if not left:
@@ -207,12 +206,9 @@ def _is_patch_set(folder: str, files: Collection[str]) -> bool:
     return (first.get("file") or "").endswith(".png") and "label" in first
 
 
-def _is_result(path: str, names: set[str]) -> bool:
+def _is_picture_of_ours(path: str) -> bool:
     """Tell whether a file is a picture of an earlier run, or of a preview; companions leave out maps."""
-    if not path.lower().endswith(".png"):
-        return False
-    # Versions before 0.2 did not mark their pictures.
-    return f"{stem(path)}.detections.geojson" in names or is_drawn_here(path)
+    return path.lower().endswith(".png") and is_drawn_here(path)
 
 
 def _unique(reference: Reference, taken: set[int]) -> str:

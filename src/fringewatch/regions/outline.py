@@ -126,11 +126,14 @@ def cut_at_date_line(shape: Any) -> Any:
     west, south, east, north = shape.bounds
     if west >= -180 and east <= 180:
         return shape
+    # One around a pole crosses itself in degrees.
+    shape = shapely.make_valid(shape)
     worlds = ((turn, shapely.box(turn - 180, south, turn + 180, north)) for turn in (-360, 0, 360))
     parts = [translate(shape.intersection(world), xoff=-turn) for turn, world in worlds]
     # Lines and points are where a shape only touches the date line.
     kept = [part for whole in parts for part in shapely.get_parts(whole) if part.geom_type == "Polygon"]
-    return kept[0] if len(kept) == 1 else shapely.MultiPolygon(kept)
+    # Parts of one that goes round more than once lie on each other.
+    return kept[0] if len(kept) == 1 else shapely.unary_union(kept)
 
 
 @functools.cache

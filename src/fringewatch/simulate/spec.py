@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import math
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, NonNegativeFloat, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from fringewatch.config import Config
 from fringewatch.conventions import SENTINEL1_WAVELENGTH_M
 from fringewatch.errors import ConfigError
 from fringewatch.simulate.ranges import (
     ClutterRanges,
+    Counts,
     DykeRanges,
     EarthquakeRanges,
     LongwallRanges,
     MogiRanges,
     PennyCrackRanges,
+    PositiveCounts,
     PositiveRange,
     Range,
     SheetRanges,
     SillRanges,
+    WholeRange,
+    within,
 )
 
 __all__ = ["PRESETS", "Kind", "MagmaticSource", "PresetName", "Range", "SceneSpec", "StyleName", "preset"]
@@ -28,6 +33,12 @@ Kind = Literal["volcano", "earthquake", "mining", "quiet"]
 MagmaticSource = Literal["mogi", "penny-crack", "dyke", "sill", "sheet"]
 StyleName = Literal["licsar", "hyp3", "raw"]
 PresetName = Literal["volcano", "mining", "earthquake", "quiet", "mixed"]
+
+_Weight = Annotated[float, Field(ge=0, le=1e9)]
+_PixelSize = Annotated[PositiveRange, within(0.5, 1000.0, "metres")]
+_Ramp = Annotated[Range, within(0.0, 1000.0, "fringes across the scene, in any direction")]
+# Fields of clutter along a side; their table takes 2 GiB.
+_MOST_FIELDS = 16_000
 
 
 class SceneSpec(Config):
@@ -39,15 +50,15 @@ class SceneSpec(Config):
 
     height_px: int = Field(224, ge=32, le=4096, description="Rows.")
     width_px: int = Field(224, ge=32, le=4096, description="Columns.")
-    kinds: dict[Kind, NonNegativeFloat] = Field(
+    kinds: dict[Kind, _Weight] = Field(
         {"volcano": 0.3, "earthquake": 0.12, "mining": 0.13, "quiet": 0.45},
         description="Weight of each kind of scene; quiet scenes have no deformation.",
     )
     wavelength_m: float = Field(SENTINEL1_WAVELENGTH_M, gt=0.005, lt=2, description="Radar wavelength (m).")
-    pixel_size_m: PositiveRange = Field(
+    pixel_size_m: _PixelSize = Field(
         (60.0, 120.0), description="Pixel size of volcano, earthquake and quiet scenes, log-uniform (m)."
     )
-    mining_pixel_size_m: PositiveRange = Field(
+    mining_pixel_size_m: _PixelSize = Field(
         (5.0, 100.0),
         description="Pixel size of mining scenes, log-uniform (m); beyond 20 m they are simulated on a grid of 10 to "
         "20 m and averaged as complex numbers.",
@@ -55,8 +66,14 @@ class SceneSpec(Config):
     quiet_mining_share: float = Field(
         0.25, ge=0, le=1, description="Share of quiet scenes at mining pixel sizes, so that size tells no class."
     )
-    incidence_deg: Range = Field((29.0, 46.0), description="Incidence angle at the scene.")
-    fringes: PositiveRange = Field((0.6, 20.0), description="Peak-to-peak deformation in fringes, drawn log-uniformly.")
+    incidence_deg: Annotated[Range, within(0.0, 89.0, "degrees from the vertical, above the horizon")] = Field(
+        (29.0, 46.0), description="Incidence angle at the scene."
+    )
+    fringes: PositiveRange = Field(
+        (0.6, 20.0),
+        description="Peak-to-peak deformation in fringes, log-uniform: of each volcanic source (several in a scene add "
+        "up or cancel), of an earthquake, or of all panels of a mine together.",
+    )
     weak_share: float = Field(
         0.0, ge=0, le=1, description="Share of mining scenes whose peak-to-peak deformation is drawn from weak_fringes."
     )
@@ -69,8 +86,8 @@ class SceneSpec(Config):
         "within low_snr; those for which none is found stay as they come.",
     )
     low_snr: PositiveRange = Field((1.0, 8.0), description="Signal-to-noise ratio of such scenes.")
-    sources: tuple[int, int] = Field((1, 2), description="Fewest and most volcanic sources in a scene.")
-    magmatic: dict[MagmaticSource, float] = Field(
+    sources: PositiveCounts = Field((1, 2), description="Fewest and most volcanic sources in a scene.")
+    magmatic: dict[MagmaticSource, _Weight] = Field(
         {"mogi": 0.32, "penny-crack": 0.12, "dyke": 0.18, "sill": 0.13, "sheet": 0.25},
         description="Weight of each volcanic source.",
     )
@@ -81,8 +98,11 @@ class SceneSpec(Config):
         description="Share of volcano and earthquake scenes in which the depth of the source is corrected for the "
         "height of each pixel.",
     )
-    panels: tuple[int, int] = Field((1, 6), description="Fewest and most mining panels in a scene.")
-    interval_days: tuple[int, int] = Field((6, 48), description="Days between the two acquisitions.")
+    panels: PositiveCounts = Field((1, 6), description="Fewest and most mining panels in a scene.")
+    # Pairs of 15 times as many days end in this century, which names of files need.
+    interval_days: Annotated[WholeRange, within(1, 1900, "days, five years")] = Field(
+        (6, 48), description="Days between the two acquisitions."
+    )
     mogi: MogiRanges = Field(MogiRanges(), description="Ranges of point sources.")
     penny_crack: PennyCrackRanges = Field(PennyCrackRanges(), description="Ranges of penny-shaped cracks.")
     dyke: DykeRanges = Field(DykeRanges(), description="Ranges of dykes.")
@@ -91,14 +111,16 @@ class SceneSpec(Config):
     earthquake: EarthquakeRanges = Field(EarthquakeRanges(), description="Ranges of earthquakes.")
     longwall: LongwallRanges = Field(LongwallRanges(), description="Ranges of mining panels.")
 
-    relief_m: Range = Field((50.0, 3500.0), description="Highest minus lowest terrain, log-uniform (m).")
-    cones: tuple[int, int] = Field((0, 3), description="Fewest and most volcanic cones on the terrain.")
+    relief_m: Annotated[Range, within(0.001, 1e4, "metres; log-uniform, so above 0: 0.001 is flat")] = Field(
+        (50.0, 3500.0), description="Highest minus lowest terrain, log-uniform (m); 0.001 is flat."
+    )
+    cones: Counts = Field((0, 3), description="Fewest and most volcanic cones on the terrain.")
     eroded_share: float = Field(
         0.95, ge=0, le=1, description="Share of cones with lobes and gullies; the others are round."
     )
     caldera_share: float = Field(0.1, ge=0, le=1, description="Share of scenes with a caldera.")
     valley_share: float = Field(0.08, ge=0, le=1, description="Share of scenes with a straight valley.")
-    turbulence_m: Range = Field(
+    turbulence_m: Annotated[Range, within(1e-9, 1.0, "metres; log-uniform, so above 0: 1e-9 is calm")] = Field(
         (0.001, 0.018), description="Standard deviation of turbulent delay over 20 km, log-uniform (m LOS)."
     )
     smooth_turbulence_share: float = Field(
@@ -115,7 +137,10 @@ class SceneSpec(Config):
         description="Share of scenes whose turbulence has an exponential covariance instead, of length 2 to 30 km.",
     )
     stratified_std_m_per_km: float = Field(
-        0.014, ge=0, description="Standard deviation of the stratified delay coefficient (m LOS per km of height)."
+        0.014,
+        ge=0,
+        le=1,
+        description="Standard deviation of the stratified delay coefficient (m LOS per km of height).",
     )
     stratified_tail: float = Field(
         0.15, ge=0, le=1, description="Share of scenes whose stratified coefficient is three times as wide."
@@ -132,9 +157,9 @@ class SceneSpec(Config):
         description="Fringes of such a delay between the highest and the lowest point, log-uniform; less where that "
         "would take more than 0.08 m of delay per km of height.",
     )
-    ramp_fringes: Range = Field((0.0, 3.0), description="Orbital or ionospheric ramp across the scene (fringes).")
+    ramp_fringes: _Ramp = Field((0.0, 3.0), description="Orbital or ionospheric ramp across the scene (fringes).")
     ramp_share: float = Field(0.3, ge=0, le=1, description="Share of scenes with such a ramp.")
-    steep_ramp_fringes: Range = Field(
+    steep_ramp_fringes: _Ramp = Field(
         (3.0, 25.0), description="Ramp of scenes whose orbits or grids are wrong (fringes)."
     )
     steep_ramp_share: float = Field(0.02, ge=0, le=1, description="Share of scenes with such a steep ramp.")
@@ -148,7 +173,7 @@ class SceneSpec(Config):
         description="Share of coherent scenes with fringes along the terrain that processing left; a third of it in "
         "the others.",
     )
-    ambiguity_m: PositiveRange = Field(
+    ambiguity_m: Annotated[PositiveRange, within(1.0, 1e6, "metres")] = Field(
         (20.0, 1000.0), description="Height per fringe of such a residual, log-uniform (m)."
     )
 
@@ -158,15 +183,21 @@ class SceneSpec(Config):
         "alike; not in time series.",
     )
 
-    styles: dict[StyleName, float] = Field(
+    styles: dict[StyleName, _Weight] = Field(
         {"licsar": 0.5, "hyp3": 0.2, "raw": 0.3},
         description="Weight of each product style. licsar draws ground, atmosphere and processing as they occur "
         "together in LiCSAR's quiet scenes, atmosphere inside the ranges above; hyp3 draws ground and atmosphere so; "
         "raw draws everything independently, coherence and processing from the ranges below. Scenes at mining pixel "
         "sizes are not in style licsar, unless it is the only one.",
     )
-    coherence: Range = Field((0.15, 0.98), description="Mean coherence of the scene; style raw.")
-    looks: Range = Field((4.0, 60.0), description="Effective number of looks, log-uniform; style raw.")
+    coherence: Annotated[Range, within(0.001, 0.999, "as the model of coherence takes it")] = Field(
+        (0.15, 0.98),
+        description="Coherence of the median pixel on flat, dry ground, before slopes, water, clutter and steep "
+        "deformation take from it; style raw.",
+    )
+    looks: Annotated[Range, within(1.0, 1e6, "as the model of phase noise takes them")] = Field(
+        (4.0, 60.0), description="Effective number of looks, log-uniform; style raw."
+    )
     water_share: float = Field(0.2, ge=0, le=1, description="Share of scenes with water.")
     sea_share: float = Field(
         0.1,
@@ -182,7 +213,9 @@ class SceneSpec(Config):
         description="Share of scenes with a seam of bursts or frames: a straight line where the phase jumps.",
     )
     goldstein_share: float = Field(0.6, ge=0, le=1, description="Share of scenes with a Goldstein filter; style raw.")
-    goldstein_alpha: Range = Field((0.3, 0.65), description="Exponent of the Goldstein filter; style raw.")
+    goldstein_alpha: Annotated[Range, within(0.0, 1.0, "as the filter takes it")] = Field(
+        (0.3, 0.65), description="Exponent of the Goldstein filter; style raw."
+    )
     nodata_share: float = Field(
         0.3, ge=0, le=1, description="Share of scenes with missing data; a quarter of it in style licsar."
     )
@@ -195,6 +228,7 @@ class SceneSpec(Config):
     min_visibility: float = Field(
         1.0,
         ge=0,
+        le=100,
         description="Deformation scenes are drawn again until the deformation's phase gradient is at least this many "
         "times the background's, both as RMS where it is large and resolved by the pixels; 0 keeps everything.",
     )
@@ -202,13 +236,36 @@ class SceneSpec(Config):
         40, ge=1, description="Deformation scenes are drawn again until so many pixels of it are visible."
     )
 
-    @field_validator("kinds")
+    @field_validator("kinds", "magmatic", "styles")
     @classmethod
-    def _check_kinds(cls, kinds: dict[Kind, float]) -> dict[Kind, float]:
-        if not sum(kinds.values()) > 0:
-            message = "every weight is 0; give at least one kind of scene a weight above 0"
+    def _check_weights(cls, weights: dict[str, float], info: ValidationInfo) -> dict[str, float]:
+        if not sum(weights.values()) > 0:
+            known = get_args(get_args(cls.model_fields[str(info.field_name)].annotation)[0])
+            message = f"every weight is 0 or left out; give at least one of {', '.join(known)} a weight above 0"
             raise ValueError(message)
-        return kinds
+        return weights
+
+    @model_validator(mode="after")
+    def _refuse_more_pixels_than_there_are(self) -> Self:
+        if self.min_visible_px > self.height_px * self.width_px:
+            message = (
+                f"min_visible_px is {self.min_visible_px}, more than a scene has; allowed: at most "
+                f"{self.height_px * self.width_px} (height_px times width_px)"
+            )
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_fields_beyond_number(self) -> Self:
+        largest_m = math.hypot(self.height_px, self.width_px) * self.pixel_sizes_m()[1]
+        narrowest = self.clutter.field_m[0]
+        if self.clutter.fields_share > 0 and narrowest < largest_m / _MOST_FIELDS:
+            message = (
+                f"clutter.field_m starts at {narrowest:g}, too narrow for scenes of {largest_m / 1000:.3g} km; "
+                f"allowed: at least {math.ceil(largest_m / _MOST_FIELDS)}"
+            )
+            raise ValueError(message)
+        return self
 
     def pixel_sizes_m(self) -> tuple[float, float]:
         """Return the smallest and the largest pixel size that scenes of this population have."""

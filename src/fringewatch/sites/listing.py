@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from fringewatch.errors import ConfigError
+from fringewatch.progress import say
+from fringewatch.sites.nearest import NEAR_KM, tie
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import geopandas as gpd
     import numpy as np
+    import shapely
     from numpy.typing import NDArray
 
 __all__ = ["Sites"]
@@ -29,6 +32,9 @@ _NUMBER = ("number", "volcano number", "volcano_number", "vnum", "id", "code")
 _KIND = ("kind",)
 _OF_VOLCANOES = ({"volcano name", "volcano_name"}, {"volcano number", "volcano_number"})
 _TABLES = (".csv", ".tsv", ".txt")
+_KEY = ["kind", "name", "number"]
+"""What tells sites apart, here as in a catalogue."""
+_MOST_NAMED = 5
 
 
 # Compared and hashed by identity: what is derived from a list is kept for as long as the list itself.
@@ -60,7 +66,8 @@ class Sites:
     def load(cls, paths: Iterable[str | Path] = (), *, volcanoes: bool = True) -> Self:
         """Return the user's sites, before the volcanoes unless those are not wanted.
 
-        A volcano of the user's takes the place of the built-in one of the same number, whatever its name is now.
+        A volcano of the user's takes the place of the built-in one of the same number, whatever its name is now. What
+        several files say of one site is taken together, as within one file.
 
         Parameters
         ----------
@@ -72,16 +79,19 @@ class Sites:
         Raises
         ------
         ConfigError
-            If a file cannot be read as a list of sites.
+            If a file cannot be read as a list of sites, or places far apart are given as one site.
         """
         import geopandas as gpd
         import pandas as pd
 
+        paths = list(paths)
         own = [cls.read(path).table for path in paths]
+        if len(own) > 1:
+            own = [_as_one(pd.concat(own, ignore_index=True), ", ".join(map(str, paths)))]
         parts = own + ([_outdone(cls.volcanoes().table, own)] if volcanoes or not own else [])
         # A user's own entry of a site is the better one.
         table = pd.concat(parts, ignore_index=True)
-        table = table.drop_duplicates(["kind", "name", "number"]).reset_index(drop=True)
+        table = table.drop_duplicates(_KEY).reset_index(drop=True)
         return cls(gpd.GeoDataFrame(table, geometry="geometry", crs="EPSG:4326"))
 
     @classmethod
@@ -90,6 +100,8 @@ class Sites:
 
         Names of columns may be written as the Global Volcanism Program does (``Volcano Name``). Of a vector file
         (GeoJSON, GeoPackage, Shapefile ...) points and outlines are kept as they are.
+
+        Rows of one kind, name and number are parts of one site, such as the panels of a mine; which these are is said.
 
         Parameters
         ----------
@@ -102,7 +114,8 @@ class Sites:
         Raises
         ------
         ConfigError
-            If the file cannot be read, lacks a name or a place, or a place is not on Earth.
+            If the file cannot be read, lacks a name or a place, a place is not on Earth, or parts of one site lie
+            farther apart than :data:`~fringewatch.sites.NEAR_KM`.
         """
         path = Path(path)
         table = _read_csv(path) if path.suffix.lower() in _TABLES else _read_vector(path)
@@ -119,7 +132,7 @@ class Sites:
             geometry=table.geometry,
         )
         _check(path, made)
-        return cls(made)
+        return cls(_as_one(made, str(path)))
 
     def find(self, wanted: str) -> NDArray[np.intp]:
         """Return the rows of the site with a name or number; upper case, accents and the order of words do not count.
@@ -165,7 +178,16 @@ def _read_csv(path: Path) -> gpd.GeoDataFrame:
     if latitude is None or longitude is None:
         message = f"{path}: has no columns latitude and longitude among {_list(columns)}"
         raise ConfigError(message)
-    places = [pd.to_numeric(table[column], errors="coerce") for column in (longitude, latitude)]
+    if not isinstance(table.index, pd.RangeIndex):
+        # What is too much at the end of every row, pandas takes for names of rows at its beginning.
+        message = (
+            f"{path}: rows have more fields than the header; put numbers with a decimal comma in quotes, or write them "
+            "with a point"
+        )
+        raise ConfigError(message)
+    # Of degrees, a comma can only be the decimal one.
+    texts = (table[column].str.replace(",", ".", regex=False) for column in (longitude, latitude))
+    places = [pd.to_numeric(text, errors="coerce") for text in texts]
     return gpd.GeoDataFrame(table, geometry=gpd.points_from_xy(*places), crs="EPSG:4326")
 
 
@@ -209,6 +231,58 @@ def _check(path: Path, table: gpd.GeoDataFrame) -> None:
             "expected latitude between -90 and 90 and longitude between -180 and 360, in degrees"
         )
         raise ConfigError(message)
+
+
+def _as_one(table: gpd.GeoDataFrame, where: str) -> gpd.GeoDataFrame:
+    """Return a table with one row for each site, where rows that are alike but for their places were its parts."""
+    import shapely
+
+    repeated = table[table.duplicated(_KEY, keep=False)]
+    if not len(repeated):
+        return table
+    joined, names = table.geometry.to_list(), []
+    for _, rows in repeated.groupby(_KEY, sort=False):
+        # What is said twice counts once, so that a list and a longer one give the same as the longer one.
+        parts = list(dict.fromkeys(shapely.get_parts(rows.geometry.to_numpy()).tolist()))
+        name = rows["name"].iloc[0]
+        if _are_apart(parts):
+            message = (
+                f"{where}: site {name!r} has places more than {NEAR_KM:g} km apart; give each a number of its own, in "
+                "a column number, or another name"
+            )
+            raise ConfigError(message)
+        joined[rows.index[0]] = _collect(parts)
+        if len(parts) > 1:
+            names.append(name)
+    if names:
+        more = f" and {len(names) - _MOST_NAMED} others" if len(names) > _MOST_NAMED else ""
+        say(
+            f"{where}: rows of one name are taken for parts of one site: {', '.join(names[:_MOST_NAMED])}{more}; "
+            "numbers tell them apart"
+        )
+    return table.set_geometry(joined, crs=table.crs).drop_duplicates(_KEY).reset_index(drop=True)
+
+
+def _are_apart(parts: Sequence[shapely.Geometry]) -> bool:
+    """Tell whether the parts of a site fall into groups that are not near each other."""
+    import numpy as np
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    ties = tie(parts, Sites(_frame(name=[""] * len(parts), geometry=parts)))
+    links = coo_array((np.ones(len(ties.site)), (ties.outline, ties.site)), shape=(len(parts), len(parts)))
+    return bool(connected_components(links, directed=False)[0] > 1)
+
+
+def _collect(parts: Sequence[shapely.Geometry]) -> shapely.Geometry:
+    import shapely
+
+    if len(parts) == 1:
+        return parts[0]
+    makers = {"Point": shapely.MultiPoint, "LineString": shapely.MultiLineString, "Polygon": shapely.MultiPolygon}
+    kinds = {part.geom_type for part in parts}
+    make = makers.get(kinds.pop(), shapely.GeometryCollection) if len(kinds) == 1 else shapely.GeometryCollection
+    return make(parts)
 
 
 def _outdone(volcanoes: gpd.GeoDataFrame, own: Iterable[gpd.GeoDataFrame]) -> gpd.GeoDataFrame:

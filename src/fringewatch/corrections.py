@@ -16,9 +16,9 @@ __all__ = ["without_height_trend"]
 
 _WINDOW_PX = 1024
 _WINDOWS = 3
+"""A scene of more than so many windows a side is looked at in so many of them a side, evenly spread."""
 _GAP_PX = 160
 """Between windows that are looked at side by side: more than any lag of the fit."""
-"""A scene of more than so many windows a side is looked at in so many of them a side, evenly spread."""
 
 
 def without_height_trend(interferogram: xr.Dataset) -> xr.Dataset:

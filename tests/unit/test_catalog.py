@@ -17,7 +17,7 @@ import shapely
 import sqlalchemy as sa
 
 from fringewatch.alerts.ledger import Ledger
-from fringewatch.catalog import Catalog, SceneRecord, scene_key, store
+from fringewatch.catalog import Catalog, SceneRecord, scene_key, store, writing
 from fringewatch.catalog.engine import Database, without_password
 from fringewatch.catalog.tables import DETECTIONS, METADATA, SCENES, SCHEMA_VERSION, SCHEMA_VERSIONS
 from fringewatch.errors import CatalogError, ConfigError
@@ -149,7 +149,7 @@ def test_done_knows_what_need_not_be_done_again(catalog):
 def test_a_batch_is_all_or_nothing(catalog, monkeypatch):
     given = record()
     run = catalog.start_run(settings="s")
-    monkeypatch.setattr(store, "_mark_duplicates", lambda *_: 1 / 0)
+    monkeypatch.setattr(writing, "mark_duplicates", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         catalog.add(run, [given], detections(given))
     monkeypatch.undo()
@@ -301,7 +301,7 @@ def test_a_reader_sees_whole_batches_while_one_is_written(place, catalog, monkey
         with Catalog.open(place, create=False, writable=False) as reader:
             seen.extend(reader.query()["name"])
 
-    monkeypatch.setattr(store, "_mark_duplicates", look)
+    monkeypatch.setattr(writing, "mark_duplicates", look)
     fill(catalog, record("b"))
     assert seen == ["a"]
     assert len(catalog.query()) == 2

@@ -502,6 +502,17 @@ def test_what_is_not_kept_any_more_is_removed_when_a_scene_is_done_again(detect,
     assert files(tmp_path / "results") == ["a.probability.tif", "run.yaml"]
 
 
+def test_what_another_catalogue_keeps_in_the_folder_is_no_business_of_a_run_that_keeps_nothing(
+    detect, write_scene, tmp_path
+):
+    for folder in ("x", "y"):
+        write_scene(f"{folder}/a.tif", deforming=folder == "x")
+    detect(tmp_path / "data" / "x", keep="maps")
+    kept = (tmp_path / "results" / "a.probability.tif").read_bytes()
+    detect(tmp_path / "data" / "y", catalog=str(tmp_path / "other.gpkg"))
+    assert (tmp_path / "results" / "a.probability.tif").read_bytes() == kept
+
+
 def test_results_of_a_plain_run_in_the_folder_keep_their_names(detect, write_scene, tmp_path, tiny_bundle_folder):
     for folder in ("x", "y"):
         write_scene(f"{folder}/a.tif", deforming=folder == "x")

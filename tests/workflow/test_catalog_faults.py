@@ -15,7 +15,7 @@ import pyogrio
 import pytest
 import shapely
 
-from fringewatch.catalog import Catalog, SceneRecord, engine, store
+from fringewatch.catalog import Catalog, SceneRecord, engine, writing
 from fringewatch.errors import CatalogError
 from fringewatch.report import SceneRow
 from fringewatch.sites import Sites
@@ -27,7 +27,7 @@ WRITER = """
 import sys
 sys.path.insert(0, {folder!r})
 from test_catalog_faults import batch, one_site
-from fringewatch.catalog import Catalog, store
+from fringewatch.catalog import Catalog, writing
 with Catalog.open({place!r}, sites=one_site()) as catalog:
     run = catalog.start_run(settings="s")
     {before}
@@ -99,7 +99,7 @@ def test_a_killed_writer_loses_at_most_the_open_batch(tmp_path):
 @posix
 def test_a_writer_that_is_killed_inside_a_batch_leaves_none_of_it(tmp_path):
     place = tmp_path / "found.gpkg"
-    suicide = "import os; catalog.add(run, batch(0)); store._mark_duplicates = lambda *_: os.kill(os.getpid(), 9)"
+    suicide = "import os; catalog.add(run, batch(0)); writing.mark_duplicates = lambda *_: os.kill(os.getpid(), 9)"
     with writer(place, suicide) as process:
         assert process.stdout.read() == ""
         assert process.wait() == -signal.SIGKILL
@@ -209,7 +209,7 @@ def test_a_terminated_connection_is_made_again(postgres_server, postgis_url, mon
         terminate_all(postgres_server, postgis_url)
         catalog.add(run, batch(1))
         # Now in the middle of a batch, once.
-        calls, inside = [], store._mark_duplicates
+        calls, inside = [], writing.mark_duplicates
 
         def cut(*given):
             calls.append(given)
@@ -217,7 +217,7 @@ def test_a_terminated_connection_is_made_again(postgres_server, postgis_url, mon
                 terminate_all(postgres_server, postgis_url)
             inside(*given)
 
-        monkeypatch.setattr(store, "_mark_duplicates", cut)
+        monkeypatch.setattr(writing, "mark_duplicates", cut)
         # Something to do after the cut, in which it is noticed.
         catalog.add(run, [SceneRecord(row=each.row, state="1", content_hash=each.row.name) for each in batch(2)])
         assert len(calls) == 2

@@ -133,10 +133,10 @@ def find_events(rule: Rule, sites: Iterable[Site], pairs: pd.DataFrame) -> list[
     """Return the events of all sites at which a rule is met.
 
     A pair is a hit if its score (or the run's own flag) and its area reach the rule's; where the rule says so, also its
-    score without the height trend. Hits belong together if the
-    first acquisition of each is at most `quiet_days` after the last of those before. The rule is met with a hit that
-    makes `hits` of them among the last `of_last` pairs of the site, ordered by last acquisition; pairs with the same
-    two dates are one pair, with the values of the best. From there on all hits that belong to it are one event.
+    score without the height trend. Hits belong together if the first acquisition of each is at most `quiet_days` after
+    the last of those before. The rule is met with a hit that makes `hits` of them among the last `of_last` pairs of the
+    site, ordered by last acquisition; pairs with the same two dates are one pair, with the values of the best. From
+    there on all hits that belong to it are one event.
 
     Parameters
     ----------

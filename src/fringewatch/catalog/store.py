@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import socket
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, get_args
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from fringewatch._version import __version__
-from fringewatch.catalog import geopackage, reading
+from fringewatch.catalog import geopackage, reading, writing
 from fringewatch.catalog.engine import Database
 from fringewatch.catalog.records import as_multipolygon, detection_values, scene_key, scene_values
 from fringewatch.catalog.tables import DETECTIONS, REVIEWS, RUNS, SCENE_SITES, SCENES, SITES, now
 from fringewatch.errors import CatalogError
 from fringewatch.files import LinkResolver
 from fringewatch.progress import say
-from fringewatch.sites import NEAR_KM, Sites
-from fringewatch.sites.nearest import tie
+from fringewatch.sites import Sites
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     import geopandas as gpd
-    import numpy as np
     import pandas as pd
 
     from fringewatch.catalog.records import SceneRecord
+    from fringewatch.catalog.writing import KnownSites
 
 __all__ = ["Catalog"]
 
@@ -39,23 +36,7 @@ _T = TypeVar("_T")
 RunStatus = Literal["running", "done", "interrupted", "failed", "killed"]
 Verdict = Literal["confirmed", "rejected", "unsure"]
 Table = Literal["scenes", "detections"]
-# SQLite takes a limited number of values in one statement.
-_CHUNK = 500
-_RETIE_CHUNK = 20_000
 _MOST_NAMED = 5
-_OTHER = SCENES.alias()
-_FIRST_OF_CONTENT = (
-    sa.select(sa.func.min(_OTHER.c.scene_id))
-    .where(_OTHER.c.content_hash == SCENES.c.content_hash, _OTHER.c.status == "ok", _OTHER.c.content_hash != "")
-    .scalar_subquery()
-)
-
-
-class _KnownSites(NamedTuple):
-    """The sites of the catalogue and, row by row, their ids."""
-
-    sites: Sites
-    ids: np.ndarray[Any, np.dtype[np.int64]]
 
 
 class Catalog:
@@ -68,7 +49,7 @@ class Catalog:
     def __init__(self, database: Database, *, writable: bool = True) -> None:
         self._database = database
         self._writable = writable
-        self._known: _KnownSites | None = None
+        self._known: KnownSites | None = None
 
     @classmethod
     def open(
@@ -203,12 +184,14 @@ class Catalog:
                 raise CatalogError(message)
             known = self._sites_of(connection)
             values = [scene_values(key, record, run_id, settings) for key, record in records.items()]
-            nearby = _tie_rows(values, known)
-            _tie_rows(rows, known)
-            old = _select_by(connection, [SCENES.c.file, SCENES.c.scene_id, SCENES.c.content_hash], list(records))
-            self._clear(connection, [row.scene_id for row in old])
-            connection.execute(_upsert(SCENES, "file", sqlite_file=self._database.is_file), values)
-            ids = dict(_select_by(connection, [SCENES.c.file, SCENES.c.scene_id], list(records)))
+            nearby = writing.tie_rows(values, known)
+            writing.tie_rows(rows, known)
+            old = writing.select_by(
+                connection, [SCENES.c.file, SCENES.c.scene_id, SCENES.c.content_hash], list(records)
+            )
+            writing.clear(connection, [row.scene_id for row in old])
+            connection.execute(writing.upsert(SCENES, "file", sqlite_file=self._database.is_file), values)
+            ids = dict(writing.select_by(connection, [SCENES.c.file, SCENES.c.scene_id], list(records)))
             if rows:
                 tied = [row | {"scene_id": ids[owner]} for row, owner in zip(rows, owners, strict=True)]
                 connection.execute(sa.insert(DETECTIONS), tied)
@@ -216,7 +199,7 @@ class Catalog:
             if links:
                 connection.execute(sa.insert(SCENE_SITES), links)
             hashes = {row.content_hash for row in old} | {record.content_hash for record in records.values()}
-            _mark_duplicates(connection, hashes - {""})
+            writing.mark_duplicates(connection, hashes - {""})
             self._grow(connection, SCENES, values)
             self._grow(connection, DETECTIONS, rows)
 
@@ -359,10 +342,12 @@ class Catalog:
             known = dict(zip(zip(had["kind"], had["name"], had["number"], strict=True), had.geometry, strict=True))
             new = [row for row in wanted if known.get((row["kind"], row["name"], row["number"])) != row["geom"]]
             if new:
-                connection.execute(_upsert(SITES, "kind", "name", "number", sqlite_file=self._database.is_file), new)
+                connection.execute(
+                    writing.upsert(SITES, "kind", "name", "number", sqlite_file=self._database.is_file), new
+                )
                 self._grow(connection, SITES, new)
                 self._known = None
-                self._tie_again(connection)
+                writing.tie_again(connection, self._sites_of(connection))
             return [row["name"] for row in new if (row["kind"], row["name"], row["number"]) in known]
 
         if moved := self._write(work):
@@ -443,98 +428,18 @@ class Catalog:
             message = f"{self._database.name}: {what} = {given!r}; expected one of: {', '.join(words)}"
             raise CatalogError(message)
 
-    def _sites_of(self, connection: sa.Connection) -> _KnownSites:
+    def _sites_of(self, connection: sa.Connection) -> KnownSites:
         """Return the sites, read again where another program has added some."""
         newest = connection.scalar(sa.select(sa.func.max(SITES.c.site_id))) or 0
         if self._known is None or (self._known.ids.max(initial=0) != newest):
-            self._known = _KnownSites(*reading.fetch_sites(connection))
+            self._known = writing.KnownSites(*reading.fetch_sites(connection))
         return self._known
-
-    def _clear(self, connection: sa.Connection, scene_ids: Sequence[int]) -> None:
-        """Remove what belongs to the last result of scenes."""
-        for chunk in _chunks(scene_ids):
-            for table in (DETECTIONS, SCENE_SITES):
-                connection.execute(sa.delete(table).where(table.c.scene_id.in_(chunk)))
 
     def _grow(self, connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Keep the bounds of a layer, which a GeoPackage holds for QGIS to zoom to."""
         extent = geopackage.extent_of(row["geom"] for row in rows) if self._database.is_file else None
         if extent is not None:
             connection.exec_driver_sql(geopackage.GROW_EXTENT, (*extent, table.name))
-
-    def _tie_again(self, connection: sa.Connection) -> None:
-        known = self._sites_of(connection)
-        for table in (SCENES, DETECTIONS):
-            key = next(iter(table.primary_key))
-            last = 0
-            query = sa.select(key.label("tied_id"), table.c.geom).order_by(key).limit(_RETIE_CHUNK)
-            while rows := [dict(row) for row in connection.execute(query.where(key > last)).mappings()]:
-                last = rows[-1]["tied_id"]
-                nearby = _tie_rows(rows, known)
-                columns = [name for name in rows[0] if name not in {"tied_id", "geom"}]
-                change = sa.update(table).where(key == sa.bindparam("tied_id"))
-                connection.execute(
-                    change.values({name: sa.bindparam(name) for name in columns}),
-                    [{name: value for name, value in row.items() if name != "geom"} for row in rows],
-                )
-                if table is SCENES:
-                    for chunk in _chunks([row["tied_id"] for row in rows]):
-                        connection.execute(sa.delete(SCENE_SITES).where(SCENE_SITES.c.scene_id.in_(chunk)))
-                    links = [{"scene_id": rows[index]["tied_id"], **link} for index, link in nearby]
-                    if links:
-                        connection.execute(sa.insert(SCENE_SITES), links)
-
-
-@functools.cache
-def _upsert(table: sa.Table, *key: str, sqlite_file: bool) -> Any:
-    """Return the statement that inserts rows and replaces those whose key is there."""
-    insert = (sqlite if sqlite_file else postgresql).insert(table)
-    kept = {column.name for column in table.primary_key} | set(key)
-    changed = {column.name: insert.excluded[column.name] for column in table.c if column.name not in kept}
-    return insert.on_conflict_do_update(index_elements=list(key), set_=changed)
-
-
-def _tie_rows(rows: Sequence[dict[str, Any]], known: _KnownSites) -> list[tuple[int, dict[str, Any]]]:
-    """Give rows the columns of their nearest site; return (row, link) for all sites that are near."""
-    for row in rows:
-        row |= {"site_id": None, "site": "", "site_number": "", "site_kind": "", "site_distance_km": None}
-    ties = tie([row["geom"] for row in rows], known.sites)
-    table = known.sites.table
-    names, numbers, kinds = (table[name].to_numpy() for name in ("name", "number", "kind"))
-    links = []
-    for index, site, distance_km, first in zip(*(part.tolist() for part in ties), strict=True):
-        if first:
-            row = rows[index]
-            row |= {
-                "site_id": int(known.ids[site]),
-                "site": names[site],
-                "site_number": numbers[site],
-                "site_kind": kinds[site],
-                "site_distance_km": distance_km,
-            }
-        if distance_km <= NEAR_KM:
-            links.append((index, {"site_id": int(known.ids[site]), "distance_km": distance_km}))
-    return links
-
-
-def _mark_duplicates(connection: sa.Connection, hashes: Iterable[str]) -> None:
-    """Tie every scene of some contents to the first that was scanned."""
-    for chunk in _chunks(sorted(hashes)):
-        connection.execute(
-            sa.update(SCENES)
-            .where(SCENES.c.content_hash.in_(chunk), SCENES.c.content_hash != "")
-            .values(duplicate_of=sa.func.nullif(_FIRST_OF_CONTENT, SCENES.c.scene_id))
-        )
-
-
-def _select_by(connection: sa.Connection, columns: Sequence[sa.Column[Any]], files: Sequence[str]) -> list[Any]:
-    queries = (sa.select(*columns).where(SCENES.c.file.in_(chunk)) for chunk in _chunks(files))
-    return [row for query in queries for row in connection.execute(query)]
-
-
-def _chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(values), _CHUNK):
-        yield values[start : start + _CHUNK]
 
 
 def _is_gone(host: str) -> bool:

@@ -12,7 +12,7 @@ import glob
 import hashlib
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self, get_args
 
 from fringewatch.catalog import Catalog, SceneRecord, scene_key
 from fringewatch.catalog.engine import without_password
@@ -20,11 +20,11 @@ from fringewatch.detect.crew import cluster_crew, drive, local_crew
 from fringewatch.detect.failures import MOST_LISTED, Failures
 from fringewatch.detect.journal import Journal
 from fringewatch.detect.names import CatalogNames
-from fringewatch.detect.outputs import output_paths
+from fringewatch.detect.outputs import output_paths, remove_outputs
 from fringewatch.detect.run_files import write_settings
-from fringewatch.detect.settings import FAILURES_NAME, DetectConfig, DetectResult, Totals
+from fringewatch.detect.settings import FAILURES_NAME, DetectConfig, DetectResult, Kept, Totals
 from fringewatch.detect.worker import cores, load_detector, scene_state, settings_digest
-from fringewatch.errors import CatalogError
+from fringewatch.errors import CatalogError, OutputError
 from fringewatch.files import LinkResolver
 from fringewatch.parallel import ctrl_c_held
 from fringewatch.products import discover
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
     from fringewatch.detect.crew import Crew
     from fringewatch.detect.detector import Detector
-    from fringewatch.detect.settings import Kept
     from fringewatch.detect.worker import Outcome
     from fringewatch.products import Reference
     from fringewatch.report import SceneRow
@@ -185,8 +184,11 @@ class _Archive:
         """Yield scenes that the catalogue does not have as they are, under the names of their results."""
         for found in references:
             key = scene_key(found.address, self._resolve)
+            known = self._names.knows(key)
             reference = self._names.settle(found, key)
             if not self._is_done(reference, hash(key)):
+                if known:
+                    self._drop(reference)
                 yield reference
 
     def _settled(self, references: Iterable[Reference], seen: dict[int, int]) -> Iterator[Reference]:
@@ -201,15 +203,27 @@ class _Archive:
             seen[known] = state
             if last is not None and (last != state or self._done.get(known) == state):
                 continue
+            has_results = self._names.knows(key)
             reference = self._names.settle(found, key)
             if last is None:
                 if not self._is_done(reference, known):
                     self._done.pop(known, None)
+                    if has_results:
+                        self._drop(reference)
                 continue
             # Not by the age of the file: clocks of machines that share a disk differ, and jump. Whatever becomes of
             # it: a file that failed is tried again when it changes, or by the next run.
             self._done[known] = state
             yield reference
+
+    def _drop(self, reference: Reference) -> None:
+        """Remove what an earlier run kept of a scene that is done again, and this one does not keep."""
+        dropped = [kind for kind in get_args(Kept) if kind not in self._keep]
+        try:
+            remove_outputs(self._folder, reference.name, keep=dropped)
+        except OutputError as error:
+            # No reason to leave the other scenes alone.
+            say(str(error))
 
     def _is_done(self, reference: Reference, key: int) -> bool:
         """Tell whether the catalogue has a scene, and count it."""

@@ -93,6 +93,10 @@ class CatalogNames:
         self._taken.add(hash(name))
         return reference if name == reference.name else dataclasses.replace(reference, name=name)
 
+    def knows(self, key: str) -> bool:
+        """Tell whether there are results of a file under its name, or have been."""
+        return hash(key) in self._name_of
+
     def _own_name(self, reference: Reference, key: str) -> str | None:
         """Return what the results of a file are called so far; None if there are none."""
         known = self._name_of.get(hash(key))

@@ -90,15 +90,8 @@ def has_users_picture(folder: Path, name: str, *, keep: Collection[Kept]) -> boo
         return False
 
 
-def write_outputs(
-    folder: Path,
-    name: str,
-    examination: Examination,
-    *,
-    keep: Collection[Kept],
-    spare: Callable[[Path], bool] = lambda _: False,
-) -> None:
-    """Write the files of a scene, each atomically, and remove those of other kinds that an earlier run wrote.
+def write_outputs(folder: Path, name: str, examination: Examination, *, keep: Collection[Kept]) -> None:
+    """Write the files of a scene, each atomically.
 
     Parameters
     ----------
@@ -108,8 +101,6 @@ def write_outputs(
         The scene.
     keep
         Which of them: ``"maps"`` of probability, ``"outlines"`` of the detections, ``"pictures"``.
-    spare
-        As for :func:`remove_outputs`.
 
     Raises
     ------
@@ -127,8 +118,6 @@ def write_outputs(
         write_detections(folder / (name + _SUFFIXES["outlines"]), examination.regions)
     if "pictures" in keep:
         write_picture(folder / (name + _SUFFIXES["pictures"]), examination)
-    # Of a run with other settings: the next one would take it for the scene's.
-    remove_outputs(folder, name, keep=[kind for kind in _SUFFIXES if kind not in keep], spare=spare)
 
 
 def remove_outputs(

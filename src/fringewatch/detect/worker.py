@@ -282,7 +282,11 @@ class SceneWorker:
             examination = self._complete(scene.reference, examination)
         if self.config.height_trend == "check" and examination.flagged:
             examination = self._check_terrain(scene.reference, examination)
-        write_outputs(self.folder, scene.reference.name, examination, keep=self.keep, spare=self._spare)
+        write_outputs(self.folder, scene.reference.name, examination, keep=self.keep)
+        if not self.catalogued:
+            # Kinds that this run does not keep, of a run with other settings: the next would take them for the scene's.
+            dropped = [kind for kind in get_args(Kept) if kind not in self.keep]
+            remove_outputs(self.folder, scene.reference.name, keep=dropped, spare=self._spare)
         row = _row_of(scene.reference, examination)
         if not self.catalogued:
             return Outcome(row, scene.state)
@@ -299,7 +303,9 @@ class SceneWorker:
     def _discard(self, reference: Reference) -> str:
         """Remove what an earlier run wrote for a scene that has failed; say so where that is impossible."""
         try:
-            remove_outputs(self.folder, reference.name, keep=get_args(Kept), spare=self._spare)
+            # Whose the others are in an archive, the catalogue knows.
+            kinds = self.keep if self.catalogued else get_args(Kept)
+            remove_outputs(self.folder, reference.name, keep=kinds, spare=self._spare)
         except OutputError as error:
             return f"; {_one_line(str(error))}"
         return ""

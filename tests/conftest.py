@@ -247,7 +247,14 @@ def fill_catalog() -> Callable[..., None]:
     from fringewatch.report import SceneRow
     from fringewatch.sites import Sites
 
-    def fill(place: object, pairs: Iterable[tuple[str, object, object, float]], *, names: Sequence[str]) -> None:
+    def fill(
+        place: object,
+        pairs: Iterable[tuple[str, object, object, float]],
+        *,
+        names: Sequence[str],
+        folder: str = "/data",
+        settings: str = "test",
+    ) -> None:
         places = {name: shapely.Point(10 + number, 0) for number, name in enumerate(names)}
         numbers = [f"{number:06}" for number in range(len(names))]
         table = {"name": list(names), "number": numbers, "kind": "volcano"}
@@ -257,7 +264,7 @@ def fill_catalog() -> Callable[..., None]:
             name = f"{site}_{reference}_{secondary}"
             flagged = score >= 0.5
             row = SceneRow(
-                file=f"/data/{name}.tif",
+                file=f"{folder}/{name}.tif",
                 name=name,
                 status="ok",
                 score=score,
@@ -267,7 +274,8 @@ def fill_catalog() -> Callable[..., None]:
                 reference_date=str(reference),
                 secondary_date=str(secondary),
             )
-            scenes.append(SceneRecord(row=row, state="", footprint=shapely.box(*places[site].buffer(0.1).bounds)))
+            box = shapely.box(*places[site].buffer(0.1).bounds)
+            scenes.append(SceneRecord(row=row, state="", footprint=box, content_hash=name))
             if flagged:
                 values = {column: "" if kind == "str" else 0 for column, kind in COLUMNS.items()}
                 dates = {"reference_date": str(reference), "secondary_date": str(secondary)}
@@ -275,6 +283,6 @@ def fill_catalog() -> Callable[..., None]:
                 outlines.append(places[site].buffer(0.02))
         detections = gpd.GeoDataFrame(found, geometry=outlines, crs="EPSG:4326") if found else None
         with Catalog.open(place, sites=sites) as catalog:
-            catalog.add(catalog.start_run(settings="test"), scenes, detections)
+            catalog.add(catalog.start_run(settings=settings), scenes, detections)
 
     return fill

@@ -185,6 +185,29 @@ def test_a_copy_takes_the_place_of_a_first_that_changed_or_fails(catalog):
     assert list(catalog.query()["name"]) == ["a", "c"]
 
 
+def test_of_an_archive_that_moved_the_files_that_are_there_stand_for_it(catalog, tmp_path):
+    before, after = (
+        [record(name, file=str(tmp_path / folder / f"{name}.tif"), content_hash=name) for name in "ab"]
+        for folder in ("before", "after")
+    )
+    fill(catalog, *before, record("c", content_hash="c"))
+    (tmp_path / "after").mkdir()
+    for each in after:
+        (tmp_path / "after" / f"{each.row.name}.tif").touch()
+    fill(catalog, *after)
+    assert list(catalog.query()["file"]) == ["/archive/c.tif", *(each.row.file for each in after)]
+    assert len(catalog.query(duplicates=True)) == 5
+
+
+def test_what_a_newer_model_says_stands_for_a_content(catalog):
+    fill(catalog, *(record(name, content_hash="same", score=0.9) for name in "ab"))
+    fill(catalog, record("c", content_hash="same", score=0.2), settings="newer")
+    assert list(catalog.query()["score"]) == [0.2]
+    # When all have been scanned anew it is the first again.
+    fill(catalog, *(record(name, content_hash="same", score=0.3) for name in "ba"), settings="newer")
+    assert list(catalog.query()["name"]) == ["a"]
+
+
 def test_scenes_are_chosen_by_site_kind_score_and_dates(catalog):
     far = (30.0, 0.0)
     fill(

@@ -354,6 +354,25 @@ def test_pairs_of_a_site(tmp_path, place, look, fill_catalog):
     assert pairs["flagged"].tolist() == [True, True, False]
 
 
+def test_a_verdict_holds_for_the_copy_that_stands_for_a_scene(place, look, fill_catalog):
+    pairs = chain("A", [0.9, 0.9])
+    fill_catalog(place, pairs, names=["A"])
+    with Catalog.open(place) as catalog:
+        files = catalog.query()["file"].tolist()
+        for file in files:
+            catalog.add_review(file, "rejected")
+    # The archive moved, and another model looks at it.
+    fill_catalog(place, pairs, names=["A"], folder="/elsewhere", settings="other")
+    with Catalog.open(place) as catalog:
+        moved = catalog.query()["file"].tolist()
+        assert not set(files) & set(moved)
+    assert look().fresh == ()
+    with Catalog.open(place) as catalog:
+        for file in moved:
+            catalog.add_review(file, "confirmed")
+    assert len(look().fresh) == 1
+
+
 def test_a_timeline_of_nothing_tells_no_password(place, fill_catalog, monkeypatch, tmp_path, capsys):
     fill_catalog(place, [], names=["A"])
     module = importlib.import_module("fringewatch.timeline.run")

@@ -71,9 +71,18 @@ def read_pairs(
     )
     anywhere = sa.exists().where(DETECTIONS.c.scene_id == SCENES.c.scene_id)
     quiet = ~anywhere & here.c.score.is_(None)
-    latest = sa.select(sa.func.max(REVIEWS.c.review_id)).group_by(REVIEWS.c.scene_id)
-    rejected = SCENES.c.scene_id.in_(
-        sa.select(REVIEWS.c.scene_id).where(REVIEWS.c.review_id.in_(latest), REVIEWS.c.verdict == "rejected")
+    # What was said of a file holds for its copies: an archive that moved keeps its reviews.
+    reviewed = SCENES.alias()
+    content, of_review = (
+        sa.case((scenes.c.content_hash != "", scenes.c.content_hash), else_=sa.cast(scenes.c.scene_id, sa.Text))
+        for scenes in (SCENES, reviewed)
+    )
+    reviews = REVIEWS.join(reviewed, reviewed.c.scene_id == REVIEWS.c.scene_id)
+    latest = sa.select(sa.func.max(REVIEWS.c.review_id)).select_from(reviews).group_by(of_review)
+    rejected = content.in_(
+        sa.select(of_review)
+        .select_from(reviews)
+        .where(REVIEWS.c.review_id.in_(latest), REVIEWS.c.verdict == "rejected")
     )
     dates = SCENES.c.reference_date, SCENES.c.secondary_date
     in_order = dates[0] <= dates[1]

@@ -43,7 +43,7 @@ class SceneRecord:
     frame
         Frame or track of the provider, ``""`` if it has none.
     content_hash
-        Hash of the phase's file. Scenes of the same content are tied to the first. ``""``: never a duplicate.
+        Hash of the phase's file. Scenes of the same content are tied to one. ``""``: never a duplicate.
     model_version
         Version of the model bundle.
     detections

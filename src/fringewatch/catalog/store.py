@@ -152,8 +152,9 @@ class Catalog:
     ) -> None:
         """Add a batch of scenes with their detections: all of it or nothing.
 
-        A scene that is there already is replaced together with its detections. A scene whose content hash another file
-        has too is tied to the one that came first. Scenes and detections are tied to their nearest sites.
+        A scene that is there already is replaced together with its detections. Scenes of one content hash are tied to
+        one: of those with the settings of the newest run the first whose file is there. Scenes and detections are tied
+        to their nearest sites.
 
         Parameters
         ----------

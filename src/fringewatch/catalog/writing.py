@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from fringewatch.catalog.tables import DETECTIONS, SCENE_SITES, SCENES
+from fringewatch.products.reference import is_remote
 from fringewatch.sites import NEAR_KM, Sites
 from fringewatch.sites.nearest import tie
 
@@ -22,12 +24,6 @@ __all__ = ["KnownSites", "clear", "mark_duplicates", "select_by", "tie_again", "
 # SQLite takes a limited number of values in one statement.
 _CHUNK = 500
 _RETIE_CHUNK = 20_000
-_OTHER = SCENES.alias()
-_FIRST_OF_CONTENT = (
-    sa.select(sa.func.min(_OTHER.c.scene_id))
-    .where(_OTHER.c.content_hash == SCENES.c.content_hash, _OTHER.c.status == "ok", _OTHER.c.content_hash != "")
-    .scalar_subquery()
-)
 
 
 class KnownSites(NamedTuple):
@@ -100,13 +96,55 @@ def tie_rows(rows: Sequence[dict[str, Any]], known: KnownSites) -> list[tuple[in
 
 
 def mark_duplicates(connection: sa.Connection, hashes: Iterable[str]) -> None:
-    """Tie every scene of some contents to the first that was scanned."""
-    for chunk in _chunks(sorted(hashes)):
-        connection.execute(
-            sa.update(SCENES)
-            .where(SCENES.c.content_hash.in_(chunk), SCENES.c.content_hash != "")
-            .values(duplicate_of=sa.func.nullif(_FIRST_OF_CONTENT, SCENES.c.scene_id))
+    """Tie every scene of some contents to one of them.
+
+    Which one: the first of those with the settings of the newest run, since another model's answer of last year must
+    not stand for today's; and of these the first whose file is there still, since archives move.
+    """
+    scored = SCENES.c.content_hash != "", SCENES.c.status == "ok"
+    found = (
+        sa.select(
+            SCENES.c.content_hash,
+            SCENES.c.settings,
+            sa.func.min(SCENES.c.scene_id).label("first"),
+            sa.func.count().label("copies"),
         )
+        .where(*scored)
+        .group_by(SCENES.c.content_hash, SCENES.c.settings)
+        .order_by(sa.func.max(SCENES.c.run_id), SCENES.c.settings)
+    )
+    for chunk in _chunks(sorted(set(hashes) - {""})):
+        # The last of each content is that of the newest run.
+        newest = {row.content_hash: row for row in connection.execute(found.where(SCENES.c.content_hash.in_(chunk)))}
+        originals = {
+            content: row.first if row.copies == 1 else _first_there(connection, row) for content, row in newest.items()
+        }
+        tie = sa.func.nullif(sa.bindparam("original"), SCENES.c.scene_id)
+        change = (
+            sa.update(SCENES)
+            .where(SCENES.c.content_hash == sa.bindparam("content"), SCENES.c.duplicate_of.is_distinct_from(tie))
+            .values(duplicate_of=tie)
+        )
+        values = [{"content": content, "original": originals.get(content)} for content in chunk]
+        connection.execute(change, values)
+
+
+def _first_there(connection: sa.Connection, group: sa.Row[Any]) -> int:
+    """Return the first scene of one content and setting whose file can be seen, else the first of all."""
+    query = (
+        sa.select(SCENES.c.scene_id, SCENES.c.file)
+        .where(
+            SCENES.c.content_hash == group.content_hash, SCENES.c.settings == group.settings, SCENES.c.status == "ok"
+        )
+        .order_by(SCENES.c.scene_id)
+    )
+    with connection.execute(query) as rows:
+        return next((row.scene_id for row in rows if _is_there(row.file)), int(group.first))
+
+
+def _is_there(file: str) -> bool:
+    """Tell whether a file, or the one that it is a member of, is there; of an address it is taken for granted."""
+    return is_remote(file) or Path(file).exists() or any(parent.is_file() for parent in Path(file).parents)
 
 
 def select_by(connection: sa.Connection, columns: Sequence[sa.Column[Any]], files: Sequence[str]) -> list[Any]:

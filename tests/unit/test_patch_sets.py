@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fringewatch.errors import ConfigError, ProductError
-from fringewatch.patches import Patch, read_patch_set, split_by_site, write_manifest, write_patch
+from fringewatch.patches import (
+    Patch,
+    open_patches,
+    read_patch_set,
+    select,
+    split_by_site,
+    write_manifest,
+    write_patch,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,6 +62,33 @@ def test_labels_follow_from_the_names_of_the_folders(tmp_path, names, classes):
             assert classes[patch.label] == name
     assert sum(found.counts().values()) == 2 * len(names)
     assert all(found.counts().values())
+
+
+@pytest.mark.parametrize(
+    ("names", "words", "classes", "told"),
+    [
+        (("quiet", "deformation"), {}, ("none", "deformation"), True),
+        (("volcano", "background"), {}, ("background", "volcano"), True),
+        (("fringes", "deformation"), {}, ("fringes", "deformation"), True),
+        (("fringes", "stable"), {}, ("fringes", "stable"), False),
+        (("fringes", "stable"), {"positive": ["Fringes"]}, ("stable", "fringes"), True),
+        (("fringes", "stable"), {"positive": ["fringes"], "negative": ["stable"]}, ("none", "deformation"), True),
+        (("quiet", "atmosphere"), {}, ("atmosphere", "quiet"), False),
+        (("1", "2"), {}, ("1", "2"), False),
+        (("1", "2"), {"positive": ["2"], "negative": ["1"]}, ("none", "deformation"), True),
+        (("none", "a", "b"), {}, ("none", "a", "b"), False),
+    ],
+)
+def test_which_of_two_classes_deforms_is_known_or_not(tmp_path, names, words, classes, told):
+    found = read_patch_set(folders(tmp_path, *names), **words)
+    assert (found.classes, found.told) == (classes, told)
+    if told and "fringes" in names and "stable" in names:
+        assert {p.path.parent.name: p.label for p in found} == {"stable": 0, "fringes": 1}
+
+
+def test_words_that_are_no_label_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="fringe: no label of this set; its labels are fringes, stable"):
+        read_patch_set(folders(tmp_path, "fringes", "stable"), positive=["fringe"])
 
 
 def test_known_words_of_a_kind_are_one_class(tmp_path):
@@ -173,6 +209,35 @@ def test_copies_share_a_group_and_no_label_or_split(tmp_path):
         read_patch_set(tmp_path)
 
 
+def test_groups_that_share_a_copy_are_one(tmp_path):
+    first = picture(tmp_path / "a.png", 1)
+    paths = [first, *(picture(tmp_path / f"{name}.png", seed) for seed, name in enumerate("bcd", 2))]
+    copies = [shutil.copy(first, tmp_path / f"copy{number}.png") for number in range(2)]
+    rows = [
+        Patch(paths[0], 0, site="taal", group="g1"),
+        Patch(copies[0], 0, site="etna", group="g2"),
+        Patch(copies[1], 0, site="erta"),
+        Patch(paths[1], 1, site="hekla", group="g2"),
+        Patch(paths[2], 1, site="katla", group="g3"),
+        Patch(paths[3], 0, site="fuji"),
+    ]
+    write_manifest(tmp_path / "manifest.csv", rows)
+    assert [patch.group for patch in read_patch_set(tmp_path)] == ["g1", "g1", "g1", "g1", "g3", ""]
+
+
+def test_pictures_of_complex_numbers_will_do(tmp_path):
+    rasterio = pytest.importorskip("rasterio")
+    for seed, name in enumerate(("none", "deformation")):
+        phase = np.random.default_rng(seed).uniform(-3, 3, (1, 12, 20))
+        (tmp_path / name).mkdir()
+        profile = {"height": 12, "width": 20, "count": 1, "dtype": "complex64"}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with rasterio.open(tmp_path / name / "a.tif", "w", driver="GTiff", **profile) as file:
+                file.write(np.exp(1j * phase).astype(np.complex64))
+    assert read_patch_set(tmp_path).sizes == {(12, 20): 2}
+
+
 def test_any_picture_that_pillow_opens_will_do(tmp_path):
     rng = np.random.default_rng(0)
     for name, suffix in (("none", "jpg"), ("deformation", "tif")):
@@ -231,3 +296,45 @@ def test_a_split_that_is_told_stays(tmp_path):
         split_by_site([told[0], Patch(tmp_path / "b.png", 0, site="taal", split="train"), *rest])
     with pytest.raises(ConfigError, match="expected a share between 0 and 1"):
         split_by_site(rest, validation=1.0)
+
+
+def test_sites_that_share_a_scene_group_stay_together(tmp_path):
+    patches = [
+        Patch(tmp_path / f"{i}.png", i % 2, site=f"s{i // 4}", group=f"event{i // 8}" if i < 160 else "")
+        for i in range(320)
+    ]
+    for seed in range(5):
+        split = split_by_site(patches, seed=seed)
+        for what in ("site", "group"):
+            train, validation = (
+                {getattr(p, what) for p in split if p.split == part} - {""} for part in ("train", "validation")
+            )
+            assert not train & validation
+        assert sum(p.split == "validation" for p in split) == pytest.approx(64, abs=8)
+
+
+def test_a_scene_group_of_all_sites_is_told_and_does_not_stop_the_split(tmp_path, capsys):
+    patches = [Patch(tmp_path / f"{i}.png", i % 2, site=f"s{i // 4}", group="one pass") for i in range(80)]
+    split = split_by_site(patches)
+    assert {(p.label, p.split) for p in split} == {(0, "train"), (1, "train"), (0, "validation"), (1, "validation")}
+    assert "scene groups tie too many sites together" in capsys.readouterr().err
+
+
+def test_words_for_splits_are_understood_in_manifests_as_in_names_of_folders(tmp_path):
+    words = ["Train", "training", "val", "valid", "Validation", "test", "", "extra"]
+    rows = [Patch(picture(tmp_path / f"{i}.png", i), i % 2, split=word) for i, word in enumerate(words)]
+    write_manifest(tmp_path / "manifest.csv", rows)
+    expected = ["train", "train", "validation", "validation", "validation", "test", "", "extra"]
+    assert [patch.split for patch in read_patch_set(tmp_path)] == expected
+
+
+def test_class_folders_can_be_chosen_by_site_and_split(tmp_path):
+    for split in ("train", "val"):
+        for site in ("taal", "etna"):
+            picture(tmp_path / split / "none" / site / "a.png", seed=len(split + site))
+            picture(tmp_path / split / "deformation" / site / "b.png", seed=90 + len(split + site))
+    found = select(open_patches(tmp_path), only=["site=taal", "split=validation"])
+    assert [path.relative_to(tmp_path).as_posix() for path in (p.path for p in found)] == [
+        "val/deformation/taal/b.png",
+        "val/none/taal/a.png",
+    ]

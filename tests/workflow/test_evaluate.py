@@ -141,6 +141,32 @@ def test_filters_and_label_words(data: Path, tiny_bundle_folder: Path, tmp_path:
     assert any("no background files" in note for note in result.notes)
 
 
+def test_a_file_counts_once_and_has_one_label(data: Path, tiny_bundle_folder: Path, tmp_path: Path) -> None:
+    once = evaluate(tiny_bundle_folder, tmp_path / "once", data)
+    (tmp_path / "link").symlink_to(data)
+    twice = evaluate(tiny_bundle_folder, tmp_path / "twice", data, tmp_path / "link" / "manifest.csv")
+    assert twice.scores == once.scores
+    assert "12 rows repeat a file: it is scored once" in twice.notes[0]
+    other = tmp_path / "other.csv"
+    other.write_text(f"file,label\n{data / 'none' / '06.png'},deformation\n")
+    with pytest.raises(ProductError, match=r"06\.png: labelled as deformation and as background"):
+        evaluate(tiny_bundle_folder, tmp_path / "out", data, other)
+
+
+def test_patches_that_a_model_may_have_been_trained_on_are_told(
+    data: Path, tiny_bundle_folder: Path, tmp_path: Path
+) -> None:
+    rows = [f"{data / 'none' / f'{i:02}.png'},none,{'train' if i < 9 else 'val'}" for i in range(6, 12)]
+    (tmp_path / "manifest.csv").write_text("\n".join(["file,label,split", *rows]))
+    result = evaluate(tiny_bundle_folder, tmp_path / "out", tmp_path)
+    assert "3 of 6 files are of the split train" in result.notes[0]
+
+
+def test_windows_are_asked_of_classifiers_only(data: Path, tiny_bundle_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="has no patch size"):
+        evaluate(tiny_bundle_folder, tmp_path, data, windows=True)
+
+
 def test_unlabelled_files_take_the_default_label(data: Path, tiny_bundle_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "manifest.csv").write_text(f"file\n{data / 'none' / '06.png'}\n{data / 'none' / '07.png'}\n")
     result = evaluate(tiny_bundle_folder, tmp_path / "out", tmp_path, default_label="background")

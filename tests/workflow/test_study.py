@@ -2,6 +2,8 @@
 
 import csv
 import math
+import os
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +17,7 @@ from fringewatch.errors import ConfigError, TrainingError
 from fringewatch.networks.registry import Counts
 from fringewatch.study.records import read_record
 from fringewatch.study.run import StudyConfig, run
+from fringewatch.training.folder import OtherRunError
 
 pytestmark = pytest.mark.train
 
@@ -160,13 +163,34 @@ def test_a_failed_row_stops_nothing_but_what_starts_from_it(tmp_path, trainer):
     assert trainer.calls[0].resume
 
 
-def test_the_checkpoint_of_a_failed_row_with_other_settings_is_not_used(tmp_path, trainer):
+def test_what_is_left_of_other_settings_or_data_is_not_gone_on_with(tmp_path, trainer, capsys):
     trainer.then["second"] = TrainingError("the loss became NaN")
     run(study(tmp_path))
     trainer.calls.clear()
-    run(study(tmp_path, rows={"first": {}, "second": {"dropout": 0.3}}))
-    assert trainer.rows() == [("second", 0)]
-    assert not trainer.calls[0].resume
+    trainer.then["second"] = OtherRunError("made with other settings (dropout: 0.2 -> 0.3)")
+    result = run(study(tmp_path, rows={"first": {}, "second": {"dropout": 0.3}}))
+    # Training itself knows what fits; then the row begins anew, and no later run is stuck.
+    assert [(config.resume, config.overwrite) for config in trainer.calls] == [(True, False), (False, True)]
+    assert result.exit_code == 0
+    assert "second: begins anew" in capsys.readouterr().err
+
+
+def test_rows_of_data_that_changed_under_one_path_are_not_mixed(tmp_path, trainer):
+    for label in ("none", "deformation"):
+        (tmp_path / "patches" / label).mkdir(parents=True)
+        (tmp_path / "patches" / label / "a.png").write_bytes(b"0123")
+    sets = {"patches": str(tmp_path / "patches")}
+    run(study(tmp_path / "out", sets=sets))
+    os.utime(tmp_path / "patches" / "none" / "a.png", (0, 0))
+    assert run(study(tmp_path / "out", sets=sets)).exit_code == 0
+    (tmp_path / "patches" / "none" / "b.png").write_bytes(b"0123")
+    with pytest.raises(ConfigError, match=r"data: the files of .*patches have changed \(rows 'first' with seed 0, "):
+        run(study(tmp_path / "out", sets=sets))
+    # A table can be made when the data are gone.
+    shutil.rmtree(tmp_path / "patches")
+    trainer.calls.clear()
+    assert run(study(tmp_path / "out", sets=sets)).exit_code == 0
+    assert trainer.calls == []
 
 
 def test_an_error_of_torch_is_a_row_s_and_a_defect_is_not(tmp_path, trainer):

@@ -193,6 +193,7 @@ def test_history_is_finite(trained):
 
 
 def test_fresh_run_never_takes_an_old_checkpoint(tmp_path):
+    (tmp_path / "train.yaml").write_text("samples: 64")
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "last.ckpt").write_bytes(b"of another run")
     clear(tmp_path)
@@ -224,6 +225,7 @@ def test_the_card_says_what_the_population_holds(preset):
     ],
 )
 def test_an_earlier_training_is_not_lost_unless_asked_for(tmp_path, file, told):
+    (tmp_path / "train.yaml").write_text("samples: 64")
     (tmp_path / file).parent.mkdir(exist_ok=True)
     (tmp_path / file).write_bytes(b"of another run")
     with pytest.raises(ConfigError, match=told):
@@ -239,12 +241,26 @@ def test_an_earlier_training_is_not_lost_unless_asked_for(tmp_path, file, told):
     [
         ({"simulation": {"kinds": {"volcano": 1.0}}}, "training needs quiet scenes and others"),
         ({"simulation": {"deth_m": 3}}, "unknown key 'deth_m'"),
+        (
+            {"simulation": {"height_px": 96, "width_px": 128}},
+            "height_px = 96, width_px = 128; expected samples as wide",
+        ),
+        ({"simulation": {"height_px": 100, "width_px": 100}}, "a multiple of 32 pixels"),
     ],
 )
 def test_population_that_cannot_be_trained_on_is_refused_before_any_work(tmp_path, settings, message):
     with pytest.raises(ConfigError, match=message):
         run(TrainConfig(out=tmp_path / "none", **settings))
     assert not (tmp_path / "none").exists()
+
+
+def test_samples_of_one_class_are_refused_before_any_training(tmp_path):
+    simulation = {"kinds": {"quiet": 1e-9, "volcano": 1.0}, "height_px": 32, "width_px": 32, "min_visible_px": 1}
+    config = TrainConfig(
+        out=tmp_path, cache=tmp_path / "cache", samples=64, holdout=64, workers=0, simulation=simulation
+    )
+    with pytest.raises(ConfigError, match="samples = 64: 64 of them deform, and training needs both"):
+        run(config)
 
 
 def test_batch_larger_than_the_set():

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import hashlib
 import json
 import shutil
 import subprocess
@@ -15,14 +16,15 @@ pytest.importorskip("lightning")
 
 from torch import nn
 
-from fringewatch import cli
+from fringewatch import cli, open_interferogram
+from fringewatch.detect import Detector
 from fringewatch.encoding import Encoding
-from fringewatch.errors import BundleError, ConfigError, ProductError, TrainingError
+from fringewatch.errors import BundleError, ConfigError, OutputError, ProductError, TrainingError
 from fringewatch.networks import registry
 from fringewatch.networks.graph import INPUT, LayerGraph
 from fringewatch.networks.layers import BatchNorm2d, Conv2d
 from fringewatch.networks.registry import create
-from fringewatch.networks.weights import save_weights
+from fringewatch.networks.weights import IMAGENET, save_weights
 from fringewatch.patches import Patch, limit_sides, resample, write_manifest, write_patch
 from fringewatch.training.classifier import ClassifierConfig, run
 from fringewatch.training.classifier import data as data_module
@@ -30,7 +32,7 @@ from fringewatch.training.classifier import fit as fit_module
 from fringewatch.training.classifier.batches import Batch, epoch_batches, make_buckets
 from fringewatch.training.classifier.data import Batcher, PatchArrays, Sides, read_arrays
 from fringewatch.training.classifier.module import ClassifierModule, class_weights
-from fringewatch.training.classifier.run import encoding_kind
+from fringewatch.training.classifier.origin import encoding_kind
 from fringewatch.training.codes import Phases, decode_codes, encode_codes
 
 pytestmark = pytest.mark.train
@@ -224,12 +226,8 @@ def varied(tmp_path_factory):
 MANY_SIZES = {"fit": "none", "top": "spp", "pyramid": (1, 2), "hidden": (8,), "batch_size": 8}
 
 
-@pytest.mark.parametrize("sizes", ["one", "many"])
-def test_interrupted_and_resumed_run_ends_like_an_uninterrupted_one(sizes, data, varied, tmp_path, monkeypatch):
-    patches, options = (data, {}) if sizes == "one" else (varied, MANY_SIZES)
-    config = settings(patches, tmp_path / "whole", epochs=3, optimizer="adam", decay=0.01, **options)
-    run(config)
-    halved = config.model_copy(update={"out": tmp_path / "halved"})
+def stop_midway(config):
+    """Run until the second step of the third epoch, as if the user had stopped it there."""
     steps = ClassifierModule.training_step
 
     def stop_in_the_third_epoch(module, number):
@@ -237,10 +235,19 @@ def test_interrupted_and_resumed_run_ends_like_an_uninterrupted_one(sizes, data,
             raise KeyboardInterrupt
         return steps(module, number)
 
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ClassifierModule, "training_step", stop_in_the_third_epoch)
         with pytest.raises(KeyboardInterrupt):
-            run(halved)
+            run(config)
+
+
+@pytest.mark.parametrize("sizes", ["one", "many"])
+def test_interrupted_and_resumed_run_ends_like_an_uninterrupted_one(sizes, data, varied, tmp_path):
+    patches, options = (data, {}) if sizes == "one" else (varied, MANY_SIZES)
+    config = settings(patches, tmp_path / "whole", epochs=3, optimizer="adam", decay=0.01, **options)
+    run(config)
+    halved = config.model_copy(update={"out": tmp_path / "halved"})
+    stop_midway(halved)
     assert (halved.out / "checkpoints" / "last.ckpt").is_file()
     run(halved.model_copy(update={"resume": True}))
     for name, value in weights(config.out).items():
@@ -467,6 +474,156 @@ def test_encoding_is_that_of_the_weights_if_not_given(data, finished, tmp_path):
     assert kind(weights="imagenet", encoding="grey") == "grey"
 
 
+def test_encoding_is_found_beside_a_file_of_weights(finished, copied, tmp_path, capsys):
+    def kind(path):
+        return encoding_kind(settings(copied.data, tmp_path, encoding=None, weights=str(path)))
+
+    out = copied.out
+    assert kind(out / "weights.pt") == kind(out / "tiny" / "weights.pt") == "cos-sin-valid"
+    # A folder with a full stop in its name is no file.
+    assert kind(shutil.copytree(out / "tiny", tmp_path / "tiny.v2")) == "cos-sin-valid"
+    (out / "result.json").unlink()
+    assert kind(out / "weights.pt") == "cos-sin-valid"
+    assert capsys.readouterr().err == ""
+    assert kind(shutil.copy(out / "weights.pt", tmp_path / "alone.pt")) == "grey"
+    assert "alone.pt: does not say what input it was trained on; grey is taken" in capsys.readouterr().err
+
+
+def test_the_official_file_of_imagenet_weights_is_known_by_its_content(data, tmp_path, monkeypatch):
+    (tmp_path / "mine.h5").write_bytes(b"as released")
+    release = IMAGENET["vgg16"]._replace(md5=hashlib.md5(b"as released").hexdigest())
+    monkeypatch.setitem(IMAGENET, "vgg16", release)
+    found = encoding_kind(settings(data, tmp_path, encoding=None, network="vgg16", weights=str(tmp_path / "mine.h5")))
+    assert found == "imagenet-caffe"
+
+
+def test_two_classes_of_which_neither_is_known_to_deform(tmp_path, capsys):
+    write_set(tmp_path / "set", labels=("stable", "fringes"))
+    with pytest.raises(ConfigError, match="nothing says whether 'fringes' or 'stable' shows deformation"):
+        run(settings(tmp_path / "set", tmp_path / "run", export=True))
+    assert not (tmp_path / "run").exists()
+    run(settings(tmp_path / "set", tmp_path / "without"))
+    capsys.readouterr()
+    result = run(settings(tmp_path / "set", tmp_path / "run", export=True, positive=("fringes",), epochs=6))
+    assert "classes: 'fringes' is deformation, 'stable' background" in capsys.readouterr().err
+    detector = Detector(result.bundle, threads=1)
+    scores = {
+        name: np.mean([detector.score(open_interferogram(path)) for path in (tmp_path / "set" / name).iterdir()])
+        for name in ("stable", "fringes")
+    }
+    assert scores["fringes"] > 0.5 > scores["stable"]
+
+
+def test_sites_in_both_given_splits_are_told(tmp_path, capsys):
+    patches = [
+        dataclasses.replace(patch, split="validation" if number % 4 == 0 or number % 4 == 1 else "train", site="taal")
+        for number, patch in enumerate(write_set(tmp_path))
+    ]
+    write_manifest(tmp_path / "manifest.csv", patches)
+    read_arrays(tmp_path, size_px=SIZE)
+    assert "1 sites are in the splits train and validation both (taal)" in capsys.readouterr().err
+
+
+def test_a_set_without_validation_is_split_and_its_test_left_out(tmp_path, capsys):
+    patches = [
+        dataclasses.replace(patch, split="test" if patch.site == "site0" else "train") for patch in write_set(tmp_path)
+    ]
+    write_manifest(tmp_path / "manifest.csv", patches)
+    train, validation = read_arrays(tmp_path, size_px=SIZE)
+    sites = [{patch.site for patch in part.patches} for part in (train, validation)]
+    assert not sites[0] & sites[1]
+    assert sites[0] | sites[1] == {f"site{number}" for number in range(1, 8)}
+    assert "8 patches of the split test are left out" in capsys.readouterr().err
+
+
+def test_settings_that_equal_what_is_taken_anyway_are_no_other_settings(data, tmp_path):
+    config = settings(data, tmp_path / "run", learning_rate=None, encoding=None)
+    run(config)
+    run(config.model_copy(update={"resume": True, "learning_rate": 0.001, "encoding": "grey", "top": "pooling"}))
+    with pytest.raises(TrainingError, match=r"other settings \(learning_rate: 0\.001 -> 0\.01\)"):
+        run(config.model_copy(update={"resume": True, "learning_rate": 0.01}))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("data.json", b"{", r"data\.json: cannot be read"),
+        ("history.csv", b"epoch,val_loss\n0,torn\n", r"history\.csv: cannot be read as the history of a training"),
+        ("history.csv", b"epoch", r"history\.csv: is missing or empty"),
+        ("weights.pt", b"PK", r"weights\.pt: is no file of weights or is damaged"),
+    ],
+)
+def test_a_damaged_file_of_a_run_to_resume_is_named(copied, name, content, message):
+    (copied.out / name).write_bytes(content)
+    with pytest.raises((TrainingError, BundleError), match=message):
+        run(copied)
+
+
+def test_a_damaged_checkpoint_is_named(data, tmp_path):
+    config = settings(data, tmp_path / "run", epochs=3)
+    stop_midway(config)
+    checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:3000])
+    with pytest.raises(TrainingError, match=r"last\.ckpt: is no checkpoint or is damaged .*--overwrite"):
+        run(config.model_copy(update={"resume": True}))
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(data, tmp_path, monkeypatch):
+    config = settings(data, tmp_path / "run", epochs=3)
+    saved, calls = torch.save, []
+
+    def save(state, handle):
+        if "state_dict" in state:
+            calls.append(1)
+            if len(calls) == 2:
+                handle.write(b"half")
+                raise OSError(28, "No space left on device")
+        saved(state, handle)
+
+    monkeypatch.setattr(torch, "save", save)
+    monkeypatch.setattr("fringewatch.training.trainer._SHARE", 0)
+    with pytest.raises(OutputError, match=r"last\.ckpt: cannot be written \(No space left on device\)"):
+        run(config)
+    assert sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir()) == ["last.ckpt"]
+    result = run(config.model_copy(update={"resume": True}))
+    assert result.epochs_run == 3
+
+
+def test_files_of_others_are_neither_replaced_nor_removed(copied, tmp_path):
+    begin = copied.model_copy(update={"resume": False, "overwrite": True, "epochs": 1})
+    kept = [copied.out / name for name in ("checkpoints/mine.ckpt", "tensorboard/notes.txt", "notes.csv")]
+    for path in kept:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    run(begin)
+    assert [path.read_text() for path in kept] == ["mine"] * 3
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "history.csv").write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(ConfigError, match=r"holds history\.csv but no train\.yaml"):
+            run(begin.model_copy(update={"out": elsewhere, "overwrite": overwrite}))
+    assert [path.name for path in elsewhere.iterdir()] == ["history.csv"]
+
+
+def test_a_bundle_takes_no_folder_of_others(copied, data):
+    """A run in the folder above that of another would write its bundle into that."""
+    above = settings(data, copied.out.parent, export=True, name=copied.out.name)
+    with pytest.raises(ConfigError, match="is where the bundle would go, and holds something else"):
+        run(above)
+
+
+def test_equal_networks_are_equal_files(data, tmp_path):
+    paths = [run(settings(data, tmp_path / name, epochs=1)).weights for name in "ab"]
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+@pytest.mark.parametrize("wrong", [{"hidden": (0,)}, {"dense": (0, 5)}, {"hidden": (-5,)}, {"seed": 2**32}])
+def test_impossible_layers_and_seeds_are_refused(data, tmp_path, wrong):
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        settings(data, tmp_path, **wrong)
+
+
 def test_one_class(tmp_path):
     write_set(tmp_path / "set", labels=("none",))
     with pytest.raises(ProductError, match=r"one class only \('none'\), expected two or more"):
@@ -493,8 +650,8 @@ def test_words_that_are_no_split_are_refused_and_others_told(tmp_path, capsys):
     write_manifest(tmp_path / "manifest.csv", named)
     run(settings(tmp_path, tmp_path / "run"))
     assert "20 patches of the split test are left out" in capsys.readouterr().err
-    write_manifest(tmp_path / "manifest.csv", [dataclasses.replace(named[0], split="Train"), *named[1:]])
-    with pytest.raises(TrainingError, match=r"the column split holds 'Train'; expected train, validation, test, or"):
+    write_manifest(tmp_path / "manifest.csv", [dataclasses.replace(named[0], split="Trail"), *named[1:]])
+    with pytest.raises(TrainingError, match=r"the column split holds 'Trail'; expected train, validation, test, or"):
         run(settings(tmp_path, tmp_path / "again"))
 
 

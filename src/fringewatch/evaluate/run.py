@@ -17,7 +17,7 @@ from fringewatch.detect import Detector
 from fringewatch.errors import ConfigError, ProductError
 from fringewatch.evaluate.records import Evaluation, FileScore
 from fringewatch.evaluate.statistics import Summary
-from fringewatch.files import ensure_folder, write_text
+from fringewatch.files import LinkResolver, ensure_folder, write_text
 from fringewatch.metrics import mean_local_coherence
 from fringewatch.models import save_bundle
 from fringewatch.models.bundle import DEFAULT_BUNDLE
@@ -41,6 +41,9 @@ _COLUMNS = (
     *("file", "status", "label", "score", "flagged", "kind", "site", "group", "quality"),
     *("coherence", "located", "best_iou", "seconds", "message"),
 )
+
+
+_MOST_NAMED = 5
 
 
 class EvaluateConfig(Config):
@@ -76,7 +79,12 @@ class EvaluateConfig(Config):
         "fall back to their site, then to themselves.",
     )
     resamples: int = Field(1000, ge=100, description="Bootstrap resamples.")
-    seed: int = Field(0, ge=0, description="Seed of the bootstrap.")
+    seed: int = Field(0, ge=0, lt=2**32, description="Seed of the bootstrap.")
+    windows: bool = Field(
+        False,
+        description="Score every window by itself, for classifiers of patches: of a patch of the classifier's own size "
+        "that is the classifier's own answer.",
+    )
     threads: int | None = Field(None, ge=1, description="Threads of the network; all cores if not given.")
     note_in_card: str = Field(
         "", description="Also note the scores in the model's own card, under this name of the data set."
@@ -101,7 +109,7 @@ def run(config: EvaluateConfig) -> Evaluation:
     Raises
     ------
     ProductError
-        If a data set cannot be opened, or none of its files can be read.
+        If a data set cannot be opened, none of its files can be read, or one is labelled as both.
     ConfigError
         If a filter or the group column is not one of the data.
     BundleError
@@ -110,9 +118,16 @@ def run(config: EvaluateConfig) -> Evaluation:
         If results cannot be written.
     """
     started = time.perf_counter()
-    patches = _patches(config)
+    given = _patches(config)
+    patches = _once(given)
     out = ensure_folder(config.out)
-    detector = Detector(config.model, precision=config.precision, threads=config.threads, threshold=config.threshold)
+    detector = Detector(
+        config.model,
+        precision=config.precision,
+        threads=config.threads,
+        threshold=config.threshold,
+        windows=config.windows,
+    )
     files = list(_score_all(patches, detector, config.group))
     _write_scores(out / "scores.csv", files, detector.threshold)
     unreadable = tuple(file for file in files if not file.readable)
@@ -137,7 +152,7 @@ def run(config: EvaluateConfig) -> Evaluation:
         coherence_baseline=summary.coherence_baseline(),
         reliability=summary.reliability(),
         unreadable=unreadable,
-        notes=summary.notes(),
+        notes=(*_notes(given, patches), *summary.notes()),
         seconds=time.perf_counter() - started,
         version=__version__,
         settings=config.model_dump(mode="json"),
@@ -183,6 +198,44 @@ def _patches(config: EvaluateConfig) -> list[Patch]:
         message = f"--group {config.group}: no file has such a column; known: {', '.join(known)}"
         raise ConfigError(message)
     return kept
+
+
+def _once(patches: Sequence[Patch]) -> list[Patch]:
+    """Return each file once: rows that repeat it would count it twice.
+
+    Raises
+    ------
+    ProductError
+        If rows disagree on a label.
+    """
+    resolve = LinkResolver()
+    first: dict[str, Patch] = {}
+    disputed: dict[str, None] = {}
+    for patch in patches:
+        if first.setdefault(resolve(str(patch.path)), patch).label != patch.label:
+            disputed[str(patch.path)] = None
+    if disputed:
+        names = list(disputed)
+        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+        message = (
+            f"{', '.join(names[:_MOST_NAMED])}{more}: labelled as deformation and as background; correct the rows, or "
+            "leave one out with --only or --exclude"
+        )
+        raise ProductError(message)
+    return list(first.values())
+
+
+def _notes(given: Sequence[Patch], patches: Sequence[Patch]) -> list[str]:
+    """Return sentences on the data set."""
+    found = []
+    if repeated := len(given) - len(patches):
+        found.append(f"{repeated} rows repeat a file: it is scored once, with the box of the first.")
+    if training := sum(patch.split == "train" for patch in patches):
+        found.append(
+            f"{training} of {len(patches)} files are of the split train: they flatter a model that was trained on "
+            "them; see --only split=validation."
+        )
+    return found
 
 
 def _score_all(patches: Sequence[Patch], detector: Detector, group: str) -> Iterator[FileScore]:

@@ -43,6 +43,8 @@ __all__ = [
 ]
 
 NetworkName = Literal["alexnet", "vgg16", "inception_v3", "resnet50", "densenet121", "fringenet"]
+Units = Annotated[int, Field(ge=1, le=65_536)]
+"""Of a dense layer."""
 TopName = Literal["pooling", "spp", "flatten", "original"]
 
 _BACKBONES: dict[NetworkName, type[LayerGraph]] = {
@@ -72,11 +74,13 @@ class NetworkOptions(Config):
     input_size_px: int | None = Field(
         None, ge=32, description="Side of the patches; if not given 227 for AlexNet, 224 for the others."
     )
-    dense: tuple[int, int] = Field((1024, 200), description="Two dense layers before the classifier; top `pooling`.")
+    dense: tuple[Units, Units] = Field(
+        (1024, 200), description="Two dense layers before the classifier; top `pooling`."
+    )
     dense_activation: Activation | Literal["softmax"] = Field(
         "softmax", description="Activation of the second of them; softmax in the study."
     )
-    hidden: tuple[int, ...] = Field((200, 200), description="Dense layers of the classifier, each with a batch norm.")
+    hidden: tuple[Units, ...] = Field((200, 200), description="Dense layers of the classifier, each with a batch norm.")
     activation: Activation = Field("relu", description="Activation after those batch norms.")
     dropout: float = Field(0.5, ge=0, lt=1, description="Share of activations dropped in training; 0.5, 0.3, 0.2.")
     l2: float = Field(

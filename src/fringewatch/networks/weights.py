@@ -32,9 +32,12 @@ __all__ = [
     "ImageNetRelease",
     "LoadedWeights",
     "fetch_imagenet",
+    "is_weight_file",
     "load_map_weights",
     "load_weights",
     "preprocessing_for",
+    "read_state",
+    "save_state",
     "save_weights",
 ]
 
@@ -83,6 +86,11 @@ def preprocessing_for(name: str) -> EncodingKind:
         If there is no release for the network.
     """
     return _release(name).encoding
+
+
+def is_weight_file(source: str | Path) -> bool:
+    """Tell whether weights are named by a file, not by a bundle or a release; by its ending alone."""
+    return str(source).endswith((*_KERAS_ENDINGS, *_TORCH_ENDINGS))
 
 
 def load_weights(classifier: Classifier, source: str | Path, *, strict_top: bool = False) -> LoadedWeights:
@@ -146,7 +154,7 @@ def load_map_weights(network: FringeNet, source: str | Path) -> None:
         If the source cannot be found or read, or belongs to another network; the message says where they differ.
     """
     path = Path(source) if str(source).endswith(_TORCH_ENDINGS) else _weights_of_bundle("fringenet", source)
-    stored = _read_state(_existing(path))
+    stored = read_state(_existing(path))
     own = network.state_dict()
     stored = _finer_head(stored, len(own["map_head.bias"]))
     if problem := _difference(own, stored):
@@ -171,9 +179,47 @@ def save_weights(network: Classifier | FringeNet, path: str | Path) -> None:
     OutputError
         If the file cannot be written.
     """
-    state = {key: _portable(tensor) for key, tensor in network.state_dict().items()}
-    with atomic_path(path) as temporary:
-        torch.save(state, temporary)
+    save_state({key: _portable(tensor) for key, tensor in network.state_dict().items()}, path)
+
+
+def save_state(state: Mapping[str, Any], path: str | Path) -> None:
+    """Write tensors, and what else torch can save, atomically; the same state gives the same bytes.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    # Of a path torch notes the name inside the file, and a full disk is a RuntimeError.
+    with atomic_path(path) as temporary, temporary.open("wb") as handle:
+        torch.save(state, handle)
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Read a network's weights and statistics.
+
+    Raises
+    ------
+    BundleError
+        If the file is missing, damaged or something else, or holds NaN.
+    """
+    try:
+        stored: Any = torch.load(path, map_location="cpu", weights_only=True)
+    # A damaged or foreign file makes torch raise whatever its reader trips over.
+    except Exception as error:
+        message = (
+            f"{path}: is no file of weights or is damaged ({' '.join(str(error).split())[:120]}); expected one that "
+            "fringewatch saved (weights.pt)"
+        )
+        raise BundleError(message) from error
+    if not isinstance(stored, dict) or not stored or not all(isinstance(each, Tensor) for each in stored.values()):
+        message = f"{path}: holds a {type(stored).__name__} that is no state of a network; expected tensors by name"
+        raise BundleError(message)
+    for key, values in stored.items():
+        if values.is_floating_point() and not torch.isfinite(values).all():
+            message = f"{path}: {key} holds NaN or infinity; train the weights again"
+            raise BundleError(message)
+    return stored
 
 
 def fetch_imagenet(name: str) -> Path:
@@ -264,7 +310,7 @@ def _weights_of_bundle(name: str, source: str | Path) -> Path:
 
 
 def _load_torch(classifier: Classifier, path: Path, *, strict_top: bool) -> LoadedWeights:
-    stored = _read_state(path)
+    stored = read_state(path)
     parts = {part: {key: each for key, each in stored.items() if key.startswith(f"{part}.")} for part in _PARTS}
     strange = next((key for key in stored if not key.startswith(tuple(f"{part}." for part in _PARTS))), None)
     if strange is not None:
@@ -295,26 +341,6 @@ def _load_torch(classifier: Classifier, path: Path, *, strict_top: bool) -> Load
 
 
 _PARTS = ("backbone", "top")
-
-
-def _read_state(path: Path) -> dict[str, Tensor]:
-    try:
-        stored: Any = torch.load(path, map_location="cpu", weights_only=True)
-    # A damaged or foreign file makes torch raise whatever its reader trips over.
-    except Exception as error:
-        message = (
-            f"{path}: is no file of weights or is damaged ({' '.join(str(error).split())[:120]}); expected one that "
-            "fringewatch saved (weights.pt)"
-        )
-        raise BundleError(message) from error
-    if not isinstance(stored, dict) or not stored or not all(isinstance(each, Tensor) for each in stored.values()):
-        message = f"{path}: holds a {type(stored).__name__} that is no state of a network; expected tensors by name"
-        raise BundleError(message)
-    for key, values in stored.items():
-        if values.is_floating_point() and not torch.isfinite(values).all():
-            message = f"{path}: {key} holds NaN or infinity; train the weights again"
-            raise BundleError(message)
-    return stored
 
 
 def _difference(wanted: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> str | None:

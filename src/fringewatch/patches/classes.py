@@ -12,19 +12,21 @@ from typing import TYPE_CHECKING, NamedTuple, overload
 
 from PIL import Image, UnidentifiedImageError
 
-from fringewatch.errors import ProductError
-from fringewatch.patches.labels import BINARY, class_names, meanings, plain
+from fringewatch.errors import ConfigError, ProductError
+from fringewatch.patches.labels import BINARY, class_names, meanings, plain, shows_deformation
+from fringewatch.patches.linked import Linked
 from fringewatch.patches.listing import class_folders
 from fringewatch.patches.manifest import MANIFEST, read_rows, to_patch
 from fringewatch.patches.record import Patch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable
+    from collections.abc import Callable, Hashable, Iterable, Mapping
 
 __all__ = ["PatchSet", "Size", "read_patch_set"]
 
 _MOST_NAMED = 5
 _TAIL_BYTES = 256
+_RASTERS = (".tif", ".tiff")
 _PNG_END = b"IEND\xaeB`\x82"
 
 
@@ -50,11 +52,14 @@ class PatchSet(Sequence[Patch]):
         Name of each label: label 1 is ``classes[1]``.
     sizes
         Number of patches by size.
+    told
+        Whether there are two classes, of which it is known that the second shows deformation and the first does not.
     """
 
     patches: tuple[Patch, ...]
     classes: tuple[str, ...]
     sizes: dict[Size, int]
+    told: bool
 
     def __len__(self) -> int:
         return len(self.patches)
@@ -73,7 +78,9 @@ class PatchSet(Sequence[Patch]):
         return {name: labels[label] for label, name in enumerate(self.classes)}
 
 
-def read_patch_set(root: str | Path, *, any_size: bool = False) -> PatchSet:
+def read_patch_set(
+    root: str | Path, *, any_size: bool = False, positive: Sequence[str] = (), negative: Sequence[str] = ()
+) -> PatchSet:
     """List the patches of a data set for training.
 
     Parameters
@@ -83,14 +90,16 @@ def read_patch_set(root: str | Path, *, any_size: bool = False) -> PatchSet:
         ``validation``), of two classes or more.
     any_size
         Let pictures differ in size, for networks that take any.
+    positive, negative
+        Label words that mean deformation and background, beyond the known ones (see :func:`open_patches`).
 
     Returns
     -------
     PatchSet
         Names that all mean deformation or background (``deformation``, ``1``, ``none``, ``quiet``, ``0``, ...) give
         the labels 1 and 0. Otherwise every name is a class of its own, labelled in sorted order: names for background
-        first, names for deformation last, numbers by value. Pictures that are copies of each other form a scene group
-        where the data set does not say otherwise, so that :func:`~fringewatch.patches.split_by_site` keeps them
+        first, names for deformation last, numbers by value. Pictures that are copies of each other are of one scene
+        group, and so are the groups that they belong to, so that :func:`~fringewatch.patches.split_by_site` keeps them
         together.
 
     Raises
@@ -99,37 +108,45 @@ def read_patch_set(root: str | Path, *, any_size: bool = False) -> PatchSet:
         If there is no data set; if it has one class only or a class folder is empty; if a picture is missing, cannot
         be read or, unless `any_size`, has another size than most; if one is listed twice, or has copies under another
         label or in another split. The message names the files and says what to do.
+    ConfigError
+        If a word is given as both positive and negative, or is no label of the set.
     """
     root = Path(root)
+    known = meanings(positive, negative)
     manifest = root / MANIFEST if root.is_dir() else root
     if manifest.is_file():
-        patches, classes = _from_manifest(manifest)
+        patches, classes, words = _from_manifest(manifest, known)
     elif root.is_dir():
-        patches, classes = _from_folders(root)
+        patches, classes, words = _from_folders(root, known)
     else:
         message = f"{root}: no such file or folder; expected a {MANIFEST}, a folder with one, or class folders"
         raise ProductError(message)
+    if strange := sorted({plain(word) for word in (*positive, *negative)} - words):
+        message = f"{root}: {', '.join(strange)}: no label of this set; its labels are {', '.join(sorted(words))}"
+        raise ConfigError(message)
     _check_listed_once(root, patches)
     sizes = _read_sizes(root, patches)
     if not any_size and len(set(sizes)) > 1:
         _refuse_sizes(root, patches, sizes)
-    return PatchSet(tuple(_group_copies(root, patches, classes)), classes, dict(Counter(sizes)))
+    told = len(classes) == 2 and shows_deformation(classes, known)
+    return PatchSet(tuple(_group_copies(root, patches, classes)), classes, dict(Counter(sizes)), told)
 
 
-def _from_manifest(manifest: Path) -> tuple[list[Patch], tuple[str, ...]]:
+def _from_manifest(manifest: Path, known: Mapping[str, int]) -> tuple[list[Patch], tuple[str, ...], set[str]]:
     rows = read_rows(manifest, needed=["file", "label"])
     for where, columns in rows:
         if not columns["label"]:
             message = f"{where}: the column 'label' is empty; name the class of {columns['file']}, or remove the row"
             raise ProductError(message)
-    classes = class_names(columns["label"] for _, columns in rows)
+    words = {plain(columns["label"]) for _, columns in rows}
+    classes = class_names(words, known)
     _check_classes(manifest, classes)
-    numbers = _numbers(classes)
+    numbers = _numbers(classes, known)
     patches = [to_patch(manifest, where, columns, numbers[plain(columns["label"])]) for where, columns in rows]
-    return patches, classes
+    return patches, classes, words
 
 
-def _from_folders(root: Path) -> tuple[list[Patch], tuple[str, ...]]:
+def _from_folders(root: Path, known: Mapping[str, int]) -> tuple[list[Patch], tuple[str, ...], set[str]]:
     folders = class_folders(root)
     filled = {plain(entry.folder.name) for entry in folders if entry.files}
     if not filled:
@@ -141,16 +158,16 @@ def _from_folders(root: Path) -> tuple[list[Patch], tuple[str, ...]]:
             "fill it, or remove the folder if it is no class"
         )
         raise ProductError(message)
-    classes = class_names(filled)
+    classes = class_names(filled, known)
     _check_classes(root, classes)
-    numbers = _numbers(classes)
+    numbers = _numbers(classes, known)
     patches = [patch for entry in folders for patch in entry.patches(root, numbers[plain(entry.folder.name)])]
-    return patches, classes
+    return patches, classes, filled
 
 
-def _numbers(classes: Sequence[str]) -> dict[str, int]:
+def _numbers(classes: Sequence[str], known: Mapping[str, int]) -> Mapping[str, int]:
     own = {name: label for label, name in enumerate(classes)}
-    return meanings() if tuple(classes) == BINARY else own
+    return known if tuple(classes) == BINARY else own
 
 
 def _check_classes(where: Path, classes: Sequence[str]) -> None:
@@ -175,6 +192,8 @@ def _read_sizes(root: Path, patches: Sequence[Patch]) -> list[Size]:
     for patch in patches:
         try:
             sizes.append(_read_size(patch.path))
+        except ProductError as error:
+            wrong.append(str(error))
         except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error).partition(" '")[0]
             wrong.append(f"{patch.path} ({reason})")
@@ -189,11 +208,19 @@ def _read_sizes(root: Path, patches: Sequence[Patch]) -> list[Size]:
 
 def _read_size(path: Path) -> Size:
     """Read the header alone, and the end of a PNG: a truncated picture should not stop a training in its midst."""
-    with Image.open(path) as image:
-        width, height = image.size
-        if image.format == "PNG" and _PNG_END not in _tail(path):
-            message = "cut short"
-            raise ValueError(message)
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            if image.format == "PNG" and _PNG_END not in _tail(path):
+                message = "cut short"
+                raise ValueError(message)
+    except UnidentifiedImageError:
+        if path.suffix.lower() not in _RASTERS:
+            raise
+        # Complex numbers, or phase and coherence in two bands, are no picture.
+        from fringewatch.products import open_interferogram
+
+        height, width = open_interferogram(path)["phase"].shape
     return Size(height, width)
 
 
@@ -208,7 +235,9 @@ def _refuse_sizes(root: Path, patches: Sequence[Patch], sizes: Sequence[Size]) -
 
 
 def _group_copies(root: Path, patches: Sequence[Patch], classes: Sequence[str]) -> list[Patch]:
+    """Return the patches with those that are copies of each other in one group; groups that share a copy become one."""
     grouped = list(patches)
+    groups = Linked()
     for copies in _copies(patches):
         members = [patches[index] for index in copies]
         paths = [str(patch.path) for patch in members]
@@ -222,10 +251,14 @@ def _group_copies(root: Path, patches: Sequence[Patch], classes: Sequence[str]) 
                 "be known in the other: keep one"
             )
             raise ProductError(message)
+        named = [patch.group for patch in members if patch.group] or [f"copies of {members[0].path.name}"]
+        groups.link(*named)
         for index in copies:
-            if not patches[index].site and not patches[index].group:
-                grouped[index] = dataclasses.replace(patches[index], group=f"copies of {members[0].path.name}")
-    return grouped
+            grouped[index] = dataclasses.replace(patches[index], group=patches[index].group or named[0])
+    return [
+        dataclasses.replace(patch, group=groups[patch.group]) if patch.group != groups[patch.group] else patch
+        for patch in grouped
+    ]
 
 
 def _copies(patches: Sequence[Patch]) -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""What label words mean."""
+"""What words for labels and for splits mean."""
 
 from __future__ import annotations
 
@@ -9,13 +9,29 @@ from fringewatch.errors import ConfigError, ProductError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["BINARY", "class_names", "label_of", "meanings", "plain"]
+__all__ = ["BINARY", "class_names", "label_of", "meanings", "plain", "shows_deformation", "split_of"]
 
 BINARY = ("none", "deformation")
 """Names of the classes 0 and 1 of a data set of deformation and background."""
 
 _POSITIVE = ("1", "deformation", "deforming", "positive", "true", "yes")
 _NEGATIVE = ("0", "atmosphere", "background", "false", "negative", "no", "no_deformation", "none", "quiet")
+
+
+_SPLITS = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+    "testing": "test",
+}
+
+
+def split_of(word: str) -> str | None:
+    """Return the split that a word means, ``"train"``, ``"validation"`` or ``"test"``; None if it means none."""
+    return _SPLITS.get(plain(word))
 
 
 def plain(word: str) -> str:
@@ -56,17 +72,27 @@ def label_of(word: str, words: Mapping[str, int], where: str) -> int:
     return label
 
 
-def class_names(words: Iterable[str]) -> tuple[str, ...]:
+def class_names(words: Iterable[str], known: Mapping[str, int] | None = None) -> tuple[str, ...]:
     """Return the classes that label words make, in the order of their labels.
 
-    Words that all mean deformation or background make the two classes of :data:`BINARY`. Otherwise each word is a
-    class, sorted (numbers by value), words for background first and words for deformation last.
+    Words that all mean deformation or background, as `known` from :func:`meanings` has it, make the two classes of
+    :data:`BINARY`. Otherwise each word is a class, sorted (numbers by value), words for background first and words for
+    deformation last.
     """
     found = {plain(word) for word in words}
-    known = meanings()
+    known = meanings() if known is None else known
     if {known.get(word) for word in found} == {0, 1}:
         return BINARY
     if all(word.isdecimal() for word in found):
         return tuple(sorted(found, key=int))
     rank = {0: 0, None: 1, 1: 2}
     return tuple(sorted(found, key=lambda word: (rank[known.get(word)], word)))
+
+
+def shows_deformation(classes: Sequence[str], known: Mapping[str, int]) -> bool:
+    """Tell whether of two classes it is known that the second shows deformation and the first does not.
+
+    One word whose meaning is known tells that of the other.
+    """
+    said = tuple(known.get(name) for name in classes)
+    return tuple(classes) == BINARY or said in {(0, 1), (0, None), (None, 1)}

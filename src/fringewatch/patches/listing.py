@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from fringewatch.errors import ProductError
-from fringewatch.patches.labels import label_of, meanings
+from fringewatch.patches.labels import label_of, meanings, split_of
 from fringewatch.patches.manifest import MANIFEST, read_rows, to_patch
 from fringewatch.patches.record import Patch
 
@@ -16,15 +16,6 @@ if TYPE_CHECKING:
 __all__ = ["ClassFolder", "class_folders", "images_below", "open_patches"]
 
 _IMAGES = (".jpeg", ".jpg", ".png", ".tif", ".tiff")
-_SPLITS = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-    "testing": "test",
-}
 
 
 class ClassFolder(NamedTuple):
@@ -42,8 +33,9 @@ class ClassFolder(NamedTuple):
         found = []
         for file in self.files:
             below = file.relative_to(self.folder).parts
-            columns = {"file": file.relative_to(root).as_posix(), "label": self.folder.name}
             site = below[0] if len(below) > 1 else frame_id(file.name)
+            columns = {"file": file.relative_to(root).as_posix(), "label": self.folder.name}
+            columns |= {"site": site, "split": self.split}
             found.append(Patch(file, label, site=site, split=self.split, columns=columns))
         return found
 
@@ -99,10 +91,11 @@ def open_patches(
 def class_folders(root: Path) -> list[ClassFolder]:
     """List the class folders below a folder, those without images too, sorted; look into ``train`` and its like."""
     folders = _folders(root)
-    if folders and all(folder.name.casefold() in _SPLITS for folder in folders):
+    splits = [split_of(folder.name) for folder in folders]
+    if folders and all(splits):
         return [
-            ClassFolder(below, _SPLITS[folder.name.casefold()], images_below(below))
-            for folder in folders
+            ClassFolder(below, split or "", images_below(below))
+            for folder, split in zip(folders, splits, strict=True)
             for below in _folders(folder)
         ]
     return [ClassFolder(folder, "", images_below(folder)) for folder in folders]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fringewatch.errors import ProductError
 from fringewatch.files import write_text
-from fringewatch.patches.labels import BINARY
+from fringewatch.patches.labels import BINARY, split_of
 from fringewatch.patches.record import Box, Patch
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def to_patch(manifest: Path, where: str, columns: Mapping[str, str], label: int)
         site=columns.get("site", ""),
         group=columns.get("scene_group", ""),
         quality=columns.get("quality", ""),
-        split=columns.get("split", ""),
+        split=split_of(columns.get("split", "")) or columns.get("split", ""),
         box=read_box(columns, where),
         columns=columns,
     )

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fringewatch.errors import ConfigError
+from fringewatch.patches.linked import Linked
+from fringewatch.progress import say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,8 +24,9 @@ def split_by_site(patches: Sequence[Patch], *, validation: float = 0.2, seed: in
     """Give every patch a split, ``train`` or ``validation``, so that no site is in both.
 
     Sites are drawn in random order; each goes to validation if that brings the classes' shares there closer to the
-    wanted one. Of several orders, the one counts that comes closest. The unit is the site, else the scene group, else
-    the file. Patches that have a split keep it, and so does their site.
+    wanted one. Of several orders, the one counts that comes closest. What is drawn is a site with all that it shares a
+    scene group with; scene groups that tie too much together, so that a class would be missing in a split, are told of
+    and count only where there is no site. Patches that have a split keep it, and so does their site.
 
     Parameters
     ----------
@@ -47,17 +50,43 @@ def split_by_site(patches: Sequence[Patch], *, validation: float = 0.2, seed: in
     if not 0 < validation < 1:
         message = f"validation = {validation:g}: expected a share between 0 and 1, such as 0.2"
         raise ConfigError(message)
-    units: dict[str, list[Patch]] = defaultdict(list)
-    for patch in patches:
-        units[_unit(patch)].append(patch)
-    given = {unit: _given(unit, members) for unit, members in units.items()}
-    counts = {unit: Counter(patch.label for patch in members) for unit, members in units.items()}
+    own = [_unit(patch) for patch in patches]
+    _check_given(own, patches)
+    tied = _tie(own, patches)
+    chosen, lacking = _choose(patches, tied, validation, seed)
+    if lacking:
+        by_site, fewer = _choose(patches, own, validation, seed)
+        if fewer < lacking:
+            say("scene groups tie too many sites together: training and validation share no site, but scene groups")
+            chosen = by_site
+    return [dataclasses.replace(patch, split=split) for patch, split in zip(patches, chosen, strict=True)]
+
+
+def _tie(units: Sequence[str], patches: Sequence[Patch]) -> list[str]:
+    """Return a name for each patch, one for all units that share a scene group; none that were given several splits."""
+    linked = Linked()
+    for unit, patch in zip(units, patches, strict=True):
+        if patch.group:
+            linked.link(unit, f"group {patch.group}")
+    splits: dict[str, set[str]] = defaultdict(set)
+    for unit, patch in zip(units, patches, strict=True):
+        splits[linked[unit]] |= {patch.split} - {""}
+    return [unit if len(splits[linked[unit]]) > 1 else linked[unit] for unit in units]
+
+
+def _choose(patches: Sequence[Patch], units: Sequence[str], validation: float, seed: int) -> tuple[list[str], int]:
+    """Return the split of each patch, those of one unit together, and how often a class is missing in a split."""
+    counts: dict[str, Counter[int]] = defaultdict(Counter)
+    given: dict[str, str] = {}
+    for unit, patch in zip(units, patches, strict=True):
+        counts[unit][patch.label] += 1
+        given[unit] = given.get(unit) or patch.split
     rng = np.random.default_rng(seed)
     # Few sites fit a share badly in most orders; of many, any order will do.
-    tries = max(1, min(64, 20_000 // max(len(units), 1)))
+    tries = max(1, min(64, 20_000 // max(len(counts), 1)))
     drawn = [_draw(given, counts, validation, rng, fill=fill) for fill in (False, True) for _ in range(tries)]
-    chosen = min(drawn, key=lambda split: _distance(split, counts, validation))
-    return [dataclasses.replace(patch, split=chosen[_unit(patch)]) for patch in patches]
+    best = min(drawn, key=lambda split: _distance(split, counts, validation))
+    return [best[unit] for unit in units], _lacking(best, counts).total()
 
 
 def _draw(
@@ -93,13 +122,20 @@ def _draw(
 def _distance(split: Mapping[str, str], counts: Mapping[str, Counter[int]], validation: float) -> float:
     """Return how far the classes' shares are from the wanted ones; a class that a split lacks counts most."""
     total = sum(counts.values(), Counter[int]())
-    parts = {
-        name: sum((counts[unit] for unit, part in split.items() if part == name), Counter[int]())
-        for name in ("train", "validation")
-    }
-    lacking = sum(2 * (not parts["train"][label]) + (not parts["validation"][label]) for label in total)
-    off = sum(abs(parts["validation"][label] / total[label] - validation) for label in total)
-    return lacking + off / (len(total) + 1)
+    lacking = _lacking(split, counts)
+    held = _held(split, counts, "validation")
+    off = sum(abs(held[label] / total[label] - validation) for label in total)
+    return 2 * lacking["train"] + lacking["validation"] + off / (len(total) + 1)
+
+
+def _lacking(split: Mapping[str, str], counts: Mapping[str, Counter[int]]) -> Counter[str]:
+    """Return how many classes training and validation lack."""
+    total = sum(counts.values(), Counter[int]())
+    return Counter({part: len(total) - len(_held(split, counts, part)) for part in ("train", "validation")})
+
+
+def _held(split: Mapping[str, str], counts: Mapping[str, Counter[int]], part: str) -> Counter[int]:
+    return sum((counts[unit] for unit, name in split.items() if name == part), Counter[int]())
 
 
 def _unit(patch: Patch) -> str:
@@ -109,13 +145,17 @@ def _unit(patch: Patch) -> str:
     return f"group {patch.group}" if patch.group else f"file {patch.path}"
 
 
-def _given(unit: str, members: Sequence[Patch]) -> str:
-    splits = sorted({patch.split for patch in members if patch.split})
-    if len(splits) > 1:
-        files = ", ".join(str(next(p.path for p in members if p.split == split)) for split in splits[:2])
-        message = (
-            f"{unit}: is in the splits {' and '.join(splits)} ({files}); what is learnt in one would be known in the "
-            "other: correct the column split or site"
-        )
-        raise ConfigError(message)
-    return splits[0] if splits else ""
+def _check_given(units: Sequence[str], patches: Sequence[Patch]) -> None:
+    first: dict[str, dict[str, Patch]] = defaultdict(dict)
+    for unit, patch in zip(units, patches, strict=True):
+        if patch.split:
+            first[unit].setdefault(patch.split, patch)
+    for unit, found in first.items():
+        if len(found) > 1:
+            splits = sorted(found)
+            files = ", ".join(str(found[split].path) for split in splits[:2])
+            message = (
+                f"{unit}: is in the splits {' and '.join(splits)} ({files}); what is learnt in one would be known in "
+                "the other: correct the column split or site"
+            )
+            raise ConfigError(message)

@@ -72,6 +72,7 @@ class Record(Config):
     seed: int
     status: Literal["ok", "failed"]
     data: str = Field(description="Name of the data set.")
+    data_digest: str = Field("", description="Of its table and the sizes of its files; none where it was simulated.")
     settings: dict[str, Any] = Field(description="Of the row, without paths, seed and those of the machine.")
     seconds: float = Field(description="Of the whole training with everything around it.")
     message: str = Field("", description="Why it failed.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import platform
@@ -17,6 +18,7 @@ from fringewatch._version import __version__
 from fringewatch.errors import ConfigError, FringewatchError, TrainingError
 from fringewatch.files import ensure_folder, write_text
 from fringewatch.progress import say
+from fringewatch.study.contents import digest_of
 from fringewatch.study.page import render_page
 from fringewatch.study.plan import make_plan
 from fringewatch.study.records import Outcome, Record, read_record, setting_changes
@@ -25,7 +27,7 @@ from fringewatch.study.table import Summary, render_csv, render_markdown, render
 from fringewatch.training.classifier import run as train
 from fringewatch.training.classifier.memory import release_memory
 from fringewatch.training.classifier.settings import HARMLESS
-from fringewatch.training.folder import WEIGHTS, checkpoint_path
+from fringewatch.training.folder import WEIGHTS, OtherRunError, checkpoint_path
 
 if TYPE_CHECKING:
     from fringewatch.simulate.settings import SimulateConfig
@@ -124,6 +126,7 @@ def _finished(plan: Plan, out: Path) -> dict[tuple[str, int], Record]:
         If finished rows had other settings: mixed into one table they would compare what is not alike.
     """
     done: dict[tuple[str, int], Record] = {}
+    contents = _contents(plan)
     changed: dict[str, list[str]] = {}
     for row in plan.rows:
         for seed in plan.seeds:
@@ -131,7 +134,7 @@ def _finished(plan: Plan, out: Path) -> dict[tuple[str, int], Record]:
             record = read_record(folder)
             if record is None or record.status != "ok":
                 continue
-            if differences := setting_changes(record.settings, _identity(row, plan)):
+            if differences := _changes(record, row, plan, contents):
                 changed.setdefault("; ".join(differences), []).append(f"{row.name!r} with seed {seed}")
             done[row.name, seed] = record
     if changed:
@@ -144,14 +147,31 @@ def _finished(plan: Plan, out: Path) -> dict[tuple[str, int], Record]:
     return done
 
 
+def _contents(plan: Plan) -> dict[str, str]:
+    """Return a digest of what each data set holds that is a folder or a manifest; none of those that are gone."""
+    return {name: digest_of(data) for name, data in plan.sets.items() if isinstance(data, Path) and data.exists()}
+
+
+def _changes(record: Record, row: RowPlan, plan: Plan, contents: dict[str, str]) -> list[str]:
+    """Return what is not as it was when a row was trained."""
+    now = contents.get(row.data, "")
+    # Records of earlier versions know no digest.
+    other = record.data_digest and now and record.data_digest != now
+    return [
+        *setting_changes(record.settings, _identity(row, plan)),
+        *([f"data: the files of {plan.sets[row.data]} have changed"] if other else []),
+    ]
+
+
 def _others(plan: Plan, out: Path) -> dict[tuple[str, int], Record]:
-    """Return the records of rows that this run leaves out, as far as they have the settings of the study."""
+    """Return the records of rows that this run leaves out, as far as they have the settings and data of the study."""
     chosen = {row.name for row in plan.rows}
+    contents = _contents(plan)
     found = {}
     for row in plan.all_rows:
         for seed in plan.seeds:
             record = None if row.name in chosen else read_record(row_folder(out, row, seed))
-            if record is not None and not setting_changes(record.settings, _identity(row, plan)):
+            if record is not None and not _changes(record, row, plan, contents):
                 found[row.name, seed] = record
     return found
 
@@ -191,15 +211,18 @@ def _train(
     row: RowPlan, seed: int, plan: Plan, data: Path, out: Path, records: dict[tuple[str, int], Record]
 ) -> Record:
     folder = ensure_folder(row_folder(out, row, seed))
-    settings = _identity(row, plan)
     started = time.perf_counter()
+    digest = digest_of(data) if isinstance(plan.sets[row.data], Path) and data.exists() else ""
     result, message = None, ""
     try:
         weights = None if row.starts_from is None else _weights_of(row, seed, out, records, plan)
-        config = row.train_config(
-            data=data, out=folder, seed=seed, weights=weights, resume=_can_resume(folder, settings)
-        )
-        result = train(config)
+        resume = checkpoint_path(folder).is_file() or (folder / WEIGHTS).is_file()
+        make = functools.partial(row.train_config, data=data, out=folder, seed=seed, weights=weights)
+        try:
+            result = train(make(resume=resume))
+        except OtherRunError as error:
+            say(f"{row.name}: begins anew, since what an earlier run left is no part of it: {error}")
+            result = train(make(resume=False))
     except _ROW_ERRORS as error:
         message = str(error) if isinstance(error, FringewatchError) else f"{type(error).__name__}: {error}"
         message = " ".join(message.split())
@@ -210,7 +233,8 @@ def _train(
         seed=seed,
         status="failed" if result is None else "ok",
         data=row.data,
-        settings=settings,
+        data_digest=digest,
+        settings=_identity(row, plan),
         seconds=time.perf_counter() - started,
         message=message,
         outcome=None if result is None else Outcome.of(result, folder),
@@ -218,14 +242,6 @@ def _train(
     )
     record.write(folder)
     return record
-
-
-def _can_resume(folder: Path, settings: dict[str, Any]) -> bool:
-    """Whether a killed training left something to go on from; what a failed row left counts if nothing was changed."""
-    if not (checkpoint_path(folder).is_file() or (folder / WEIGHTS).is_file()):
-        return False
-    record = read_record(folder)
-    return record is None or record.settings == settings
 
 
 def _weights_of(row: RowPlan, seed: int, out: Path, records: dict[tuple[str, int], Record], plan: Plan) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import xarray as xr
 
+from fringewatch.errors import TrainingError
 from fringewatch.metrics import auroc, fit_platt, threshold_for_false_alarm_rate
 from fringewatch.models import Calibration, Thresholds
 from fringewatch.progress import say
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from fringewatch.models import Bundle
     from fringewatch.training.cache import Samples
 
-__all__ = ["FLAT", "Scored", "calibrate", "fit_calibration", "score_samples", "threshold_of"]
+__all__ = ["FLAT", "Scored", "calibrate", "fit_calibration", "score_samples", "tell_saturation", "threshold_of"]
 
 
 FLAT = 1e-3
@@ -121,6 +122,7 @@ def calibrate(
     if real_quiet and "real" in quiet:
         counts[-1] += f" ({real_quiet})"
     scene = threshold_of(quiet, false_alarm_rate)
+    tell_saturation(scene)
     flagged = _cross_flagged(samples, score, groups, false_alarm_rate)
     scores = {}
     for name, group in groups.items():
@@ -128,7 +130,9 @@ def calibrate(
             scores[f"auroc_{name}_background"] = auroc(label[group], score[group])
             scores[f"recall_{name}_background"] = float(np.mean(flagged[group & label]))
             scores[f"false_alarm_rate_{name}_background"] = float(np.mean(flagged[group & ~label]))
-    for percent in _OTHER_RATES_PERCENT:
+    fewest = min(len(scores_of) for scores_of in quiet.values())
+    # One in a hundred says nothing of sixty.
+    for percent in (each for each in _OTHER_RATES_PERCENT if fewest * each >= 100):
         scores[f"threshold_for_{percent}_percent_false_alarms"] = threshold_of(quiet, percent / 100)
     edge = choose_edge(scored.outlines, map_calibration, threshold_logit=float(scene_calibration.inverse(scene)))
     if edge is not None:
@@ -167,6 +171,15 @@ def threshold_of(quiet: dict[str, NDArray[np.float64]], rate: float) -> float:
     return float(np.clip(max(threshold_for_false_alarm_rate(scores, rate) for scores in quiet.values()), 0.0, 1.0))
 
 
+def tell_saturation(threshold: float) -> None:
+    """Say that a threshold of 1 flags what it should not: more quiet scenes score 1 than may be flagged."""
+    if threshold >= 1:
+        say(
+            "held-out quiet scenes score 1.0 to the last digit, more of them than may be flagged: the network has not "
+            "learnt what is quiet; train it longer or on more quiet samples, and do not trust its threshold"
+        )
+
+
 def fit_calibration(
     logits: NDArray[np.float64], truth: NDArray[np.bool_], fitted_on: str, *, told: bool = False
 ) -> Calibration:
@@ -180,7 +193,18 @@ def fit_calibration(
         What they are, for the card.
     told
         Whether the user knows already that the network does no better than chance.
+
+    Raises
+    ------
+    TrainingError
+        If one of the classes is missing.
     """
+    if truth.all() or not truth.any():
+        message = (
+            f"{fitted_on}: {'all' if truth.all() else 'none'} show deformation, and a calibration compares both; hold "
+            "out more samples"
+        )
+        raise TrainingError(message)
     slope, offset = fit_platt(logits, truth)
     if slope <= 0:
         if not told:

@@ -11,7 +11,7 @@ from fringewatch.errors import TrainingError
 from fringewatch.metrics import auroc
 from fringewatch.models import Calibration, Thresholds
 from fringewatch.scan import scene_logit
-from fringewatch.training.calibrate import FLAT, fit_calibration, threshold_of
+from fringewatch.training.calibrate import FLAT, fit_calibration, tell_saturation, threshold_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -174,6 +174,7 @@ def calibrate_patches(
     of_scenes = fit_calibration(scores.scene_logit, label, fitted_on, told=told)
     score = of_scenes(scores.scene_logit.astype(np.float32)).astype(float)
     threshold = threshold_of({"validation": score[~label]}, false_alarm_rate)
+    tell_saturation(threshold)
     figures = {
         "auroc": auroc(label, scores.patch_logit),
         "accuracy": float(np.mean((of_patches(scores.patch_logit.astype(np.float32)) >= 0.5) == label)),

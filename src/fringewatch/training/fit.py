@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging
 
 from fringewatch.figures import plot_history
-from fringewatch.files import atomic_path
+from fringewatch.networks.weights import read_state, save_state
 from fringewatch.progress import say, track
 from fringewatch.training.data import SampleBatches
 from fringewatch.training.folder import WEIGHTS, extend_history
@@ -60,7 +60,7 @@ def fit(
     finished = out / WEIGHTS
     on_gpu = device_of(config.accelerator).type == "cuda"
     if config.resume and finished.is_file():
-        network.load_state_dict(torch.load(finished, weights_only=True))
+        network.load_state_dict(read_state(finished))
         say(f"{finished}: training had finished; exporting and calibrating again")
         return
     train_samples, held_out_samples = samples
@@ -97,8 +97,7 @@ def fit(
             benchmark=on_gpu,
             log_every_n_steps=50,
         )
-    with atomic_path(finished) as temporary:
-        torch.save(network.state_dict(), temporary)
+    save_state(network.state_dict(), finished)
 
 
 class _Epochs(Callback):

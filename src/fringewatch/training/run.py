@@ -71,6 +71,7 @@ def run(config: TrainConfig) -> TrainResult:
     check_folder(config, config.out, harmless=HARMLESS)
     check_accelerator(config.accelerator)
     network = _build(config)
+    _check_sizes(spec, network)
     if config.weights:
         # Before hours of simulation: a bundle that does not fit is an error at once.
         load_map_weights(network, config.weights)
@@ -83,6 +84,7 @@ def run(config: TrainConfig) -> TrainResult:
     # The bundle of a finished training needs a few of its samples only.
     samples = _samples(config, spec, min(config.samples, CHUNK) if finished else config.samples, network.stride)
     if not finished:
+        _check_classes(samples)
         write_text(out / _POPULATION, json.dumps(_count(samples[0]), indent=1) + "\n")
     encoding = Encoding(pixel_size_m=spec.pixel_sizes_m())
     if not config.weights:
@@ -103,6 +105,28 @@ def _build(config: TrainConfig) -> FringeNet:
             f"network = {config.network}: not arguments of fringenet ({error}); see fringewatch.networks.fringenet"
         )
         raise ConfigError(message) from error
+
+
+def _check_sizes(spec: SceneSpec, network: FringeNet) -> None:
+    """Refuse samples that the network cannot take, before hours of simulation."""
+    if spec.height_px != spec.width_px or spec.height_px % network.multiple:
+        message = (
+            f"simulation: height_px = {spec.height_px}, width_px = {spec.width_px}; expected samples as wide as high, "
+            f"since they are turned in training, and a multiple of {network.multiple} pixels"
+        )
+        raise ConfigError(message)
+
+
+def _check_classes(parts: tuple[Samples, Samples]) -> None:
+    """Refuse samples of one class, before hours of training."""
+    for name, samples in zip(("samples", "holdout"), parts, strict=True):
+        deforming = int(samples.label.astype(bool).sum())
+        if deforming in {0, len(samples.label)}:
+            message = (
+                f"{name} = {len(samples.label)}: {deforming} of them deform, and training needs both; ask for more, or "
+                "weigh `kinds` of the simulation otherwise"
+            )
+            raise ConfigError(message)
 
 
 def _samples(config: TrainConfig, spec: SceneSpec, train_count: int, stride: int) -> tuple[Samples, Samples]:

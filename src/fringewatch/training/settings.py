@@ -92,7 +92,7 @@ class TrainConfig(Config):
         description="Write the bundle after training. If not, the same command with --resume does it later, on another "
         "machine if `train.yaml`, `samples.json` and `weights.pt` of --out are taken there.",
     )
-    seed: int = Field(0, ge=0, description="Seed of samples, initial weights, order and augmentation.")
+    seed: int = Field(0, ge=0, lt=2**32, description="Seed of samples, initial weights, order and augmentation.")
     resume: bool = Field(False, description="Go on from the last checkpoint in --out.")
     overwrite: bool = Field(False, description="Begin anew where --out holds an earlier training, and remove that one.")
 
@@ -102,6 +102,10 @@ class TrainConfig(Config):
             message = f"batch_size = {self.batch_size} is more than samples = {self.samples}; no step would be made"
             raise ValueError(message)
         return self
+
+    def resolved(self) -> dict[str, Any]:
+        """Return every setting by name, as it takes effect."""
+        return dict(self)
 
     def describe(self) -> str:
         """Return what the model is, for its card."""

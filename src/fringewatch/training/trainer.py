@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from fringewatch.errors import ConfigError
 from fringewatch.progress import say
+from fringewatch.training.checkpoints import AtomicCheckpoints
 from fringewatch.training.folder import checkpoint_path
 
 if TYPE_CHECKING:
@@ -72,6 +73,10 @@ def train(
 
     Raises
     ------
+    OutputError
+        If a checkpoint cannot be written.
+    TrainingError
+        If the one to go on from is damaged.
     KeyboardInterrupt
         If the user stopped it.
     """
@@ -87,6 +92,7 @@ def train(
             default_root_dir=out,
             logger=TensorBoardLogger(out, name="", version="tensorboard"),
             callbacks=[*callbacks, _Newest(out)],
+            plugins=[AtomicCheckpoints()],
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,

@@ -10,6 +10,7 @@ quarter turns. On codes offset and sign are exact, being whole numbers of steps.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 from collections import Counter
@@ -41,8 +42,9 @@ __all__ = ["Batcher", "PatchArrays", "read_arrays"]
 
 _NO_CODES = np.empty((0, 0), np.uint8)
 _SHARE_OF_MEMORY = 0.3
-_SPLITS = ("train", "validation", "test", "")
 """Patches lie on the GPU if they take no more than this of what is free; otherwise each batch is sent there."""
+_SPLITS = ("train", "validation", "test", "")
+_MOST_NAMED = 3
 
 
 class Sides(NamedTuple):
@@ -66,6 +68,8 @@ class PatchArrays(NamedTuple):
     """What the data set says of each."""
     classes: tuple[str, ...]
     """Names of the classes."""
+    told: bool = True
+    """Whether of two classes it is known that the second shows deformation; False of more."""
 
     @property
     def sizes_px(self) -> NDArray[np.int64]:
@@ -93,14 +97,16 @@ def read_arrays(
     validation_share: float = 0.2,
     seed: int = 0,
     workers: int = 1,
+    positive: Sequence[str] = (),
+    negative: Sequence[str] = (),
 ) -> tuple[PatchArrays, PatchArrays]:
     """Read a data set into memory.
 
     Parameters
     ----------
     root
-        As for :func:`fringewatch.patches.read_patch_set`. Its splits are kept, and ``test`` is left out; without any it
-        is split by site.
+        As for :func:`fringewatch.patches.read_patch_set`. Its splits are kept, and ``test`` is left out; what has no
+        validation is split by site.
     size_px
         Height and width that the network wants.
     fit
@@ -114,6 +120,8 @@ def read_arrays(
         Of the split, and of the examples.
     workers
         Threads.
+    positive, negative
+        Label words that mean deformation and background, beyond the known ones.
 
     Returns
     -------
@@ -126,7 +134,7 @@ def read_arrays(
     TrainingError
         If a class is missing in one of the splits, or has too few patches for the examples.
     """
-    found = read_patch_set(root, any_size=fit is not None)
+    found = read_patch_set(root, any_size=fit is not None, positive=positive, negative=negative)
     odd = {size: count for size, count in found.sizes.items() if size != (size_px, size_px)}
     if odd and fit is None:
         sizes = ", ".join(f"{count} of {size}" for size, count in sorted(odd.items()))
@@ -138,17 +146,16 @@ def read_arrays(
         raise ProductError(message)
     if fit == "none":
         _tell_limits(found.sizes, sides)
-    patches: Sequence[Patch] = found
-    if not any(patch.split for patch in patches):
-        patches = split_by_site(patches, validation=validation_share, seed=seed)
+    patches = _split(found, validation_share, seed)
     _tell_left_out(root, patches)
+    _tell_shared(patches)
     parts = [[patch for patch in patches if patch.split == split] for split in ("train", "validation")]
     for split, part in zip(("train", "validation"), parts, strict=True):
         present = {patch.label for patch in part}
         if missing := [name for label, name in enumerate(found.classes) if label not in present]:
             message = (
                 f"{root}: no patch of {' and '.join(map(repr, missing))} in the split {split!r} ({len(part)} patches); "
-                "every class needs patches of at least two sites, or correct the column split"
+                "every class needs patches of at least two sites, or correct the splits that the set names"
             )
             raise TrainingError(message)
     if examples is not None:
@@ -157,10 +164,38 @@ def read_arrays(
     codes = _decode(tuple(map(_file, chosen)), size_px, fit, sides, workers)
     count = len(parts[0])
     arrays = [
-        PatchArrays(rows, np.array([patch.label for patch in part], np.int64), tuple(part), found.classes)
+        PatchArrays(rows, np.array([patch.label for patch in part], np.int64), tuple(part), found.classes, found.told)
         for rows, part in zip((codes[:count], codes[count:]), parts, strict=True)
     ]
     return arrays[0], arrays[1]
+
+
+def _split(patches: Sequence[Patch], validation_share: float, seed: int) -> list[Patch]:
+    """Return patches in splits: those that the set has, but for what is not to train on, or the training part split."""
+    given = {patch.split for patch in patches}
+    if "validation" in given or (given != {""} and "train" not in given):
+        return list(patches)
+    held_back = [patch.split != ("train" if "train" in given else "") for patch in patches]
+    rest = [dataclasses.replace(patch, split="") for patch, out in zip(patches, held_back, strict=True) if not out]
+    if "train" in given:
+        say(f"no split for validation: {validation_share:.0%} of that for training are taken, by site")
+    drawn = iter(split_by_site(rest, validation=validation_share, seed=seed))
+    return [patch if out else next(drawn) for patch, out in zip(patches, held_back, strict=True)]
+
+
+def _tell_shared(patches: Sequence[Patch]) -> None:
+    """Say which sites or scene groups the set has in training and in validation: figures are then of known places."""
+    for what in ("site", "group"):
+        train, validation = (
+            {getattr(patch, what) for patch in patches if patch.split == split} - {""}
+            for split in ("train", "validation")
+        )
+        if shared := sorted(train & validation):
+            more = ", ..." if len(shared) > _MOST_NAMED else ""
+            say(
+                f"{len(shared)} {'sites' if what == 'site' else 'scene groups'} are in the splits train and validation "
+                f"both ({', '.join(shared[:_MOST_NAMED])}{more}): validation flatters the network"
+            )
 
 
 def _tell_left_out(root: str | Path, patches: Sequence[Patch]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import math
-import shutil
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +11,12 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from fringewatch.figures import plot_history
-from fringewatch.files import atomic_path
-from fringewatch.networks.weights import save_weights
+from fringewatch.files import atomic_path, ensure_folder
+from fringewatch.networks.weights import read_state, save_weights
 from fringewatch.progress import say, track
 from fringewatch.training.classifier.memory import peak_memory_bytes, reset_peak_memory
 from fringewatch.training.classifier.module import ClassifierModule
-from fringewatch.training.folder import WEIGHTS, extend_history, read_history
+from fringewatch.training.folder import WEIGHTS, best_path, extend_history, read_history, remove_checkpoints
 from fringewatch.training.trainer import Sparingly, device_of, train
 
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["fit", "write_scores"]
 
-_BEST = "best.pt"
 _PLOTTED = ("epoch", "train_loss", "val_loss", "train_accuracy", "val_accuracy")
 
 
@@ -62,7 +60,7 @@ def fit(config: ClassifierConfig, out: Path, network: Classifier, module: Classi
     """
     finished = out / WEIGHTS
     if resume and finished.is_file():
-        network.load_state_dict(torch.load(finished, map_location="cpu", weights_only=True))
+        network.load_state_dict(read_state(finished))
         say(f"{finished}: training had finished")
         return
     steps = config.epochs * len(module.train_batches)
@@ -83,12 +81,11 @@ def fit(config: ClassifierConfig, out: Path, network: Classifier, module: Classi
             benchmark=on_gpu,
             log_every_n_steps=1,
         )
-    best = out / "checkpoints" / _BEST
-    if best.is_file():
-        network.load_state_dict(torch.load(best, map_location="cpu", weights_only=True))
+    if config.patience is not None and best_path(out).is_file():
+        network.load_state_dict(read_state(best_path(out)))
     save_weights(network, finished)
     # The last state of the optimiser is of no use any more and takes twice the space of the network.
-    shutil.rmtree(out / "checkpoints", ignore_errors=True)
+    remove_checkpoints(out)
 
 
 def write_scores(path: Path, scores: Scores, module: ClassifierModule) -> None:
@@ -162,9 +159,8 @@ class _Epochs(Callback):
             write_scores(self.out / "validation.csv", module.scores, module)
         elif row["val_loss"] < self.best_loss:
             self.best_loss, self.waited = row["val_loss"], 0
-            folder = self.out / "checkpoints"
-            folder.mkdir(exist_ok=True)
-            save_weights(module.network, folder / _BEST)
+            ensure_folder(best_path(self.out).parent)
+            save_weights(module.network, best_path(self.out))
             write_scores(self.out / "validation.csv", module.scores, module)
         else:
             self.waited += 1

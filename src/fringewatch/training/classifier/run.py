@@ -16,7 +16,7 @@ from torch import nn
 
 from fringewatch._version import __version__
 from fringewatch.encoding import Encoding
-from fringewatch.errors import TrainingError
+from fringewatch.errors import ConfigError, TrainingError
 from fringewatch.files import ensure_folder, write_text
 from fringewatch.networks.registry import Counts, build, count_parameters, smallest_input_px
 from fringewatch.progress import say
@@ -25,13 +25,22 @@ from fringewatch.training.classifier.data import Batcher, Sides, read_arrays
 from fringewatch.training.classifier.fit import fit
 from fringewatch.training.classifier.memory import advise_on_memory
 from fringewatch.training.classifier.module import ClassifierModule, class_weights
+from fringewatch.training.classifier.origin import encoding_kind
 from fringewatch.training.classifier.settings import HARMLESS, ClassifierConfig
 from fringewatch.training.codes import Phases
-from fringewatch.training.folder import SETTINGS, WEIGHTS, check_folder, clear, read_history, settings_to_keep
+from fringewatch.training.folder import (
+    RESULT,
+    SETTINGS,
+    WEIGHTS,
+    OtherRunError,
+    check_folder,
+    clear,
+    read_history,
+    settings_to_keep,
+)
 from fringewatch.training.trainer import check_accelerator, device_of
 
 if TYPE_CHECKING:
-    from fringewatch.encoding import EncodingKind
     from fringewatch.networks.classifier import Classifier
     from fringewatch.training.classifier.data import PatchArrays
 
@@ -39,7 +48,6 @@ __all__ = ["ClassifierConfig", "ClassifierResult", "run"]
 
 _SEGMENTS = 8
 """Of gradient checkpointing: all five networks have 16 to 60 blocks."""
-_RESULT = "result.json"
 _DATA = "data.json"
 
 
@@ -50,6 +58,8 @@ class ClassifierResult(NamedTuple):
     """None where the network was not exported."""
     weights: Path
     history: Path
+    encoding: str
+    """Kind of the input; see :class:`fringewatch.encoding.Encoding`."""
     epochs_run: int
     best_epoch: int
     """The epoch, from 1, whose weights were kept."""
@@ -107,6 +117,7 @@ def run(config: ClassifierConfig) -> ClassifierResult:
     size_px = config.network_config(2).side_px
     check_accelerator(config.accelerator)
     check_folder(config, config.out, harmless=HARMLESS)
+    encoding = Encoding(kind=encoding_kind(config))
     train, validation = read_arrays(
         config.data,
         size_px=size_px,
@@ -116,7 +127,10 @@ def run(config: ClassifierConfig) -> ClassifierResult:
         validation_share=config.validation_share,
         seed=config.seed,
         workers=config.workers,
+        positive=config.positive,
+        negative=config.negative,
     )
+    _tell_classes(config, train)
     lightning.seed_everything(config.seed, workers=False, verbose=False)
     weights = class_weights(config.class_weights, train.label, len(train.classes))
     network = _build(config, len(train.classes))
@@ -126,10 +140,10 @@ def run(config: ClassifierConfig) -> ClassifierResult:
         _check_data(out, train, validation)
     else:
         clear(out)
-        write_text(out / _DATA, json.dumps(_describe_data(train, validation), indent=1) + "\n")
     write_text(out / SETTINGS, settings_to_keep(config))
+    if not config.resume:
+        write_text(out / _DATA, json.dumps(_describe_data(train, validation), indent=1) + "\n")
     counts = count_parameters(network)
-    encoding = Encoding(kind=encoding_kind(config))
     module = ClassifierModule(
         network,
         config,
@@ -145,9 +159,30 @@ def run(config: ClassifierConfig) -> ClassifierResult:
     with advise_on_memory(config):
         fit(config, out, network, module, resume=config.resume)
     bundle = _export(config, out, network, encoding, train, validation) if config.export else None
-    result = _result(config, out, bundle, counts, train, validation)
-    write_text(out / _RESULT, json.dumps(_plain(result), indent=1) + "\n")
+    result = _result(config, out, bundle, encoding, counts, train, validation)
+    write_text(out / RESULT, json.dumps(_plain(result), indent=1) + "\n")
     return result
+
+
+def _tell_classes(config: ClassifierConfig, train: PatchArrays) -> None:
+    """Say what the network will call deformation; a bundle needs to know it, and a guess could be the wrong way round.
+
+    Raises
+    ------
+    ConfigError
+        If there are two classes, a bundle is wanted, and nothing says which of them deforms.
+    """
+    if len(train.classes) != 2:
+        return
+    if train.told:
+        say(f"classes: {train.classes[1]!r} is deformation, {train.classes[0]!r} background")
+    elif config.export:
+        first, second = train.classes
+        message = (
+            f"{config.data}: nothing says whether {first!r} or {second!r} shows deformation, and a bundle must know; "
+            f"add --positive {second} or --positive {first}, or --no-export to go without a bundle"
+        )
+        raise ConfigError(message)
 
 
 def _build(config: ClassifierConfig, classes: int) -> Classifier:
@@ -171,33 +206,26 @@ def _build(config: ClassifierConfig, classes: int) -> Classifier:
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # torch's stub lacks the keyword alone
 
 
-def encoding_kind(config: ClassifierConfig) -> EncodingKind:
-    """Return the encoding that was asked for, else that of the weights to start from, else the study's."""
-    if config.encoding is not None or config.weights is None:
-        return config.encoding or "grey"
-    if config.weights == "imagenet":
-        from fringewatch.networks.weights import preprocessing_for
-
-        return preprocessing_for(config.network)
-    if Path(config.weights).suffix:
-        # A file of weights does not say what they were trained on.
-        return "grey"
-    from fringewatch.models import find_bundle, read_card
-
-    return read_card(find_bundle(config.weights)).encoding.kind
-
-
 def _describe_data(*parts: PatchArrays) -> dict[str, str]:
     return {split: part.digest for split, part in zip(("train", "validation"), parts, strict=True)}
 
 
 def _check_data(out: Path, *parts: PatchArrays) -> None:
-    if json.loads((out / _DATA).read_text(encoding="utf-8")) != _describe_data(*parts):
+    path = out / _DATA
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        message = (
+            f"{path}: cannot be read ({error}); it says what the checkpoint was made with: begin anew with "
+            "--overwrite, or with another --out"
+        )
+        raise TrainingError(message) from error
+    if before != _describe_data(*parts):
         message = (
             f"{out}: the checkpoint was made with other patches, labels or splits than --data holds now; use another "
             "--out"
         )
-        raise TrainingError(message)
+        raise OtherRunError(message)
 
 
 def _export(
@@ -257,11 +285,15 @@ def _result(
     config: ClassifierConfig,
     out: Path,
     bundle: Path | None,
+    encoding: Encoding,
     counts: Counts,
     train: PatchArrays,
     validation: PatchArrays,
 ) -> ClassifierResult:
     history = read_history(out / "history.csv")
+    if not history:
+        message = f"{out / 'history.csv'}: is missing or empty; begin anew with --overwrite, or with another --out"
+        raise TrainingError(message)
     kept = history[-1]
     if config.patience is not None and any(math.isfinite(row["val_loss"]) for row in history):
         kept = min(history, key=lambda row: row["val_loss"])
@@ -269,6 +301,7 @@ def _result(
         bundle=bundle,
         weights=out / WEIGHTS,
         history=out / "history.csv",
+        encoding=encoding.kind,
         epochs_run=len(history),
         best_epoch=int(kept["epoch"]) + 1,
         seconds_per_epoch=statistics.median(row["seconds"] for row in history),

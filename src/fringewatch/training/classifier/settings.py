@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -39,6 +39,10 @@ class ClassifierConfig(NetworkOptions):
         description="Start values of the backbone: `imagenet`, a Keras .h5 file, a model bundle or a weights.pt of "
         "this command. If not given they are drawn.",
     )
+    positive: tuple[str, ...] = Field(
+        (), description="More label words that mean deformation, such as the names of your class folders."
+    )
+    negative: tuple[str, ...] = Field((), description="More label words that mean background.")
     optimizer: OptimizerName = Field("sgd", description="Optimiser, with the formulas and defaults of Keras.")
     learning_rate: float | None = Field(
         None, gt=0, description="Learning rate at the first step; if not given 0.001, for adadelta 1.0."
@@ -107,7 +111,7 @@ class ClassifierConfig(NetworkOptions):
     false_alarm_rate: float = Field(
         0.1, gt=0, lt=1, description="Share of the validation set's background patches that the bundle may flag."
     )
-    seed: int = Field(0, ge=0, description="Seed of the split, start values, order and augmentation.")
+    seed: int = Field(0, ge=0, lt=2**32, description="Seed of the split, start values, order and augmentation.")
     resume: bool = Field(False, description="Go on from the last checkpoint in --out.")
     overwrite: bool = Field(False, description="Begin anew where --out holds an earlier training, and remove that one.")
 
@@ -133,6 +137,18 @@ class ClassifierConfig(NetworkOptions):
     def rate(self) -> float:
         """Learning rate at the first step."""
         return self.learning_rate or LEARNING_RATES[self.optimizer]
+
+    def resolved(self) -> dict[str, Any]:
+        """Return every setting by name, as it takes effect: two runs that differ in none are one."""
+        taken = {
+            "name": self.bundle_name,
+            "learning_rate": self.rate,
+            "top": self.top or ("original" if self.network == "alexnet" else "pooling"),
+            "input_size_px": self.network_config(2).side_px,
+        }
+        if self.encoding is None and self.weights is None:
+            taken["encoding"] = "grey"
+        return dict(self) | taken
 
     def network_config(self, classes: int) -> NetworkConfig:
         """Return the settings of the network, for patches of so many classes."""

@@ -254,6 +254,7 @@ def fill_catalog() -> Callable[..., None]:
         names: Sequence[str],
         folder: str = "/data",
         settings: str = "test",
+        config: str = "",
     ) -> None:
         places = {name: shapely.Point(10 + number, 0) for number, name in enumerate(names)}
         numbers = [f"{number:06}" for number in range(len(names))]
@@ -283,6 +284,6 @@ def fill_catalog() -> Callable[..., None]:
                 outlines.append(places[site].buffer(0.02))
         detections = gpd.GeoDataFrame(found, geometry=outlines, crs="EPSG:4326") if found else None
         with Catalog.open(place, sites=sites) as catalog:
-            catalog.add(catalog.start_run(settings=settings), scenes, detections)
+            catalog.add(catalog.start_run(config, settings=settings), scenes, detections)
 
     return fill

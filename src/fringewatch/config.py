@@ -7,19 +7,23 @@ documentation table, so the three cannot drift apart.
 from __future__ import annotations
 
 import difflib
+import os
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from fringewatch.errors import ConfigError
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-__all__ = ["Config", "explain_validation_error"]
+__all__ = ["Config", "Place", "explain_validation_error"]
+
+Place = Annotated[str, BeforeValidator(lambda given: os.fspath(given) if isinstance(given, os.PathLike) else given)]
+"""Text that may be a path, an address or a name; from Python a ``Path`` will do."""
 
 _LONGEST_SHOWN = 100
 

@@ -18,10 +18,22 @@ except ImportError:  # Windows
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["DRAWN_BY", "LinkResolver", "atomic_path", "ensure_folder", "is_drawn_here", "sole_use", "write_text"]
+__all__ = [
+    "DRAWN_BY",
+    "PARTIAL",
+    "LinkResolver",
+    "atomic_path",
+    "ensure_folder",
+    "is_drawn_here",
+    "sole_use",
+    "write_text",
+]
 
 DRAWN_BY = "fringewatch, a picture for people"
 """What pictures say under ``Software``, so that none is taken for phase."""
+
+PARTIAL = ".*.partial*"
+"""Names of files that are being written; see :func:`atomic_path`."""
 
 _MOST_FOLDERS = 10_000
 

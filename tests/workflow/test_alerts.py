@@ -391,6 +391,17 @@ def test_misspelt_sites_and_scenes_that_no_rule_sees(place, look, fill_catalog, 
     assert "1 scene without dates or coordinates: no rule sees them" in said
 
 
+def test_scenes_of_which_no_height_trend_was_asked_are_told_of(place, look, fill_catalog, capsys):
+    strict = "rules: [{name: strict, min_score: 0.5, height_trend: remove}]\n" + LOG
+    for config, count in (("height_trend: check", 0), ("height_trend: keep", 2), ("", 2)):
+        fill_catalog(place, chain("A", [0.9, 0.9, 0.1]), names=["A"], config=f"inputs: []\n{config}\n")
+        look(strict)
+        said = capsys.readouterr().err
+        assert ("2 flagged scenes scanned without asking for height trends" in said) == bool(count)
+    look()
+    assert "height trends" not in capsys.readouterr().err
+
+
 def test_scenes_far_from_every_site_are_told_of(place, look, capsys):
     rows = [SceneRow(file=f"/{name}.tif", name=name, status="ok", score=0.9, flagged=True) for name in "ab"]
     dated = [dataclasses.replace(row, reference_date="2018-01-01", secondary_date="2018-01-13") for row in rows]

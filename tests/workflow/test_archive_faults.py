@@ -18,7 +18,7 @@ from fringewatch.catalog import Catalog
 from fringewatch.detect import DetectConfig, archive, crew, run
 from fringewatch.detect.settings import FAILURES_NAME
 from fringewatch.detect.worker import SceneWorker, load_detector
-from fringewatch.errors import CatalogError
+from fringewatch.errors import CatalogError, ConfigError
 
 
 @pytest.fixture
@@ -317,3 +317,43 @@ def test_a_catalogue_that_stops_taking_scenes_ends_the_run_and_loses_none(
     before = len(entries(config))
     assert before == sum(batches[:3])
     assert before < number
+
+
+def test_files_of_scenes_are_one_catalogue_s(config, write_archive, in_threads, tmp_path):
+    write_archive(2)
+    kept = config.model_copy(update={"keep": "maps"})
+    run(kept)
+    other = str(tmp_path / "other.gpkg")
+    with pytest.raises(ConfigError, match=r"holds maps of scenes that the catalogue .*c\.gpkg knows"):
+        run(kept.model_copy(update={"catalog": other}))
+    with pytest.raises(ConfigError, match=r"choose another --out, or go on with --catalog .*c\.gpkg"):
+        run(config.model_copy(update={"catalog": None, "keep": None}))
+    assert not (tmp_path / "other.gpkg").exists()
+    # Under another name of the same file, or where the catalogue has moved, it is one.
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert run(kept.model_copy(update={"catalog": str(tmp_path / "link" / "c.gpkg")})).kept == 2
+    (tmp_path / "c.gpkg").rename(other)
+    assert run(kept.model_copy(update={"catalog": other})).kept == 2
+
+
+def test_kept_files_are_of_the_last_settings_in_whatever_folder(config, write_archive, in_threads, tmp_path):
+    write_archive(1)
+    kept = config.model_copy(update={"keep": "outlines"})
+    strict = kept.model_copy(update={"threshold": 1.0})
+
+    def outlines():
+        return (tmp_path / "results" / "s000.detections.geojson").read_bytes()
+
+    run(kept)
+    before = outlines()
+    # The catalogue now knows the scene by the other settings, from another folder.
+    run(strict.model_copy(update={"out": tmp_path / "elsewhere"}))
+    assert run(strict).kept == 0
+    assert outlines() != before
+    assert run(strict).kept == 1
+    # What lies beside its catalogue may move with it.
+    beside = kept.model_copy(update={"out": tmp_path / "a", "catalog": str(tmp_path / "a" / "c.gpkg")})
+    run(beside)
+    (tmp_path / "a").rename(tmp_path / "b")
+    moved = beside.model_copy(update={"out": tmp_path / "b", "catalog": str(tmp_path / "b" / "c.gpkg")})
+    assert run(moved).kept == 1

@@ -697,6 +697,24 @@ def test_options_reach_the_reader(detect, write_scene, tmp_path):
     assert l_band["peak_to_peak_los_cm"] / c_band["peak_to_peak_los_cm"] == pytest.approx(0.236 / 0.05547, rel=0.05)
 
 
+def test_pictures_wanted_and_not_wanted(write_scene, tmp_path, capsys):
+    flags = ["--out", str(tmp_path / "r"), "--keep", "pictures", "--no-png"]
+    assert cli.main(["detect", str(write_scene("a.tif")), *flags]) == 2
+    assert "keep = pictures asks for pictures and png = false for none" in capsys.readouterr().err
+
+
+def test_paths_will_do_where_the_command_line_takes_text(tmp_path):
+    config = DetectConfig(inputs=(tmp_path / "a.tif",), model=tmp_path / "bundle", catalog=tmp_path / "c.gpkg")
+    assert config.inputs == (str(tmp_path / "a.tif"),)
+    assert (config.model, config.catalog) == (str(tmp_path / "bundle"), str(tmp_path / "c.gpkg"))
+
+
+@pytest.mark.parametrize("threshold", ["0.5", -0.1, 1.5, float("nan")])
+def test_thresholds_that_are_none(tiny_bundle_folder, threshold):
+    with pytest.raises(ConfigError, match=r"threshold = .*expected a score between 0 and 1"):
+        Detector(tiny_bundle_folder, threshold=threshold)
+
+
 def test_no_png(detect, write_scene, tmp_path):
     detect(write_scene("a.tif"), "--no-png")
     assert not (tmp_path / "results" / "a.png").exists()

@@ -20,6 +20,7 @@ from fringewatch import cli, open_interferogram
 from fringewatch.detect import Detector
 from fringewatch.encoding import Encoding
 from fringewatch.errors import BundleError, ConfigError, OutputError, ProductError, TrainingError
+from fringewatch.files import sole_use
 from fringewatch.networks import registry
 from fringewatch.networks.graph import INPUT, LayerGraph
 from fringewatch.networks.layers import BatchNorm2d, Conv2d
@@ -606,6 +607,18 @@ def test_files_of_others_are_neither_replaced_nor_removed(copied, tmp_path):
     assert [path.name for path in elsewhere.iterdir()] == ["history.csv"]
 
 
+def test_what_a_killed_run_was_writing_is_removed_and_two_at_once_are_refused(copied):
+    (copied.out / "checkpoints").mkdir()
+    left = [copied.out / ".history.abc.partial.csv", copied.out / "checkpoints" / ".last.x.partial.ckpt"]
+    for path in left:
+        path.touch()
+    with sole_use(copied.out), pytest.raises(OutputError, match="another run is writing its results there"):
+        run(copied)
+    assert all(path.exists() for path in left)
+    run(copied)
+    assert not any(path.exists() for path in left)
+
+
 def test_a_bundle_takes_no_folder_of_others(copied, data):
     """A run in the folder above that of another would write its bundle into that."""
     above = settings(data, copied.out.parent, export=True, name=copied.out.name)
@@ -704,6 +717,15 @@ def test_three_classes_train_without_a_bundle(tmp_path):
     write_set(tmp_path / "set", labels=("a", "b", "c"), count=66)
     result = run(settings(tmp_path / "set", tmp_path / "run", epochs=1, export=True))
     assert result.bundle is None
+    scores = [(int(row["label"]), int(row["predicted"])) for row in rows(tmp_path / "run" / "validation.csv")]
+    for number, (name, found) in enumerate(result.by_class.items()):
+        assert name == "abc"[number]
+        assert found.patches == sum(label == number for label, _ in scores) > 0
+        assert found.right == scores.count((number, number))
+        assert found.taken_for_it == sum(predicted == number for _, predicted in scores)
+    assert sum(found.right for found in result.by_class.values()) / len(scores) == pytest.approx(result.val_accuracy)
+    told = [line for line in result.describe().splitlines() if line.startswith("class ")]
+    assert [line.split()[:3] for line in told] == [["class", f"{name}:", "recall"] for name in "abc"]
 
 
 def test_balanced_weights_give_each_class_the_same_say():

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sqlite3
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -19,7 +20,7 @@ from fringewatch.alerts.message import alert_content
 from fringewatch.alerts.pairs import read_pairs, read_sites
 from fringewatch.catalog import geopackage
 from fringewatch.catalog.engine import Database
-from fringewatch.catalog.tables import ALERT_DELIVERIES, ALERTS, SCENE_SITES, SCENES, SITES, now
+from fringewatch.catalog.tables import ALERT_DELIVERIES, ALERTS, RUNS, SCENE_SITES, SCENES, SITES, now
 from fringewatch.errors import CatalogError
 from fringewatch.sites import NEAR_KM
 
@@ -36,6 +37,8 @@ __all__ = ["Delivery", "Ledger", "RecordedAlert"]
 
 # Any fixed number: it names the lock that one program at a time holds in PostgreSQL.
 _LOCK = 0x46524E48
+# In the settings of a run, as it was written; those of earlier versions lack it.
+_ASKS = re.compile(r"^height_trend: (check|remove)\b", re.MULTILINE)
 # A batch of `detect` takes seconds to write.
 _WAIT_S = 60.0
 
@@ -152,6 +155,17 @@ class Ledger:
         placed = [SCENES.c[name].is_not(None) for name in ("geom", "reference_date", "secondary_date")]
         query = sa.select(sa.func.count()).select_from(SCENES).where(SCENES.c.status == "ok", *placed, ~near)
         return self._database.read(lambda connection: connection.scalar(query)) or 0
+
+    def count_unasked(self) -> int:
+        """Return the number of flagged scenes whose run did not ask whether they follow the terrain."""
+        query = (
+            sa.select(RUNS.c.config, sa.func.count())
+            .join(SCENES, SCENES.c.run_id == RUNS.c.run_id)
+            .where(SCENES.c.status == "ok", SCENES.c.flagged)
+            .group_by(RUNS.c.run_id, RUNS.c.config)
+        )
+        rows = self._database.read(lambda connection: connection.execute(query).all())
+        return sum(count for config, count in rows if not _ASKS.search(config))
 
     def alerts(self) -> list[RecordedAlert]:
         """Return all recorded alerts, by start."""

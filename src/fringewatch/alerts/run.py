@@ -189,6 +189,12 @@ def _tell_unseen(ledger: Ledger, rules: Rules) -> None:
         for kind in rule.kinds:
             if kind not in kinds:
                 say(f"rule {rule.name!r}: kinds: no site is of kind {kind!r}; there are: {', '.join(kinds) or 'none'}")
+    strict = [repr(rule.name) for rule in rules.rules if rule.height_trend == "remove"]
+    if strict and (unasked := ledger.count_unasked()):
+        say(
+            f"rule {', '.join(strict)}: height_trend: {_count(unasked, 'flagged scene')} scanned without asking for "
+            "height trends (--height-trend keep, or an earlier version) count by their own scores; scan them again"
+        )
     unplaced = ledger.count_unplaced()
     if unplaced:
         say(f"{_count(unplaced, 'scene')} without dates or coordinates: no rule sees them")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import glob
 import hashlib
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self, get_args
@@ -21,7 +22,7 @@ from fringewatch.detect.failures import MOST_LISTED, Failures
 from fringewatch.detect.journal import Journal
 from fringewatch.detect.names import CatalogNames
 from fringewatch.detect.outputs import output_paths, remove_outputs
-from fringewatch.detect.run_files import write_settings
+from fringewatch.detect.run_files import check_owner, write_settings
 from fringewatch.detect.settings import FAILURES_NAME, DetectConfig, DetectResult, Kept, Totals
 from fringewatch.detect.worker import cores, load_detector, scene_state, settings_digest
 from fringewatch.errors import CatalogError, OutputError
@@ -85,6 +86,7 @@ def run_archive(config: DetectConfig, folder: Path, references: Iterable[Referen
     place = config.catalog or str(folder / "catalog.gpkg")
     # What is written down must not tell the password.
     config = config.model_copy(update={"catalog": without_password(place)})
+    check_owner(folder, config.catalog)
     sites = Sites.load(config.sites) if config.sites else None
     keep = tuple(kind for kind in config.kept_files or () if config.png or kind != "pictures")
     crew_of = cluster_crew if config.cluster else local_crew
@@ -109,6 +111,13 @@ def run_archive(config: DetectConfig, folder: Path, references: Iterable[Referen
     )
 
 
+def _place_of(folder: Path, catalog: str | None) -> str:
+    """Return where files of scenes lie as seen from the catalogue, "" beside it: both may move together."""
+    if not catalog or is_remote(catalog) or "://" in catalog:
+        return str(folder.resolve())
+    return os.path.relpath(folder.resolve(), Path(catalog).resolve().parent).removeprefix(".")
+
+
 class _Archive:
     """A run and its place in the catalogue; as a context it begins and ends the run there."""
 
@@ -129,7 +138,8 @@ class _Archive:
         self._failures = failures
         self._keep = keep
         self._version = detector.card.version
-        self._settings = settings_digest(config, detector)
+        # Files that are kept must be of these settings, wherever the last run with this catalogue put its own.
+        self._settings = settings_digest(config, detector, place=_place_of(folder, config.catalog) if keep else "")
         self._run = catalog.start_run(
             config.to_yaml(), settings=self._settings, model=detector.card.name, model_version=self._version
         )

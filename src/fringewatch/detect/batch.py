@@ -19,7 +19,7 @@ from fringewatch.detect.crew import drive, thread_crew
 from fringewatch.detect.journal import Journal, place_of
 from fringewatch.detect.names import free_name
 from fringewatch.detect.outputs import has_users_picture, output_paths, quiet_about_grids
-from fringewatch.detect.run_files import write_run
+from fringewatch.detect.run_files import check_owner, write_run
 from fringewatch.detect.settings import ARCHIVE_SCENES, DetectConfig, DetectResult, Kept
 from fringewatch.detect.worker import SceneWorker, cores, load_detector, scene_state, settings_digest
 from fringewatch.errors import ConfigError, OutputError, ProductError
@@ -139,6 +139,7 @@ def _absolute(config: DetectConfig) -> DetectConfig:
 
 def _run_few(config: DetectConfig, folder: Path, references: Sequence[Reference]) -> DetectResult:
     started = time.perf_counter()
+    check_owner(folder, None)
     workers = min(config.workers or min(cores(), _MOST_WORKERS), max(len(references), 1))
     # Many scenes at once keep the cores busy by themselves; threads inside each inference would only get in the way.
     detector = load_detector(config, threads=max(1, cores() // workers))

@@ -207,8 +207,12 @@ class Detector:
         threshold: float | None = None,
         windows: bool = False,
     ) -> None:
-        if threshold is not None and not 0 <= threshold <= 1:
-            message = f"threshold = {threshold}: expected a score between 0 and 1, or None for the model's own"
+        try:
+            allowed = threshold is None or 0 <= threshold <= 1
+        except TypeError:
+            allowed = False
+        if not allowed:
+            message = f"threshold = {threshold!r}: expected a score between 0 and 1, or None for the model's own"
             raise ConfigError(message)
         self.bundle: Bundle = load_bundle(model, precision=precision, threads=threads)
         self.windows = windows

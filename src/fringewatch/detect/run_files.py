@@ -6,6 +6,7 @@ import concurrent.futures
 import datetime as dt
 import platform
 import struct
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,19 +14,54 @@ import yaml
 
 from fringewatch._version import __version__
 from fringewatch.detect.outputs import read_detections, write_all_detections
-from fringewatch.errors import OutputError
+from fringewatch.errors import ConfigError, OutputError
 from fringewatch.files import write_text
 from fringewatch.report import RunFacts, embed_picture, render_report, report_order, write_summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
     from typing import Any
 
     from fringewatch.detect.detector import Detector
     from fringewatch.detect.settings import DetectConfig, DetectResult
 
-__all__ = ["write_run", "write_settings"]
+__all__ = ["check_owner", "write_run", "write_settings"]
+
+
+def check_owner(folder: Path, catalog: str | None) -> None:
+    """Check that the files of scenes in a folder are not those of another catalogue: names are one catalogue's own.
+
+    Parameters
+    ----------
+    folder
+        For results.
+    catalog
+        That this run enters scenes in, without password; None of a run without one.
+
+    Raises
+    ------
+    ConfigError
+        If an earlier run kept files of scenes there that another catalogue knows, which is still there.
+    """
+    try:
+        before = yaml.safe_load((folder / "run.yaml").read_text(encoding="utf-8"))
+        theirs, kept = str(before.get("catalog") or ""), str(before.get("keep") or "none")
+    except (OSError, ValueError, AttributeError, yaml.YAMLError):
+        return
+    if not theirs or kept == "none" or theirs == catalog:
+        return
+    is_address = "://" in theirs
+    # A path may have been told from another folder, or the catalogue moved with its results.
+    if is_address or (Path(theirs).is_file() and not (catalog and _is_same(theirs, catalog))):
+        message = (
+            f"{folder}: holds {kept.replace(',', ', ')} of scenes that the catalogue {theirs} knows, and scenes of "
+            f"equal names would replace them; choose another --out, or go on with --catalog {theirs}"
+        )
+        raise ConfigError(message)
+
+
+def _is_same(one: str, other: str) -> bool:
+    return Path(other).exists() and Path(one).samefile(other)
 
 
 def write_run(config: DetectConfig, result: DetectResult, detector: Detector, *, workers: int) -> dict[str, str]:

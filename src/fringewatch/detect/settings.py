@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, Self, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from fringewatch.config import Config
+from fringewatch.config import Config, Place
 from fringewatch.models.bundle import DEFAULT_BUNDLE
 from fringewatch.models.card import Precision
 from fringewatch.products.reference import Kind, Sign
@@ -27,13 +27,13 @@ FAILURES_NAME = "failed.csv"
 class DetectConfig(Config):
     """Find deformation in interferograms and write maps, outlines, pictures, a table and a report."""
 
-    inputs: tuple[str, ...] = Field(
+    inputs: tuple[Place, ...] = Field(
         (),
         description="Files, folders (searched with all below), patterns in quotes, or http(s):// and s3:// addresses.",
         json_schema_extra={"positional": True},
     )
     out: Path = Field(Path("results"), description="Folder for the results; made if missing.")
-    model: str = Field(DEFAULT_BUNDLE, description="Name or folder of a model bundle; see `fringewatch models`.")
+    model: Place = Field(DEFAULT_BUNDLE, description="Name or folder of a model bundle; see `fringewatch models`.")
     precision: Precision | None = Field(
         None, description="Arithmetic of the network; int8 is faster. The model's own choice if not given."
     )
@@ -66,7 +66,7 @@ class DetectConfig(Config):
         description="Files kept of every scene: none, or maps, outlines and pictures joined by commas. All of them if "
         "not given, and none in an archive (more than 1,000 scenes, or any option that names one below).",
     )
-    catalog: str | None = Field(
+    catalog: Place | None = Field(
         None,
         description="Catalogue that scenes and detections go to: a GeoPackage, or postgresql://user@host/database. "
         "Makes the run that of an archive; without it an archive's is catalog.gpkg in the output folder.",
@@ -104,6 +104,13 @@ class DetectConfig(Config):
         ge=64,
         description="Largest side of the network's input in pixels; less takes less memory. 2048 if not given.",
     )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.png and self.kept_files is not None and "pictures" in self.kept_files:
+            message = f"keep = {self.keep} asks for pictures and png = false for none; leave out one of the two"
+            raise ValueError(message)
+        return self
 
     @property
     def kept_files(self) -> tuple[Kept, ...] | None:

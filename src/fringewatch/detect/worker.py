@@ -374,12 +374,14 @@ def scene_state(reference: Reference) -> str:
     return file_state(reference.path, companions_of(reference), member=reference.member)
 
 
-def settings_digest(config: DetectConfig, detector: Detector) -> str:
-    """Return a digest of all that decides about a scene's outputs, but for the scene itself."""
+def settings_digest(config: DetectConfig, detector: Detector, *, place: str = "") -> str:
+    """Return a digest of all that decides about a scene's outputs, but for the scene itself; `place` says where."""
     said = {"kind", "wavelength_m", "phase_sign", "band", "nodata", "interval_days", "pixel_size_m"}
     used = config.model_dump(mode="json", include={*said, "windows", "height_trend"})
     used["precision"] = detector.bundle.precision
     used |= {"threshold": detector.threshold, "card": detector.card.model_dump(mode="json"), "version": __version__}
+    if place:
+        used["place"] = place
     return hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()
 
 

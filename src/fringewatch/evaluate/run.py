@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from fringewatch._version import __version__
-from fringewatch.config import Config
+from fringewatch.config import Config, Place
 from fringewatch.detect import Detector
 from fringewatch.errors import ConfigError, ProductError
 from fringewatch.evaluate.records import Evaluation, FileScore
@@ -55,7 +55,7 @@ class EvaluateConfig(Config):
         json_schema_extra={"positional": True},
     )
     out: Path = Field(Path("evaluation"), description="Folder for evaluation.json and scores.csv.")
-    model: str = Field(DEFAULT_BUNDLE, description="Name or folder of the model bundle.")
+    model: Place = Field(DEFAULT_BUNDLE, description="Name or folder of the model bundle.")
     precision: Precision | None = Field(
         None, description="Arithmetic of the network. The model's own choice if not given."
     )

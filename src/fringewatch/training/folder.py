@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from fringewatch.errors import ConfigError, TrainingError
-from fringewatch.files import atomic_path
+from fringewatch.files import PARTIAL, atomic_path
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fringewatch.training.settings import TrainConfig
 
 __all__ = ["RESULT", "SETTINGS", "WEIGHTS", "OtherRunError", "best_path", "check_folder", "checkpoint_path", "clear"]
-__all__ += ["extend_history", "read_history", "remove_checkpoints", "settings_to_keep"]
+__all__ += ["extend_history", "read_history", "remove_checkpoints", "remove_partial", "settings_to_keep"]
 
 SETTINGS = "train.yaml"
 WEIGHTS = "weights.pt"
@@ -146,6 +146,13 @@ def remove_checkpoints(out: Path) -> None:
     for file in (checkpoint_path(out), best_path(out)):
         file.unlink(missing_ok=True)
     _remove_if_empty(out / "checkpoints")
+
+
+def remove_partial(out: Path) -> None:
+    """Remove what a run that was killed was about to write, checkpoints of half a gigabyte among it."""
+    for folder in (out, out / "checkpoints"):
+        for file in folder.glob(PARTIAL):
+            file.unlink(missing_ok=True)
 
 
 def _remove_if_empty(folder: Path) -> None:

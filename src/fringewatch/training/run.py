@@ -14,7 +14,7 @@ import torch
 from fringewatch._version import __version__
 from fringewatch.encoding import Encoding
 from fringewatch.errors import ConfigError
-from fringewatch.files import ensure_folder, write_text
+from fringewatch.files import ensure_folder, sole_use, write_text
 from fringewatch.models import Card, load_bundle, save_bundle
 from fringewatch.networks.fringenet import FringeNet, receptive_radius_px
 from fringewatch.networks.weights import load_map_weights, save_weights
@@ -25,7 +25,7 @@ from fringewatch.training.calibrate import calibrate, score_samples
 from fringewatch.training.codes import decode_codes
 from fringewatch.training.export import export_onnx, quantise
 from fringewatch.training.fit import fit
-from fringewatch.training.folder import SETTINGS, WEIGHTS, check_folder, clear, settings_to_keep
+from fringewatch.training.folder import SETTINGS, WEIGHTS, check_folder, clear, remove_partial, settings_to_keep
 from fringewatch.training.settings import HARMLESS, TrainConfig
 from fringewatch.training.teachers import identify
 from fringewatch.training.trainer import check_accelerator
@@ -64,6 +64,8 @@ def run(config: TrainConfig) -> TrainResult:
         If the population cannot be trained on, there is nothing to resume, or another run in the folder.
     TrainingError
         If the loss becomes NaN, or a checkpoint to resume from was made with other settings.
+    OutputError
+        If results cannot be written, or another run writes its own there.
     KeyboardInterrupt
         If the user stopped it.
     """
@@ -75,7 +77,12 @@ def run(config: TrainConfig) -> TrainResult:
     if config.weights:
         # Before hours of simulation: a bundle that does not fit is an error at once.
         load_map_weights(network, config.weights)
-    out = ensure_folder(config.out)
+    with sole_use(ensure_folder(config.out)) as out:
+        return _run(config, out, spec, network)
+
+
+def _run(config: TrainConfig, out: Path, spec: SceneSpec, network: FringeNet) -> TrainResult:
+    remove_partial(out)
     if not config.resume:
         clear(out)
     write_text(out / SETTINGS, settings_to_keep(config))

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from fringewatch.config import Config
+from fringewatch.config import Config, Place
 from fringewatch.errors import ConfigError
 from fringewatch.simulate import SceneSpec, preset
 
@@ -71,12 +71,12 @@ class TrainConfig(Config):
     learning_rate: float = Field(3e-3, gt=0, description="Highest learning rate of the one-cycle schedule (AdamW).")
     weight_decay: float = Field(1e-2, ge=0, description="Decoupled weight decay.")
     positive_weight: float = Field(3.0, gt=0, description="Weight of deforming pixels in the map loss.")
-    weights: str = Field(
+    weights: Place = Field(
         "",
         description="Bundle or file (weights.pt) to start from instead of from nothing, such as the default model for "
         "a population of your own.",
     )
-    teachers: tuple[str, ...] = Field(
+    teachers: tuple[Place, ...] = Field(
         (), description="Model bundles whose mean answer the network learns beside the labels, and then errs less."
     )
     teachers_share: float = Field(0.5, ge=0, le=1, description="What the teachers weigh against the labels.")

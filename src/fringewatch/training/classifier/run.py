@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import platform
@@ -17,7 +18,7 @@ from torch import nn
 from fringewatch._version import __version__
 from fringewatch.encoding import Encoding
 from fringewatch.errors import ConfigError, TrainingError
-from fringewatch.files import ensure_folder, write_text
+from fringewatch.files import ensure_folder, sole_use, write_text
 from fringewatch.networks.registry import Counts, build, count_parameters, smallest_input_px
 from fringewatch.progress import say
 from fringewatch.training.classifier.batches import trimmed_share
@@ -36,11 +37,16 @@ from fringewatch.training.folder import (
     check_folder,
     clear,
     read_history,
+    remove_partial,
     settings_to_keep,
 )
 from fringewatch.training.trainer import check_accelerator, device_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
     from fringewatch.networks.classifier import Classifier
     from fringewatch.training.classifier.data import PatchArrays
 
@@ -49,6 +55,22 @@ __all__ = ["ClassifierConfig", "ClassifierResult", "run"]
 _SEGMENTS = 8
 """Of gradient checkpointing: all five networks have 16 to 60 blocks."""
 _DATA = "data.json"
+
+
+class ClassScores(NamedTuple):
+    """How patches of one class were told."""
+
+    patches: int
+    """That are of the class."""
+    right: int
+    """Of those, the ones taken for it."""
+    taken_for_it: int
+    """Patches of any class that were."""
+
+    def describe(self) -> str:
+        """Return recall and precision in words."""
+        precision = f"{self.right / self.taken_for_it:.2%}" if self.taken_for_it else "of none"
+        return f"recall {self.right / self.patches:.2%} of {self.patches:,}, precision {precision}"
 
 
 class ClassifierResult(NamedTuple):
@@ -77,6 +99,8 @@ class ClassifierResult(NamedTuple):
     val_auroc: float
     val_precision: float
     val_recall: float
+    by_class: dict[str, ClassScores]
+    """Of the validation patches, by name of the class."""
 
     def describe(self) -> str:
         """Return the outcome in a few lines for a terminal."""
@@ -93,6 +117,12 @@ class ClassifierResult(NamedTuple):
             ("AUROC", f"{self.val_auroc:.4f}"),
             ("precision", "no patch flagged" if math.isnan(self.val_precision) else f"{self.val_precision:.2%}"),
             ("recall", f"{self.val_recall:.2%}"),
+            # Of two classes the lines above say all.
+            *(
+                (f"class {name}"[:17], scores.describe())
+                for name, scores in self.by_class.items()
+                if len(self.by_class) > 2
+            ),
         )
         return "\n".join(f"{name + ':':19}{value}" for name, value in rows)
 
@@ -111,6 +141,8 @@ def run(config: ClassifierConfig) -> ClassifierResult:
     TrainingError
         If the loss becomes NaN, memory does not suffice, a class is missing in a split, or a checkpoint to resume from
         was made with other settings or patches.
+    OutputError
+        If results cannot be written, or another run writes its own there.
     KeyboardInterrupt
         If the user stopped it.
     """
@@ -135,7 +167,20 @@ def run(config: ClassifierConfig) -> ClassifierResult:
     weights = class_weights(config.class_weights, train.label, len(train.classes))
     network = _build(config, len(train.classes))
     # Nothing of an earlier run is removed before this one can start.
-    out = ensure_folder(config.out)
+    with sole_use(ensure_folder(config.out)) as out:
+        return _run(config, out, network, encoding, weights, train, validation)
+
+
+def _run(
+    config: ClassifierConfig,
+    out: Path,
+    network: Classifier,
+    encoding: Encoding,
+    weights: NDArray[np.float32] | None,
+    train: PatchArrays,
+    validation: PatchArrays,
+) -> ClassifierResult:
+    remove_partial(out)
     if config.resume:
         _check_data(out, train, validation)
     else:
@@ -315,13 +360,31 @@ def _result(
         val_auroc=kept["val_auroc"],
         val_precision=kept["val_precision"],
         val_recall=kept["val_recall"],
+        by_class=_by_class(out / "validation.csv", validation.classes),
     )
+
+
+def _by_class(path: Path, classes: Sequence[str]) -> dict[str, ClassScores]:
+    """Count the answers that the kept weights gave to the validation patches; none where they were not written."""
+    if not path.is_file():
+        return {}
+    with path.open(newline="", encoding="utf-8") as handle:
+        said = [(int(row["label"]), int(row["predicted"])) for row in csv.DictReader(handle)]
+    return {
+        name: ClassScores(
+            sum(truth == number for truth, _ in said),
+            said.count((number, number)),
+            sum(predicted == number for _, predicted in said),
+        )
+        for number, name in enumerate(classes)
+    }
 
 
 def _plain(result: ClassifierResult) -> dict[str, Any]:
     """Return a result for JSON, which has neither NaN nor infinity: null instead."""
     values = {name: str(value) if isinstance(value, Path) else value for name, value in result._asdict().items()}
     values["counts"] = result.counts._asdict()
+    values["by_class"] = {name: scores._asdict() for name, scores in result.by_class.items()}
     return {
         name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in values.items()
     }

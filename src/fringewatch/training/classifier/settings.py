@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from fringewatch.config import Place  # noqa: TC001 - pydantic looks it up
 from fringewatch.encoding import EncodingKind  # noqa: TC001 - pydantic looks it up
 from fringewatch.networks.registry import NetworkConfig, NetworkName, NetworkOptions
 from fringewatch.patches import Fit  # noqa: TC001 - pydantic looks it up
@@ -34,7 +35,7 @@ class ClassifierConfig(NetworkOptions):
         description="Input: the study's grey [0, 255], zero-centred [-125, 125], cos-sin-valid, or that of a release "
         "of ImageNet weights. If not given what the weights were trained on, else grey.",
     )
-    weights: str | None = Field(
+    weights: Place | None = Field(
         None,
         description="Start values of the backbone: `imagenet`, a Keras .h5 file, a model bundle or a weights.pt of "
         "this command. If not given they are drawn.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 
 import geopandas
@@ -57,7 +58,7 @@ def area(*box, label=1, shape=(60, 60)):
         (area(5, 10, 30, 40), {"strong": 0}, "without_edges", 0, 0.0),
         (area(5, 10, 5, 10), {"valid": 199}, "no_data", 0, 1.0),
         (area(5, 10, 5, 10), {"valid": 199, "min_valid": 0.4}, "candidate", 1, 1.0),
-        (area(5, 7, 5, 7), {}, "candidate", 0, 0.0),  # a speck
+        (area(5, 7, 5, 7), {}, "partial", 0, 0.0),  # a speck
         (area(5, 10, 18, 22), {"min_overlap": 0.6}, "partial", 0, 0.5),
         (area(5, 10, 5, 10, label=3), {}, "candidate", 3, 1.0),
     ],
@@ -233,7 +234,7 @@ def test_polygons_without_coordinate_system_or_with_odd_dates(tmp_path):
     (tmp_path / "plain" / "a.prj").unlink()
     with pytest.raises(ProductError, match="names no coordinate system; set it"):
         Labels([tmp_path / "plain" / "a.shp"])
-    with pytest.raises(ProductError, match="'start' holds something else than dates"):
+    with pytest.raises(ProductError, match="the column 'start' holds 'summer', expected dates as"):
         Labels([polygons(tmp_path / "b.geojson", (0, 0, 1, 1), start=["summer"])])
 
 
@@ -441,3 +442,51 @@ def test_what_validation_lacks_is_said_as_it_is(tmp_path):
         "nothing is left for validation: 'mine' and 'volcano' are each of one place alone; add scenes of other places "
         "that show them" + flattery
     ]
+
+
+@pytest.mark.parametrize(
+    ("said", "date"),
+    [
+        (20200601, "2020-06-01"),
+        (20200601.0, "2020-06-01"),
+        ("20200601", "2020-06-01"),
+        ("2020-06-01", "2020-06-01"),
+        ("2020-06-01T12:00:00Z", "2020-06-01"),
+        (None, ""),
+        (2021, None),
+        ("01/06/2020", None),
+        (1_590_969_600_000_000_000, None),
+    ],
+)
+def test_dates_of_polygons_have_one_meaning(tmp_path, said, date):
+    shape = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 0]]]}
+    feature = {"type": "Feature", "properties": {"start": said, "a": 1}, "geometry": shape}
+    path = tmp_path / "a.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    if date is None:
+        with pytest.raises(ProductError, match="expected dates as YYYY-MM-DD or YYYYMMDD"):
+            Labels([path])
+    else:
+        assert Labels([path])._sources[0]._columns["start"] == [date]
+
+
+def test_labels_that_may_be_of_several_scenes_are_refused(tmp_path):
+    scenes = [(f"{frame}_20200101_20200113", f"/data/{frame}/20200101_20200113.tif") for frame in "AB"]
+    for folder, names in (("both", ("A/20200101_20200113", "B/20200101_20200113")), ("one", ("20200101_20200113",))):
+        for name in names:
+            path = tmp_path / folder / f"{name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.zeros((4, 4), np.uint8)).save(path)
+    with pytest.raises(ProductError, match="are named after the same scene"):
+        Labels([tmp_path / "both"])
+    with pytest.raises(ProductError, match=r"20200101_20200113 may be /data/A/.*tif or /data/B/"):
+        Labels([tmp_path / "one"]).expect(scenes)
+    Labels([tmp_path / "one"]).expect(scenes[:1])
+    (tmp_path / "one" / "20200101_20200113.png").rename(tmp_path / "one" / "A_20200101_20200113.png")
+    Labels([tmp_path / "one"]).expect(scenes)
+    table = tmp_path / "one.csv"
+    table.write_text("file,label\n20200101_20200113.tif,1\n")
+    with pytest.raises(ProductError, match="call it by its path, or as"):
+        Labels([table]).expect(scenes)
+    table.write_text("file,label\n/data/A/20200101_20200113.tif,1\nB_20200101_20200113,0\n")
+    Labels([table]).expect(scenes)

@@ -372,3 +372,52 @@ def test_names_are_made_unique_by_a_folder_that_tells_more(tmp_path: Path) -> No
         touch(tmp_path, f"{place}/{FRAME}/interferograms/{PAIR}/{PAIR}.geo.diff_pha.tif")
     names = [reference.name for reference in fw.discover(tmp_path)]
     assert names == [f"{FRAME}_{PAIR}.geo.diff_pha", f"fogo_{FRAME}_{PAIR}.geo.diff_pha"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "epochs/20180601/20180601.geo.iono.code.tif",
+        *(
+            f"interferograms/20180601_20180613/20180601_20180613.geo.{kind}.png"
+            for kind in (
+                *("cc.full", "diff.full", "diff_unfiltered.full", "unw.full", "disp_blk", "azi", "rng", "bovldiff.adf"),
+                *("diff", "unw_blk", "cc_small"),
+            )
+        ),
+        "dolphin/interferograms/closure_phase_20180601_20180613_20180625.tif",
+        "dolphin/interferograms/crlb_20180601.tif",
+        "dolphin/interferograms/multilooked_coh_20180601_20180613.tif",
+        "dolphin/timeseries/residuals_20180601_20180613.tif",
+        "dolphin/timeseries/nonzero_conncomp_counts.tif",
+        "NISAR_L2_PR_GUNW_006_172_A_023_008_2000_SH_20180601T001122_QA_STATS.h5",
+        "gmtsar/unwrap_grad.grd",
+        *(f"mintpy/{each}.h5" for each in ("inputs/ERA5", "inputs/ionStack", "inputs/tropoStack", "inputs/SET")),
+        *(f"mintpy/{each}.h5" for each in ("timeseriesResidual", "velocityERA5", "geo/geo_velocitySET")),
+    ],
+)
+def test_what_providers_put_beside_interferograms_is_none(tmp_path, name):
+    """Names as COMET's, dolphin's, NISAR's, GMTSAR's and MintPy's own programs write them."""
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".h5" and "mintpy" in name:
+        h5py = pytest.importorskip("h5py")
+        with h5py.File(path, "w") as file:
+            file.attrs["FILE_TYPE"] = "velocity" if "velocity" in name else "timeseries"
+            file["date"] = np.array([b"20180601", b"20180613"])
+    else:
+        path.write_bytes(b"")
+    # A folder without any gives itself, to be reported.
+    assert [reference.path for reference in fw.discover(tmp_path)] == [str(tmp_path)]
+
+
+def test_series_that_were_corrected_are_observations(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    for name in ("timeseries_ERA5_ramp_demErr", "geo_timeseries_SET_ERA5"):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file.attrs["FILE_TYPE"] = "timeseries"
+            file["date"] = np.array([b"20180601", b"20180613"])
+    found = [reference.address.rpartition("/")[2] for reference in fw.discover(tmp_path)]
+    assert found == [
+        f"{name}.h5#20180601_20180613" for name in ("geo_timeseries_SET_ERA5", "timeseries_ERA5_ramp_demErr")
+    ]

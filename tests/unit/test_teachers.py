@@ -82,7 +82,8 @@ def test_answer_of_several_is_the_mean_of_their_logits(samples, answers, tmp_pat
     # Rounded to eight bits, and the scene logit is the largest mean of 3 x 3, which shifts with the map.
     assert np.abs(both.coverage.astype(int) - alone.coverage).max() <= 1
     assert np.allclose(both.label, alone.label, atol=1e-5)
-    assert not np.allclose(both.label, answers.label, atol=1e-2)
+    # A shift of 2 is a factor of 7 in small probabilities, less what 8 bits make of noise on some processors.
+    assert np.all(both.label > 1.5 * answers.label)
 
 
 def test_answers_are_kept_and_taken_for_nothing_else(samples, answers, tmp_path, monkeypatch):

@@ -423,7 +423,7 @@ def test_a_data_set_among_the_scenes_is_no_input(scenes, tmp_path):
     assert (len(again.rows), again.kept) == (len(first.rows), 5)
     # Nor are masks.
     (scenes / "outlines").mkdir()
-    Image.fromarray(np.full((SIZE, SIZE), 255, np.uint8)).save(scenes / "outlines" / "20200101_20200113.png")
+    Image.fromarray(np.full((SIZE, SIZE), 255, np.uint8)).save(scenes / "outlines" / f"{first.rows[0].name}.png")
     masked = prepare(scenes, labels=(scenes / "outlines",), out=scenes / "patches")
     assert len(masked.rows) == 5
 
@@ -645,3 +645,34 @@ def test_settings_of_the_other_way_of_cutting_are_refused(tmp_path):
 def test_crops_are_not_cut_from_class_folders(tmp_path):
     with pytest.raises(ConfigError, match="--crops and --class-folders"):
         prepare(tmp_path, out=tmp_path / "out", size_px=None, crops=True, class_folders=True)
+
+
+def test_pictures_are_never_replaced_by_their_patches(tmp_path):
+    for word in ("none", "deformation"):
+        (tmp_path / "set" / word).mkdir(parents=True)
+        for index in range(3):
+            phase = np.random.default_rng(index + 10 * len(word)).uniform(-3, 3, (40, 40)).astype(np.float32)
+            write_patch(tmp_path / "set" / word / f"{index}.png", phase)
+    before = {path: path.read_bytes() for path in (tmp_path / "set").rglob("*.png")}
+    config = PrepareConfig(inputs=(str(tmp_path / "set"),), class_folders=True, size_px=32, out=tmp_path / "set")
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="is an input, and its patch would replace it"):
+            run(config)
+    assert {path: path.read_bytes() for path in (tmp_path / "set").rglob("*.png")} == before
+    # Nor is the table of another data set.
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "manifest.csv").write_text("file,label\n")
+    with pytest.raises(ConfigError, match=r"holds a manifest\.csv that prepare did not make"):
+        run(config.model_copy(update={"out": other}))
+    # A set that prepare made can be cut anew: its copies and drawings are no classes.
+    run(config.model_copy(update={"out": tmp_path / "first"}))
+    for name in ("augmented", "pictures"):
+        (tmp_path / "first" / name).mkdir(exist_ok=True)
+        shutil.copy(next(iter(before)), tmp_path / "first" / name / "a_copy1.png")
+    again = run(config.model_copy(update={"inputs": (str(tmp_path / "first"),), "out": tmp_path / "second"}))
+    assert again.classes == ("none", "deformation")
+    (tmp_path / "set" / "pictures").mkdir()
+    shutil.copy(next(iter(before)), tmp_path / "set" / "pictures" / "a.png")
+    with pytest.raises(ConfigError, match="where prepare puts copies and pictures of its own"):
+        run(config.model_copy(update={"out": tmp_path / "third"}))

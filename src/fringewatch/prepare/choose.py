@@ -20,8 +20,8 @@ Stage = Literal["candidate", "without_edges", "partial", "missed", "no_data"]
 """What becomes of a window.
 
 ``candidate``: strong edges; a patch for the network. ``without_edges``: background without classification. ``partial``:
-deformation at its border, neither one nor the other. ``missed``: deformation, but no strong edges. ``no_data``: too few
-valid pixels.
+deformation at its border or labelled specks, neither one nor the other. ``missed``: deformation, but no strong edges.
+``no_data``: too few valid pixels.
 """
 
 _MERGE_PX = 3
@@ -73,7 +73,10 @@ def choose(
         One per window, in their order.
     """
     regions, of_class, size_px = _regions(classes)
-    return [_decide(window, regions, of_class, size_px, min_strong_px, min_valid, min_overlap) for window in windows]
+    specks = (classes > 0) & (regions == 0)
+    return [
+        _decide(window, regions, specks, of_class, size_px, min_strong_px, min_valid, min_overlap) for window in windows
+    ]
 
 
 def missed_regions(choices: Sequence[Choice], classes: NDArray[np.uint8], *, min_overlap: float) -> list[Choice]:
@@ -99,6 +102,7 @@ def missed_regions(choices: Sequence[Choice], classes: NDArray[np.uint8], *, min
 def _decide(
     window: Window,
     regions: NDArray[np.int32],
+    specks: NDArray[np.bool_],
     of_class: NDArray[np.intp],
     size_px: NDArray[np.intp],
     min_strong_px: int,
@@ -114,7 +118,9 @@ def _decide(
     # What lies beyond a small scene does not count against it.
     if window.valid_px < max(min_valid * part.size, 1):
         return Choice(window, "no_data", 0, overlap)
-    if 0 < overlap < min_overlap:
+    # A speck is too little to be an example, and too much for one of nothing.
+    marked = not overlap and bool(specks[window.row0 : window.row1, window.col0 : window.col1].any())
+    if marked or 0 < overlap < min_overlap:
         return Choice(window, "partial", 0, overlap)
     if window.strong_px < min_strong_px:
         return Choice(window, "missed" if overlap else "without_edges", 0, overlap)

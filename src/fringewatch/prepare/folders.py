@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
     from fringewatch.prepare.settings import PrepareConfig
 
-__all__ = ["Picture", "fit", "list_pictures", "prepare_picture"]
+__all__ = ["Picture", "fit", "list_pictures", "patch_file", "prepare_picture"]
+
+
+_OWN = ("augmented", "pictures")
+"""Folders of a data set that are no classes."""
 
 
 class Picture(NamedTuple):
@@ -35,6 +39,11 @@ class Picture(NamedTuple):
     """Its class."""
     site: str
     split: str
+
+
+def patch_file(picture: Picture) -> str:
+    """Return where the patch of a picture goes, relative to the data set."""
+    return f"{picture.word}/{picture.name}.png"
 
 
 def list_pictures(roots: Sequence[str], *, spare: Path) -> tuple[list[Picture], tuple[str, ...]]:
@@ -68,7 +77,14 @@ def list_pictures(roots: Sequence[str], *, spare: Path) -> tuple[list[Picture], 
         if not found:
             message = f"{root}: holds no folders, expected one per class, for example deformation/ and background/"
             raise ProductError(message)
-        folders += [(root, folder) for folder in found]
+        own = [folder for folder in found if folder.folder.name in _OWN]
+        if own and not (root / "prepare.yaml").is_file():
+            message = (
+                f"{own[0].folder}: {' and '.join(_OWN)} are where prepare puts copies and pictures of its own; give "
+                "this class another name"
+            )
+            raise ConfigError(message)
+        folders += [(root, folder) for folder in found if folder not in own]
     if empty := [str(folder.folder) for _, folder in folders if not folder.files]:
         message = (
             f"{', '.join(empty[:5])}: no images in the folder of a class, expected PNG, JPEG or TIFF; "
@@ -108,7 +124,7 @@ def prepare_picture(picture: Picture, config: PrepareConfig) -> tuple[SceneRow, 
     if config.patch_px is not None:
         phase = fit(phase, config.patch_px)
     edges = fringe_edges(phase, sigma_px=config.sigma_px, low=config.low, high=config.high)
-    file = f"{picture.word}/{picture.name}.png"
+    file = patch_file(picture)
     (config.out / picture.word).mkdir(exist_ok=True)
     write_patch(config.out / file, phase)
     columns = {

@@ -18,9 +18,10 @@ from fringewatch.errors import ConfigError, FringewatchError
 from fringewatch.files import ensure_folder, write_text
 from fringewatch.patches import MANIFEST, write_manifest
 from fringewatch.prepare.finish import finish
-from fringewatch.prepare.folders import Picture, list_pictures, prepare_picture
+from fringewatch.prepare.folders import Picture, list_pictures, patch_file, prepare_picture
 from fringewatch.prepare.journal import Journal, Record, SceneRow
 from fringewatch.prepare.labels import Labels
+from fringewatch.prepare.labels.masks import truth_beside
 from fringewatch.prepare.scenes import prepare_scene, site_of
 from fringewatch.prepare.settings import PrepareConfig, PrepareResult
 from fringewatch.prepare.summary import write_table
@@ -77,6 +78,9 @@ def run(config: PrepareConfig) -> PrepareResult:
     out = ensure_folder(config.out)
     tasks, classes, labels = _tasks(config)
     journal = Journal(out)
+    if (out / MANIFEST).is_file() and not journal.records and not (out / "prepare.yaml").is_file():
+        message = f"{out}: holds a {MANIFEST} that prepare did not make and would replace; choose another --out"
+        raise ConfigError(message)
     digest = _digest(config)
     kept = (
         {}
@@ -112,6 +116,9 @@ def run(config: PrepareConfig) -> PrepareResult:
         interrupted=interrupted,
         seconds=time.perf_counter() - started,
     )
+
+
+_SIDECARS = (".dbf", ".shx", ".prj", ".cpg", "-wal")
 
 
 def _check(config: PrepareConfig) -> None:
@@ -156,11 +163,18 @@ def _check(config: PrepareConfig) -> None:
 def _tasks(config: PrepareConfig) -> tuple[list[Task], tuple[str, ...], Labels | None]:
     if config.class_folders:
         pictures, classes = list_pictures(config.inputs, spare=config.out)
+        inputs = {os.path.realpath(picture.path) for picture in pictures}
+        for picture in pictures:
+            target = config.out / patch_file(picture)
+            if os.path.realpath(target) in inputs:
+                message = f"{target}: is an input, and its patch would replace it; choose another --out"
+                raise ConfigError(message)
         return [_of_picture(picture, config) for picture in pictures], classes, None
     labels = Labels(config.labels)
     # Patches of this data set and masks are pictures too; below a folder of scenes they would be taken for more.
     ours = [path.resolve() for path in (config.out, *config.labels)]
     references = [found for found in discover(config.inputs) if not _is_below(found.path, ours)]
+    labels.expect([(reference.name, reference.path) for reference in references])
     return (
         [_of_scene(reference, number, labels, config) for number, reference in enumerate(references)],
         labels.classes,
@@ -185,6 +199,8 @@ def _of_scene(reference: Reference, number: int, labels: Labels, config: Prepare
     work = functools.partial(prepare_scene, reference, labels, config, picture=picture)
     # The address of a member is no file: its state is its name.
     files = (*dict.fromkeys((reference.path, reference.address)), *companions_of(reference))
+    if not config.labels and (truth := truth_beside(Path(reference.path))) is not None:
+        files = (*files, str(truth))
     return Task(reference.name, reference.address, files, site_of(reference), work)
 
 
@@ -266,7 +282,7 @@ def _remove(out: Path, record: Record) -> None:
 def _digest(config: PrepareConfig) -> str:
     """Return what a change of settings or labels changes."""
     settings = config.model_dump(mode="json", exclude=_LATER)
-    marks = [_stamp(file) for path in config.labels for file in _files(path)]
+    marks = [_stamp(file) for path in config.labels for file in (*_files(path), *_sidecars(path))]
     return hashlib.sha256(json.dumps([__version__, settings, marks]).encode()).hexdigest()[:16]
 
 
@@ -274,6 +290,11 @@ def _files(path: Path) -> Iterator[Path]:
     yield path
     if path.is_dir():
         yield from sorted(path.rglob("*"))
+
+
+def _sidecars(path: Path) -> list[Path]:
+    """Return what lies beside a file of polygons and belongs to it: attributes, CRS, edits that are not yet merged."""
+    return sorted(Path(f"{path}{end}") if end.startswith("-") else path.with_suffix(end) for end in _SIDECARS)
 
 
 def _state(task: Task, digest: str) -> str:

@@ -47,6 +47,7 @@ _PHASE = re.compile(r"^(?P<pair>\d{8}_\d{8})\.(?P<kind>int|unw)\.tiff?$")
 _OTHER = re.compile(
     r"^\d{8}_\d{8}\.(?:int\.cor|cor|unw\.conncomp|conncomp)\.tiff?$"
     r"|^(?:compressed_)?\d{8}(?:_\d{8}){0,2}\.slc\.tiff?$"
+    r"|^(?:closure_phase|crlb|residuals|nonzero_conncomp_counts?|multilooked_coh)_?\w*\.tiff?$"
     r"|^(?:temporal_coherence|similarity|amp_dispersion|ps_pixels|ps_mask_looked|shp_counts)(?:_\w+)?\.tiff?$"
 )
 _SERIES = re.compile(r"^\d{8}_\d{8}\.tiff?$")

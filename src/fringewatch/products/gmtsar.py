@@ -59,10 +59,10 @@ __all__ = ["READER"]
 
 _PHASES = ("phasefilt", "phase", "unwrap")
 _PHASE = re.compile(
-    rf"^(?P<before>(?:.*[._-])?)(?P<kind>{'|'.join(_PHASES)})(?P<tail>(?:_(?!ll\b)[a-z]+)*?)(?P<geo>(?:_ll)?)\.grd$"
+    rf"^(?P<before>(?:.*[._-])?)(?P<kind>{'|'.join(_PHASES)})(?P<tail>(?:_(?!ll\b|grad)[a-z]+)*?)(?P<geo>(?:_ll)?)\.grd$"
 )
 _OTHER = re.compile(
-    r"^(?:.*[._-])?(?:corr|amp|display_amp|los|mask\d?|landmask|[xy]phase|ra(?:ln|lt)|topo|topo_ra|dem|tide|"
+    r"^(?:.*[._-])?(?:corr|amp|display_amp|los|mask\d?|landmask|[xy]phase|ra(?:ln|lt)|topo|topo_ra|dem|tide|unwrap_grad|"
     r"(?:east|north|up)_look)(?:_\w+)?\.grd$"
 )
 _LOOK = {"los_east": "east_look", "los_north": "north_look", "los_up": "up_look"}

@@ -213,6 +213,8 @@ def _coherence_paths(base: str) -> list[str]:
     stem = _PHASE.sub("", file_name(base))
     # Unwrappers put their name behind that of the interferogram.
     stems = [stem, *(stem.removesuffix(f"_{how}") for how in ("snaphu", "msk", "snaphu_msk", "2stage", "icu"))]
+    # alos2App names the coherence after the looks alone: filt_A-B_5rlks_28alks.int, A-B_5rlks_28alks.cor.
+    stems += [each.removeprefix("filt_").removeprefix("diff_") for each in stems]
     names = [f"{name}{ending}" for name in (*dict.fromkeys(stems), "topophase", "phsig")]
     return [join(parent(base), name) for name in names]
 
@@ -222,6 +224,13 @@ def _geometry(base: str, info: RasterInfo, *names: str) -> list[str]:
     endings = (".rdr.geo",) if info.transform is not None else (".rdr", ".rdr.full")
     folders = [join(above, folder) for above in _above(base) for folder in _GEOMETRY_FOLDERS]
     paths = [join(folder, name + ending) for folder in folders for name in names for ending in endings]
+    # alos2App: A-B_5rlks_28alks.los beside the interferogram.
+    stem, geo = _PHASE.sub("", file_name(base)), ".geo" * base.endswith(".geo")
+    looks = stem.removesuffix("_msk").removeprefix("filt_").removeprefix("diff_")
+    paths += [join(parent(base), f"{looks}.{name}{geo}") for name in names]
+    if geo and "hgt" in names:
+        # What topsApp cut the DEM to for geocoding, on the grid of all it geocoded.
+        paths += [join(folder, "dem.crop") for folder in _above(base)]
     there = [path for path in paths if Path(path).is_file()]
     return sorted(there, key=lambda path: not _fits(path, info)) if len(there) > 1 else there
 

@@ -73,6 +73,12 @@ __all__ = ["READER"]
 
 _SUFFIX = re.compile(r"\.h5$", re.IGNORECASE)
 _NAME = re.compile(r"^(?:geo_)?(?:ifgramStack|timeseries|velocity|geometry(?:Geo|Radar))(?![a-z])\w*\.h5$")
+_CORRECTION = re.compile(
+    r"^(?:geo_)?(?:(?:timeseries|velocity)[A-Z]\w*|ERA5?|ERAI|MERRA2?|NARR|GACOS|ECMWF|SET|ion|ionStack|tropo\w*|setStack)"
+    r"\.h5$"
+)
+"""Names of delays, tides, offsets and residuals, which have the kinds of observations: ``velocityERA5``, not what was
+corrected by it, ``timeseries_ERA5``."""
 _KINDS = ("ifgramStack", "timeseries", "velocity")
 _PHASES: dict[Kind, str] = {"wrapped": "wrapPhase", "unwrapped": "unwrapPhase"}
 _METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
@@ -141,7 +147,8 @@ def _claims(path: str) -> bool:
 
 
 def _collect(paths: Sequence[str]) -> list[Reference]:
-    return [reference for path in paths for reference in _members(path)]
+    # One that is named alone is read, and told of.
+    return [reference for path in paths if not _CORRECTION.search(file_name(path)) for reference in _members(path)]
 
 
 def _members(path: str) -> list[Reference]:
@@ -169,6 +176,8 @@ def _read(reference: Reference, options: ReadOptions) -> xr.Dataset:
     wavelength_m = hdf5.as_number(file.attributes.get("WAVELENGTH"))
     scale_wavelength_m = options.wavelength_m or wavelength_m or SENTINEL1_WAVELENGTH_M
     notes: list[str] = []
+    if _CORRECTION.search(file_name(reference.path)):
+        notes.append("by its name this is a correction, or what one has left over, and no observation")
     scale, coherence = None, None
     kind: Kind = "unwrapped"
     transform, crs, crs_notes = _grid(file.attributes, reference.path)

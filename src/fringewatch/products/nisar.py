@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 __all__ = ["READER"]
 
 _NAME = re.compile(r"^NISAR_L2_\w*GUNW_.*\.h5$")
-_OTHER = re.compile(r"^NISAR_L2_\w*GUNW_.*\.(?:png|xml|kml|pdf|json|log|csv|txt|yaml)$")
+_OTHER = re.compile(r"^NISAR_L2_\w*GUNW_.*\.(?:png|xml|kml|pdf|json|log|csv|txt|yaml)$|_QA_STATS\.h5$")
 _ROOTS = ("science/LSAR/GUNW", "science/SSAR/GUNW")
 _POLARISATION = re.compile(r"[HVRL][HV]")
 _LAYERS: dict[Kind, tuple[str, str]] = {

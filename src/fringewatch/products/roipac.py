@@ -53,7 +53,13 @@ _COHERENCE = re.compile(r"\.cor$", re.IGNORECASE)
 
 
 def _claims(path: str) -> bool:
-    return _FILE.search(file_name(path)) is not None and not is_remote(path) and os.path.isfile(f"{path}.rsc")  # noqa: PTH113
+    if _FILE.search(file_name(path)) is None or is_remote(path) or not os.path.isfile(f"{path}.rsc"):  # noqa: PTH113
+        return False
+    try:
+        # MintPy puts such headers beside files of GAMMA, which are big-endian.
+        return read_par(f"{path}.rsc", separator=" ").get("PROCESSOR", "").lower() != "gamma"
+    except ProductError:
+        return True
 
 
 def _collect(paths: Sequence[str]) -> list[Reference]:

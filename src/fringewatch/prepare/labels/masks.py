@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from fringewatch.errors import ProductError
 from fringewatch.prepare.labels.mask_files import MASK_SUFFIXES, read_mask
-from fringewatch.prepare.labels.scene import Mark, Marks, Scene
+from fringewatch.prepare.labels.scene import Mark, Marks, Scene, refuse_shared
 from fringewatch.products.names import dates
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-__all__ = ["MASK_SUFFIXES", "Masks", "Truth"]
+__all__ = ["MASK_SUFFIXES", "Masks", "Truth", "truth_beside"]
 
 _WORD = "deformation"
 _ENDING = re.compile(r"[._-](?:mask|masks|label|labels|truth)$", re.IGNORECASE)
@@ -38,7 +38,16 @@ class Masks:
     def __init__(self, path: Path) -> None:
         self._path = path
         files: Iterable[Path] = sorted(path.rglob("*")) if path.is_dir() else [path]
-        self._files = {_stem(file): file for file in files if file.suffix.lower() in MASK_SUFFIXES}
+        self._files: dict[str, Path] = {}
+        for file in files:
+            if file.suffix.lower() in MASK_SUFFIXES:
+                other = self._files.setdefault(_stem(file), file)
+                if other is not file:
+                    message = (
+                        f"{path}: {other} and {file} are named after the same scene, and one would count; name masks "
+                        "as the column name of prepare.csv does, such as FRAME_PAIR, or make one of both"
+                    )
+                    raise ProductError(message)
         if not self._files:
             message = f"{path}: holds no masks, expected {', '.join(MASK_SUFFIXES)} named after the scenes"
             raise ProductError(message)
@@ -49,11 +58,25 @@ class Masks:
         """The one label that a mask gives."""
         return frozenset({_WORD})
 
+    def expect(self, scenes: Sequence[tuple[str, str]]) -> None:
+        """Check that no mask is that of several files, which one name of a file would let it be.
+
+        Raises
+        ------
+        ProductError
+            If one is.
+        """
+        refuse_shared(self._path, [(self._key(name, path), path) for name, path in scenes])
+
+    def _key(self, name: str, path: str) -> str | None:
+        # LiCSAR's names hold dots, which are no suffixes: YYYYMMDD_YYYYMMDD.geo.diff_pha.
+        names = (name, Path(path).stem, Path(path).name.partition(".")[0])
+        return next((each for each in names if each in self._files), None)
+
     def lay_over(self, scene: Scene) -> Marks | None:
         """Return the mask of a scene, or None if none has its name."""
-        # LiCSAR's names hold dots, which are no suffixes: YYYYMMDD_YYYYMMDD.geo.diff_pha.
-        names = (scene.name, Path(scene.path).stem, Path(scene.path).name.partition(".")[0])
-        file = next((self._files[name] for name in names if name in self._files), None)
+        key = self._key(scene.name, scene.path)
+        file = None if key is None else self._files[key]
         if file is None:
             return None
         self._used.add(file)
@@ -69,6 +92,9 @@ class Masks:
 class Truth:
     """The truth that ``fringewatch simulate --form licsar`` writes into the folder of a frame."""
 
+    def expect(self, scenes: Sequence[tuple[str, str]]) -> None:
+        """Expect anything: it lies beside its scene."""
+
     @property
     def words(self) -> frozenset[str]:
         """The one label that a mask gives."""
@@ -76,7 +102,7 @@ class Truth:
 
     def lay_over(self, scene: Scene) -> Marks | None:
         """Return the truth beside a scene, or None if there is none."""
-        file = _truth_beside(Path(scene.path))
+        file = truth_beside(Path(scene.path))
         return None if file is None else Marks([Mark(read_mask(file, scene), _WORD)])
 
     def unused(self) -> list[str]:
@@ -84,7 +110,8 @@ class Truth:
         return []
 
 
-def _truth_beside(path: Path) -> Path | None:
+def truth_beside(path: Path) -> Path | None:
+    """Return the truth in the folder of a simulated scene, or that of its frame; None where there is none."""
     if (path.parent / _TRUTH).is_file():
         return path.parent / _TRUTH
     frame = path.parent.parent

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
-import warnings
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,8 @@ from fringewatch.errors import ProductError
 from fringewatch.prepare.labels.scene import Mark, Marks, Scene
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import geopandas
     from numpy.typing import NDArray
 
@@ -76,6 +78,9 @@ class Polygons:
     def words(self) -> frozenset[str]:
         """Every label in the file."""
         return frozenset(self._columns["label"])
+
+    def expect(self, scenes: Sequence[tuple[str, str]]) -> None:
+        """Expect anything: a polygon may lie on many scenes."""
 
     def lay_over(self, scene: Scene) -> Marks | None:
         """Return the polygons that reach into a scene at its time, or None if none does."""
@@ -162,15 +167,21 @@ def _plain_number(value: object) -> str:
 
 
 def _dates(frame: geopandas.GeoDataFrame, name: str, path: Path) -> list[str]:
-    import pandas as pd
-
     if name not in frame.columns:
         return [""] * len(frame)
+    return [_date(value, name, path) for value in frame[name].astype(object)]
+
+
+def _date(value: Any, name: str, path: Path) -> str:
+    """Return an ISO date; of numbers and texts YYYYMMDD and YYYY-MM-DD alone, since 01/06/2020 has two meanings."""
+    if value is None or value != value or str(value).strip() in {"", "NaT"}:  # noqa: PLR0124 (NaN)
+        return ""
+    if isinstance(value, dt.date):
+        return value.isoformat()[:10]
+    text = _plain_number(value)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # mixed formats are tried one by one
-            values = pd.to_datetime(frame[name])
-    except (ValueError, TypeError) as error:
-        message = f"{path}: the column {name!r} holds something else than dates ({error}); expected YYYY-MM-DD"
+        # ISO texts may go on with a time.
+        return dt.date.fromisoformat(text if len(text) == 8 and text.isdigit() else text[:10]).isoformat()
+    except ValueError as error:
+        message = f"{path}: the column {name!r} holds {text!r}, expected dates as YYYY-MM-DD or YYYYMMDD; correct them"
         raise ProductError(message) from error
-    return ["" if pd.isna(value) else value.date().isoformat() for value in values]

@@ -62,6 +62,17 @@ class Labels:
         numbers = {name: number for number, name in enumerate(self.classes)}
         self._numbers = {word: numbers[BINARY[known[word]] if word in known else word] for word in words}
 
+    def expect(self, scenes: Sequence[tuple[str, str]]) -> None:
+        """Check, before any is prepared, that labels can be told apart for all scenes, each a name and a path.
+
+        Raises
+        ------
+        ProductError
+            If one would lie on several files.
+        """
+        for source in self._sources:
+            source.expect(scenes)
+
     def of(self, scene: Scene) -> SceneLabels | None:
         """Return the labels of a scene; of two marks on a pixel the later one counts.
 

@@ -11,9 +11,11 @@ import numpy as np
 from fringewatch.errors import ProductError
 from fringewatch.patches.labels import meanings, plain
 from fringewatch.patches.manifest import read_box, read_rows
-from fringewatch.prepare.labels.scene import Mark, Marks, Scene
+from fringewatch.prepare.labels.scene import Mark, Marks, Scene, refuse_shared
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fringewatch.patches import Box
 
 __all__ = ["Table"]
@@ -59,9 +61,22 @@ class Table:
         """Every label in the table."""
         return frozenset(row.word for rows in self._rows.values() for row in rows)
 
+    def expect(self, scenes: Sequence[tuple[str, str]]) -> None:
+        """Check that no row is that of several files, which the bare name of a file would let it be.
+
+        Raises
+        ------
+        ProductError
+            If one is.
+        """
+        refuse_shared(self._path, [(self._key(name, path), path) for name, path in scenes])
+
+    def _key(self, name: str, path: str) -> str | None:
+        return next((key for key in self._keys(name, path) if key in self._rows), None)
+
     def lay_over(self, scene: Scene) -> Marks | None:
         """Return the boxes of a scene, or None if no row names it."""
-        key = next((key for key in self._keys(scene) if key in self._rows), None)
+        key = self._key(scene.name, scene.path)
         if key is None:
             return None
         self._used.add(key)
@@ -77,9 +92,9 @@ class Table:
             [f"{self._path}: {len(left)} of {len(self._rows)} files are no scene of this run ({named})"] if left else []
         )
 
-    def _keys(self, scene: Scene) -> list[str]:
-        path = Path(scene.path)
-        keys = [scene.path, scene.name, path.name, path.stem]
+    def _keys(self, name: str, address: str) -> list[str]:
+        path = Path(address)
+        keys = [address, name, path.name, path.stem]
         for folder in (self._path.parent, Path()):
             try:
                 keys.insert(1, path.resolve().relative_to(folder.resolve()).as_posix())

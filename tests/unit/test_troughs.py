@@ -83,6 +83,29 @@ def test_the_profile_runs_along_the_long_axis_through_the_deepest_point():
     assert np.nanmax(np.abs(depth - expected)) < 0.15 * 12
 
 
+@pytest.mark.parametrize("col", [70, 45])
+def test_the_profile_of_a_whole_bowl_has_no_gaps(col):
+    distance, depth = measured(bowl(col=col, sigma_px=9.0)).profile_px.T
+    assert np.isfinite(depth).all()
+    assert depth.argmax() not in {0, len(depth) - 1}
+    np.testing.assert_allclose(np.diff(distance), distance[1])
+
+
+def test_a_coast_adds_nothing_to_a_trough_and_a_gap_takes_nothing_away():
+    surface = bowl(sigma_px=10.0)
+    (whole,) = measured(surface).troughs
+    rows, cols = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    inside = surface > 1.5
+    for start, share in ((78, 0.86), (70, 0.5)):
+        cut = np.where(cols >= start, np.nan, surface)
+        (left,) = measured(cut, inside & (cols < start)).troughs
+        assert left.diameter_px < whole.diameter_px
+        assert left.diameter_px >= np.sqrt(share) * whole.diameter_px * 0.9
+    gap = (rows - 60) ** 2 + (cols - 78) ** 2 < 9
+    (holed,) = measured(np.where(gap, np.nan, surface), inside & ~gap).troughs
+    assert holed.diameter_px == pytest.approx(whole.diameter_px, rel=0.03)
+
+
 def test_troughs_are_told_apart_by_how_far_they_are_apart():
     separations = []
     for distance in (40, 34, 30):

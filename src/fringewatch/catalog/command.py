@@ -31,7 +31,7 @@ _DRIVERS = {".geojson": "GeoJSON", ".json": "GeoJSON", ".gpkg": "GPKG"}
 _INTERNAL = ("scene_id", "detection_id", "site_id", "run_id", "state", "settings", "content_hash", "duplicate_of")
 _SHOWN = {
     "scenes": ("score", "level_score", "name", "dates", "site", "km", "detections", "model"),
-    "detections": ("score", "scene", "dates", "site", "area_km2", "fringe_count", "lon", "lat"),
+    "detections": ("score", "scene", "dates", "site", "km", "area_km2", "fringe_count", "lon", "lat"),
 }
 _HEADERS = {"level_score": "w/o trend", "detections": "found", "area_km2": "km²", "fringe_count": "fringes"}
 _NUMERIC = {"score", "level_score", "km", "detections", "area_km2", "fringe_count", "lon", "lat"}

@@ -74,9 +74,10 @@ def contact_sheet(path: str | Path, panels: Sequence[Panel], *, title: str = "",
         colour = _KIND_COLOURS.get(panel.kind, INK)
         axis.add_patch(_rectangle((0, 1.028), 0.035, 0.075, colour, axis))
         axis.text(0.065, 1.03, panel.title, transform=axis.transAxes, fontsize=7, color=INK, va="bottom")
-    figure.text(left / width, 1 - 0.3 / height, title, fontsize=11, weight="bold", color=INK, va="center")
-    _phase_legend(figure, left, width, height)
-    _kind_legend(figure, [panel.kind for panel in panels], left, width, height)
+    figure.text(margin / width, 1 - 0.3 / height, title, fontsize=11, weight="bold", color=INK, va="center")
+    # The legend is as wide as three panels, however few there are.
+    _phase_legend(figure, margin, width, height)
+    _kind_legend(figure, [panel.kind for panel in panels], margin, width, height)
     save_figure(figure, path)
 
 

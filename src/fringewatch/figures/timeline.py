@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["MonthCounts", "PairBars", "plot_timeline"]
 
 _ALERT, _QUIET, _SOFT, _GRID = "#b01830", "#8fa3b7", "#5f6770", "#e7eaee"
+_LONGEST_TITLE = 60
+"""Characters: the legend begins behind them."""
 
 
 class PairBars(NamedTuple):
@@ -98,7 +101,15 @@ def plot_timeline(
     lower.set_ylabel("pairs per\nmonth", color=_SOFT, fontsize=9)
     _style(upper, lower, bars)
     # Names are shown as they are: a dollar in one begins no formula.
-    figure.text(0.055, 0.94, title, fontsize=15, weight="bold", color=INK, parse_math=False)
+    figure.text(
+        0.055,
+        0.94,
+        textwrap.shorten(title, _LONGEST_TITLE, placeholder=" …"),
+        fontsize=15,
+        weight="bold",
+        color=INK,
+        parse_math=False,
+    )
     figure.text(0.055, 0.895, subtitle, fontsize=9.5, color=_SOFT, parse_math=False)
     _legend(figure, threshold, with_alerts=bool(alerts), with_level=bool(level.any()))
     save_figure(figure, path)

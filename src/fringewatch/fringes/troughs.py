@@ -148,13 +148,14 @@ def troughs_of(surface: Surface, area_px: int, *, pixel_ratio: float = 1.0) -> T
     labels = np.zeros(inside.shape, np.int32)
     labels[part], separation = _split(depth[part], inside[part])
     numbers = [int(number) for number in np.unique(labels[labels > 0])]
+    has_data = surface.weight > 0
     peaks = ndimage.maximum_position(depth, labels, numbers)
     troughs = [
         Trough(
             row=float(row * step),
             col=float(col * step),
             depth_rad=sign * float(depth[row, col]),
-            diameter_px=_diameter(depth, distance, labels, number, width_px) * step * np.sqrt(pixel_ratio),
+            diameter_px=_diameter(depth, distance, labels, number, width_px, has_data) * step * np.sqrt(pixel_ratio),
         )
         for number, (row, col) in zip(numbers, peaks, strict=True)
     ]
@@ -232,8 +233,18 @@ def _dips(depth: Real, labels: NDArray[np.int32]) -> list[tuple[float, int, int]
     return [(1 - height / max(heights[pair[0]], 1e-9), *pair) for pair, height in passes.items()]
 
 
-def _diameter(depth: Real, distance: Real, labels: NDArray[np.int32], number: int, width_px: float) -> float:
-    """Return the diameter of the connected area about a trough where a share of its depth is left."""
+def _diameter(
+    depth: Real,
+    distance: Real,
+    labels: NDArray[np.int32],
+    number: int,
+    width_px: float,
+    has_data: NDArray[np.bool_],
+) -> float:
+    """Return the diameter of the connected area about a trough where a share of its depth is left.
+
+    Gaps in the data count where the trough surrounds them; beyond a coast or the scene's end nothing is known of it.
+    """
     own = labels == number
     # The pattern's outline is not the trough's end: what surrounds it may belong to it, but not to another trough.
     near = (labels == 0) & (distance <= width_px)
@@ -241,7 +252,8 @@ def _diameter(depth: Real, distance: Real, labels: NDArray[np.int32], number: in
     parts, count = ndimage.label(deep)
     kept = np.zeros(count + 1, bool)
     kept[parts[own & deep]] = True
-    return 2 * float(np.sqrt(np.count_nonzero(kept[parts]) / np.pi))
+    area = kept[parts] & ndimage.binary_fill_holes(kept[parts] & has_data)
+    return 2 * float(np.sqrt(np.count_nonzero(area) / np.pi))
 
 
 def _profile(
@@ -251,8 +263,17 @@ def _profile(
     ground = np.array([pixel_ratio, 1.0])
     points = np.argwhere(inside) * ground
     axis = np.linalg.eigh(np.cov(points.T))[1][:, 1]
-    along = (np.argwhere(near) * ground - np.array(peak) * ground) @ axis
-    distance = np.linspace(along.min(), along.max(), PROFILE_POINTS)
+    # Along the line itself: what lies beside it may reach farther.
+    reach = np.hypot(*(np.array(near.shape) * ground))
+    steps = np.arange(-np.floor(2 * reach), np.floor(2 * reach) + 1) / 2
+    line = np.array(peak)[:, None] + (axis / ground)[:, None] * steps
+    there = np.all((line >= 0) & (line <= np.array(near.shape)[:, None] - 1), axis=0)
+    there[there] = near[tuple(np.rint(line[:, there]).astype(int))]
+    middle = len(steps) // 2
+    gaps = np.flatnonzero(~there)
+    first = gaps[gaps < middle].max(initial=-1) + 1
+    last = gaps[gaps > middle].min(initial=len(steps)) - 1
+    distance = np.linspace(steps[first], steps[last], PROFILE_POINTS)
     rows, cols = np.array(peak)[:, None] + (axis / ground)[:, None] * distance
     sampled = ndimage.map_coordinates(depth, [rows, cols], order=1, mode="constant", cval=np.nan)
     return np.column_stack([distance - distance[0], sampled])

@@ -301,9 +301,13 @@ def _several(found: gpd.GeoDataFrame) -> str:
     return f"is that of {len(numbers)} sites: {listed}; only sites with a name or number of their own can be told apart"
 
 
+# Letters of their own, which nothing takes apart.
+_NO_ACCENTS = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i"})
+
+
 def _key(name: str) -> str:
     """Return a name without case, accents, punctuation and the order of its words."""
-    plain = unicodedata.normalize("NFKD", name.casefold())
+    plain = unicodedata.normalize("NFKD", name.casefold().translate(_NO_ACCENTS))
     return " ".join(sorted(re.findall(r"\w+", "".join(mark for mark in plain if not unicodedata.combining(mark)))))
 
 

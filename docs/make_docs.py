@@ -541,6 +541,7 @@ _FORMS = {
     "gmtsar": "gmtsar",
     "opera": "opera, unwrapped",
     "nisar": "nisar",
+    "aria": "aria, unwrapped",
     "mintpy": "mintpy, stack",
 }
 """The form of each product that the pages show, by its name among the writers of the tests."""

@@ -215,6 +215,37 @@ def _radar_grid(group: Any, scene: Scene) -> None:
     group["losUnitVectorY"] = np.stack([north - 0.1, north, north + 0.1])
 
 
+# --- ARIA -------------------------------------------------------------------------------------------------------------
+
+
+def write_aria(folder: Path, scene: Scene) -> Written:
+    """Write a pair as ARIA does: the later date first, and positive towards the sensor."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"S1-GUNW-D-R-022-tops-{DAYS[1]}_{DAYS[0]}-051122-00014E_00038N-PP-c92e-v3_0_1.nc"
+    x, y = centres(DEGREES, scene.shape)
+    columns, rows = np.arange(-3, scene.shape[1] + 4, 2), np.arange(-3, scene.shape[0] + 4, 2)
+    incidence = np.broadcast_to(36 + 0.05 * columns, (rows.size, columns.size))
+    # Counter-clockwise from east; the scene's heading is clockwise from north, and its radar looks to the right.
+    azimuth = np.full(incidence.shape, 90 - (scene.heading_deg - 90))
+    with h5py.File(path, "w") as file:
+        data = file.create_group("science/grids/data")
+        data["longitude"], data["latitude"] = x, y
+        layers = {"unwrappedPhase": -zeros(scene.unwrapped), "coherence": scene.coherence}
+        for name, values in layers.items():
+            made = data.create_dataset(name, data=values.astype(np.float32), chunks=(16, 16), compression="gzip")
+            made.attrs["_FillValue"] = np.float32(0)
+        geometry = file.create_group("science/grids/imagingGeometry")
+        geometry["heightsMeta"] = np.array([-1500.0, 0.0, 3000.0])
+        geometry["longitudeMeta"] = DEGREES.c + DEGREES.a * (columns + 0.5)
+        geometry["latitudeMeta"] = DEGREES.f + DEGREES.e * (rows + 0.5)
+        geometry["incidenceAngle"] = np.stack([incidence - 1, incidence, incidence + 1])
+        geometry["azimuthAngle"] = np.stack([azimuth] * 3)
+        file["science/radarMetaData/wavelength"] = scene.wavelength_m
+    return Written(
+        path, "aria", DEGREES, 4326, height=False, unwrapped=True, says=("phase and dates were turned round",)
+    )
+
+
 # --- GMTSAR -----------------------------------------------------------------------------------------------------------
 
 
@@ -315,6 +346,7 @@ WRITERS: dict[str, Callable[[Path, Scene], Written]] = {
     ),
     "nisar": write_nisar,
     "nisar, unwrapped": lambda folder, scene: write_nisar(folder, scene, unwrapped_only=True),
+    "aria, unwrapped": write_aria,
     "gmtsar": write_gmtsar,
     "gmtsar, netCDF-4": lambda folder, scene: write_gmtsar(folder, scene, netcdf4=True),
     "gmtsar, gridline": lambda folder, scene: write_gmtsar(folder, scene, pixel=False),

@@ -165,3 +165,29 @@ def test_displacement_of_dolphin_is_no_interferogram(tmp_path: Path) -> None:
     assert [reference.path for reference in fw.discover(tmp_path)] == [str(written.path)]
     with pytest.raises(ProductError, match=r"expected <pair>\.int\.tif or <pair>\.unw\.tif"):
         fw.open_interferogram(series)
+
+
+def test_the_height_of_a_geocoded_run_of_topsapp_is_its_cut_dem(tmp_path: Path) -> None:
+    path = write_isce(tmp_path, SCENE, geocoded=True).path
+    for old in (tmp_path / "merged").glob("z.rdr.geo*"):
+        old.unlink()
+    assert "height" not in fw.open_interferogram(path)
+    isce_image(tmp_path / "merged" / "dem.crop", [SCENE.height], "f4", DEGREES)
+    np.testing.assert_array_equal(fw.open_interferogram(path)["height"], SCENE.height.astype(np.float32))
+
+
+def test_what_alos2app_writes_beside_an_interferogram_is_found(tmp_path: Path) -> None:
+    """Names as ``Alos2Proc.setFilename`` of ISCE2 gives them."""
+    looks = tmp_path / "150219-150405_5rlks_28alks"
+    path = isce_image(tmp_path / f"filt_{looks.name}.int", [SCENE.complex], "c8", None)
+    isce_image(tmp_path / f"{looks.name}.cor", [SCENE.coherence], "f4", None)
+    isce_image(tmp_path / f"{looks.name}.hgt", [SCENE.height], "f4", None)
+    azimuth = (-SCENE.azimuth_deg + 540) % 360 - 180
+    isce_image(tmp_path / f"{looks.name}.los", [SCENE.incidence_deg, azimuth], "f4", None)
+    for name in ("lat", "lon"):
+        isce_image(
+            tmp_path / f"{looks.name}.{name}", [SCENE.latitude if name == "lat" else SCENE.longitude], "f8", None
+        )
+    ifg = fw.open_interferogram(path)
+    assert {"coherence", "height", "los_east", "los_north", "los_up", "lat", "lon"} <= {*ifg.variables}
+    np.testing.assert_allclose(ifg["los_east"], SCENE.los[0], atol=1e-5)

@@ -16,6 +16,7 @@ import numpy as np
 
 from fringewatch.errors import ProductError
 from fringewatch.products import (
+    aria,
     dolphin,
     gamma,
     geotiff,
@@ -67,6 +68,7 @@ _OF_FILES: tuple[Reader, ...] = (
     gamma.READER,
     gmtsar.READER,
     opera.READER,
+    aria.READER,
     nisar.READER,
     mintpy.READER,
     geotiff.READER,

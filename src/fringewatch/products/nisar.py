@@ -30,7 +30,6 @@ github.com/isce-framework/isce3.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +40,7 @@ from fringewatch.errors import MissingExtraError, ProductError
 from fringewatch.products import hdf5
 from fringewatch.products.assemble import assemble
 from fringewatch.products.companions import Companions, decode_coherence, decode_values
+from fringewatch.products.cubes import Axes, cubes_at_height_zero
 from fringewatch.products.grid import parse_crs
 from fringewatch.products.look import unit_vectors
 from fringewatch.products.radians import read_radians
@@ -50,8 +50,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import xarray as xr
-    from affine import Affine
-    from rasterio.windows import Window
 
     from fringewatch.products.raster import RasterInfo
     from fringewatch.products.reference import Kind, ReadOptions
@@ -224,55 +222,8 @@ def _is_valid(mask: np.ndarray) -> np.ndarray:
 def _look(file: Any, grid: str, onto: RasterInfo) -> dict[str, RasterInfo]:
     """Return east and north of the look vector, interpolated where they are read; nothing where there is no cube."""
     names = {"los_east": f"{grid}/losUnitVectorX", "los_north": f"{grid}/losUnitVectorY"}
-    axes = [f"{grid}/{axis}" for axis in ("heightAboveEllipsoid", "yCoordinates", "xCoordinates")]
-    if any(hdf5.find(file, name) is None for name in (*names.values(), *axes)):
-        return {}
-    z, y, x = (hdf5.values(file, axis, ndim=1).astype(np.float64) for axis in axes)
-    assert onto.transform is not None
-    found = {}
-    for variable, name in names.items():
-        cube = hdf5.values(file, name, ndim=3)
-        if cube.shape != (z.size, y.size, x.size) or min(cube.shape) < 2:
-            message = f"{file.filename}: {name} has the shape {cube.shape}, expected that of its axes; fetch it again"
-            raise ProductError(message)
-        at_zero = _between(cube.astype(np.float64), *_neighbours(z, np.zeros(1)))[0]
-        source = functools.partial(_interpolate, at_zero, y, x, onto.transform, onto.shape)
-        found[variable] = dataclasses.replace(onto, dtypes=("float32",), nodata=(None,), source=source)
-    return found
-
-
-def _interpolate(
-    coarse: np.ndarray,
-    y: np.ndarray,
-    x: np.ndarray,
-    transform: Affine,
-    shape: tuple[int, int],
-    window: Window | None,
-) -> np.ndarray:
-    """Return a coarse grid at the pixel centres of a window, (1, h, w) float32, bilinear; NaN outside."""
-    top, left, height, width = hdf5.bounds(window, shape)
-    northing = transform.f + transform.e * (top + 0.5 + np.arange(height))
-    easting = transform.c + transform.a * (left + 0.5 + np.arange(width))
-    rows = _between(coarse, *_neighbours(y, northing))
-    values = _between(rows.T, *_neighbours(x, easting)).T
-    with np.errstate(over="ignore"):
-        return values.astype(np.float32)[None]
-
-
-def _neighbours(axis: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return of each point the index of its neighbour before it, and its distance in steps from there; NaN outside."""
-    order = slice(None, None, 1 if axis[-1] > axis[0] else -1)
-    position = np.interp(points, axis[order], np.arange(axis.size, dtype=float)[order], left=np.nan, right=np.nan)
-    before = np.clip(np.nan_to_num(position), 0, axis.size - 2).astype(int)
-    return before, position - before
-
-
-def _between(values: np.ndarray, before: np.ndarray, distance: np.ndarray) -> np.ndarray:
-    """Interpolate along the first axis."""
-    weight = distance.reshape(-1, *(1,) * (values.ndim - 1))
-    with np.errstate(over="ignore", invalid="ignore"):
-        between: np.ndarray = values[before] * (1 - weight) + values[before + 1] * weight
-    return between
+    axes = Axes(*(f"{grid}/{axis}" for axis in ("heightAboveEllipsoid", "yCoordinates", "xCoordinates")))
+    return cubes_at_height_zero(file, names, axes, onto)
 
 
 READER = Reader("nisar", _claims, _collect, _read, members=True)

@@ -62,7 +62,8 @@ def read_radians(
     band
         Where the provider keeps the phase, unless the user says otherwise.
     scale
-        Radians per unit of the file, where that is no radian: ``-4 pi / wavelength`` for metres towards the satellite.
+        Radians per unit of the file, where that is no radian: ``-4 pi / wavelength`` for metres towards the satellite;
+        -1 for phase the other way round.
 
     Raises
     ------
@@ -79,7 +80,7 @@ def read_radians(
         holds = "complex numbers" if kind == "complex" else "float32 radians"
         message = f"{info.path}: holds {dtype}, expected {holds} as {provider} writes them; fetch it again"
         raise ProductError(message)
-    _check_kind(info, options.kind, dtype, kind, provider, is_phase=scale is None)
+    _check_kind(info, options.kind, dtype, kind, provider, is_phase=scale is None or abs(scale) == 1)
     assumptions: list[str] = []
     if dtype.kind == "c" and kind != "complex":
         kind = "complex"

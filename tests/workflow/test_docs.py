@@ -37,7 +37,7 @@ NOT_RUN = re.compile(
 WRITERS = product_writers.WRITERS | hdf5_writers.WRITERS
 WRITTEN = (
     *("isce, geocoded", "dolphin", "snap, real and imaginary", "gamma, radar", "licsbas", "roipac, radar"),
-    *("gmtsar", "opera, unwrapped", "nisar", "mintpy, stack", "mintpy, time series, unwrapped"),
+    *("gmtsar", "opera, unwrapped", "aria, unwrapped", "nisar", "mintpy, stack", "mintpy, time series, unwrapped"),
 )
 
 

@@ -44,6 +44,8 @@ class Surface(NamedTuple):
     """The larger of the two rates, radians per pixel of the scene."""
     inside: NDArray[np.bool_]
     """The pattern."""
+    has_data: NDArray[np.bool_]
+    """Whether the pixel holds a phase, be it noise."""
     step: int
 
 
@@ -66,7 +68,7 @@ def map_surface(read: Read, shape: tuple[int, int]) -> Surface:
     step = int(np.ceil(np.sqrt(shape[0] * shape[1] / _MOST_PX)))
     thinned = -(-shape[0] // step), -(-shape[1] // step)
     row_rad, col_rad, weight = (np.empty(thinned, np.float32) for _ in range(3))
-    inside = np.empty(thinned, bool)
+    inside, has_data = np.empty((2, *thinned), bool)
     for target, tile in _tiles(shape, step):
         reach = sampled_reach_px(_SIGMA_PX)
         around = [
@@ -80,6 +82,7 @@ def map_surface(read: Read, shape: tuple[int, int]) -> Surface:
         )
         row_rad[target], col_rad[target], coherence = sampled_rates(phase_rad, rows, cols, sigma_px=_SIGMA_PX)
         weight[target], inside[target] = rate_weight(coherence), pattern[rows, cols]
+        has_data[target] = np.isfinite(phase_rad[rows, cols])
     # What noise makes up is bridged like gaps; little by itself, it adds up to centimetres across an incoherent core.
     weight[weight < KNOWN_WEIGHT] = 0
     half_step = np.float32(0.5 * step)
@@ -90,7 +93,7 @@ def map_surface(read: Read, shape: tuple[int, int]) -> Surface:
         iterations=30,
         tolerance=0.02,
     )
-    return Surface(height, weight, np.maximum(np.abs(row_rad), np.abs(col_rad)), inside, step)
+    return Surface(height, weight, np.maximum(np.abs(row_rad), np.abs(col_rad)), inside, has_data, step)
 
 
 def _tiles(shape: tuple[int, int], step: int) -> Iterator[tuple[tuple[slice, slice], tuple[slice, slice]]]:

@@ -148,14 +148,15 @@ def troughs_of(surface: Surface, area_px: int, *, pixel_ratio: float = 1.0) -> T
     labels = np.zeros(inside.shape, np.int32)
     labels[part], separation = _split(depth[part], inside[part])
     numbers = [int(number) for number in np.unique(labels[labels > 0])]
-    has_data = surface.weight > 0
     peaks = ndimage.maximum_position(depth, labels, numbers)
     troughs = [
         Trough(
             row=float(row * step),
             col=float(col * step),
             depth_rad=sign * float(depth[row, col]),
-            diameter_px=_diameter(depth, distance, labels, number, width_px, has_data) * step * np.sqrt(pixel_ratio),
+            diameter_px=_diameter(depth, distance, labels, number, width_px, surface.has_data)
+            * step
+            * np.sqrt(pixel_ratio),
         )
         for number, (row, col) in zip(numbers, peaks, strict=True)
     ]

@@ -86,9 +86,10 @@ def run_archive(config: DetectConfig, folder: Path, references: Iterable[Referen
     place = config.catalog or str(folder / "catalog.gpkg")
     # What is written down must not tell the password.
     config = config.model_copy(update={"catalog": without_password(place)})
-    check_owner(folder, config.catalog)
     sites = Sites.load(config.sites) if config.sites else None
     keep = tuple(kind for kind in config.kept_files or () if config.png or kind != "pictures")
+    if keep:
+        check_owner(folder, config.catalog)
     crew_of = cluster_crew if config.cluster else local_crew
     with Catalog.open(place, sites=sites) as catalog, Failures(folder / FAILURES_NAME) as failures:
         archive = _Archive(config, folder, detector, catalog, failures, keep)

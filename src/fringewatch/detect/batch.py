@@ -139,7 +139,10 @@ def _absolute(config: DetectConfig) -> DetectConfig:
 
 def _run_few(config: DetectConfig, folder: Path, references: Sequence[Reference]) -> DetectResult:
     started = time.perf_counter()
-    check_owner(folder, None)
+    named = Journal(folder).names()
+    if any((place_of(reference.path), reference.member) not in named for reference in references):
+        # Those that have results there keep their names, whatever an archive has put beside them.
+        check_owner(folder, None)
     workers = min(config.workers or min(cores(), _MOST_WORKERS), max(len(references), 1))
     # Many scenes at once keep the cores busy by themselves; threads inside each inference would only get in the way.
     detector = load_detector(config, threads=max(1, cores() // workers))

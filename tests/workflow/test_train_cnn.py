@@ -522,7 +522,7 @@ def test_sites_in_both_given_splits_are_told(tmp_path, capsys):
     ]
     write_manifest(tmp_path / "manifest.csv", patches)
     read_arrays(tmp_path, size_px=SIZE)
-    assert "1 sites are in the splits train and validation both (taal)" in capsys.readouterr().err
+    assert "training and validation share 1 of the sites (taal): validation flatters" in capsys.readouterr().err
 
 
 def test_a_set_without_validation_is_split_and_its_test_left_out(tmp_path, capsys):

@@ -116,7 +116,8 @@ def _place_of(folder: Path, catalog: str | None) -> str:
     """Return where files of scenes lie as seen from the catalogue, "" beside it: both may move together."""
     if not catalog or is_remote(catalog) or "://" in catalog:
         return str(folder.resolve())
-    return os.path.relpath(folder.resolve(), Path(catalog).resolve().parent).removeprefix(".")
+    place = os.path.relpath(folder.resolve(), Path(catalog).resolve().parent)
+    return "" if place == "." else place
 
 
 class _Archive:

@@ -217,7 +217,7 @@ def _read_size(path: Path) -> Size:
     except UnidentifiedImageError:
         if path.suffix.lower() not in _RASTERS:
             raise
-        # Complex numbers, or phase and coherence in two bands, are no picture.
+        # Complex numbers are no picture.
         from fringewatch.products import open_interferogram
 
         height, width = open_interferogram(path)["phase"].shape

@@ -28,7 +28,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from fringewatch.errors import MissingExtraError, ProductError
+from fringewatch.errors import ProductError
 from fringewatch.products import hdf5, look
 from fringewatch.products.assemble import assemble
 from fringewatch.products.companions import Companions, decode_coherence, decode_values
@@ -58,13 +58,7 @@ def _claims(path: str) -> bool:
     name = file_name(path)
     if _NAME.search(name) or _OTHER.search(name):
         return True
-    if not name.lower().endswith(".nc"):
-        return False
-    try:
-        with hdf5.opened(path) as file:
-            return hdf5.find(file, f"{_DATA}/unwrappedPhase") is not None
-    except (ProductError, MissingExtraError):
-        return False
+    return hdf5.holds(path, ".nc", lambda file: hdf5.find(file, f"{_DATA}/unwrappedPhase") is not None)
 
 
 def _collect(paths: Sequence[str]) -> list[Reference]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from affine import Affine
 
-from fringewatch.errors import ProductError, require
+from fringewatch.errors import MissingExtraError, ProductError, require
 from fringewatch.products.names import dates
 from fringewatch.products.raster import RasterInfo, explain, turn_round, turn_window, upright, within_half_turn
 from fringewatch.products.reference import is_remote
@@ -36,6 +36,7 @@ __all__ = [
     "check_root",
     "difference",
     "find",
+    "holds",
     "is_hdf5",
     "iso_dates",
     "layer",
@@ -81,6 +82,17 @@ def opened(path: str) -> Iterator[Any]:
         raise
     except (OSError, RuntimeError, ValueError, TypeError, KeyError, MemoryError, OverflowError) as error:
         raise ProductError(explain(path, error, expected=_EXPECTED)) from error
+
+
+def holds(path: str, suffix: str, test: Callable[[Any], bool]) -> bool:
+    """Tell whether a file of some ending can be opened and passes a test; readers claim by it what has any name."""
+    if not path.lower().endswith(suffix):
+        return False
+    try:
+        with opened(path) as file:
+            return test(file)
+    except (ProductError, MissingExtraError):
+        return False
 
 
 def find(file: Any, name: str) -> Any:

@@ -62,10 +62,11 @@ _PHASE_KINDS = ("diff_pha", "diff_unfiltered_pha", "unw")
 _CUT = r"(?P<cut>(?:[._](?:crop|cut|clip|mask)\w*)?)"
 _PHASE = re.compile(rf"(?P<pair>\d{{8}}_\d{{8}})\.geo\.(?P<kind>{'|'.join(_PHASE_KINDS)}){_CUT}\.tiff?$")
 _OTHER = re.compile(
-    r"\.geo\.(?:cc|mag_cc|E|N|U|hgt|mli|landmask|rng|azi|inc|iono(?:\.code)?|tide|s?bovldiff(?:\.adf)?(?:\.(?:mm|cc|coh))?|mask)"
-    rf"{_CUT}\.tiff?$"
+    r"\.geo\.(?:cc|mag_cc|E|N|U|hgt|mli|landmask|rng|azi|inc|iono(?:\.code)?|tide|mask|"
+    rf"s?bovldiff(?:\.adf)?(?:\.(?:mm|cc|coh))?){_CUT}\.tiff?$"
     r"|\.(?:sltd|tide|iono)\.geo\.tiff?$"
-    r"|\.geo\.(?:diff|diff_unfiltered|unw|cc|mag_cc|disp|azi|rng|s?bovldiff(?:\.adf)?)(?:\.full|_blk|_small)?\.(?:png|kmz)$"
+    r"|\.geo\.(?:diff|diff_unfiltered|unw|cc|mag_cc|disp|azi|rng|s?bovldiff(?:\.adf)?)(?:\.full|_blk|_small)?"
+    r"\.(?:png|kmz)$"
 )
 _GEOMETRY = {"los_east": "E", "los_north": "N", "los_up": "U", "height": "hgt"}
 _GEOMETRY_NAME = re.compile(rf"\.geo\.(?:{'|'.join(_GEOMETRY.values())}){_CUT}\.tif$")

@@ -139,11 +139,7 @@ def _claims(path: str) -> bool:
     if _NAME.search(name):
         return True
     # Every file of MintPy says what it is; its name may be anything.
-    try:
-        with hdf5.opened(path) as file:
-            return "FILE_TYPE" in file.attrs
-    except (ProductError, MissingExtraError):
-        return False
+    return hdf5.holds(path, ".h5", lambda file: "FILE_TYPE" in file.attrs)
 
 
 def _collect(paths: Sequence[str]) -> list[Reference]:

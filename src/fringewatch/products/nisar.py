@@ -71,13 +71,7 @@ def _claims(path: str) -> bool:
     name = file_name(path)
     if _NAME.search(name) or _OTHER.search(name):
         return True
-    if not name.lower().endswith(".h5"):
-        return False
-    try:
-        with hdf5.opened(path) as file:
-            return _root(file) is not None
-    except (ProductError, MissingExtraError):
-        return False
+    return hdf5.holds(path, ".h5", lambda file: _root(file) is not None)
 
 
 def _root(file: Any) -> str | None:

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fringewatch.conventions import SENTINEL1_WAVELENGTH_M, SPEED_OF_LIGHT_M_S
-from fringewatch.errors import MissingExtraError, ProductError
+from fringewatch.errors import ProductError
 from fringewatch.products import hdf5, look
 from fringewatch.products.assemble import assemble
 from fringewatch.products.companions import Companions, decode_coherence, decode_nonzero, decode_values
@@ -57,13 +57,7 @@ def _claims(path: str) -> bool:
     name = file_name(path)
     if _NAME.search(name) or _OTHER.search(name):
         return True
-    if not name.lower().endswith(".nc"):
-        return False
-    try:
-        with hdf5.opened(path) as file:
-            return hdf5.attributes(file).get("title", "").startswith("OPERA_L3_DISP")
-    except (ProductError, MissingExtraError):
-        return False
+    return hdf5.holds(path, ".nc", lambda file: hdf5.attributes(file).get("title", "").startswith("OPERA_L3_DISP"))
 
 
 def _collect(paths: Sequence[str]) -> list[Reference]:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from fringewatch.errors import ProductError
 from fringewatch.prepare.labels.mask_files import MASK_SUFFIXES, read_mask
-from fringewatch.prepare.labels.scene import Mark, Marks, Scene, refuse_shared
+from fringewatch.prepare.labels.scene import Mark, Marks, Scene
 from fringewatch.products.names import dates
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
 __all__ = ["MASK_SUFFIXES", "Masks", "Truth", "truth_beside"]
 
@@ -58,27 +58,18 @@ class Masks:
         """The one label that a mask gives."""
         return frozenset({_WORD})
 
-    def expect(self, scenes: Sequence[tuple[str, str]]) -> None:
-        """Check that no mask is that of several files, which one name of a file would let it be.
-
-        Raises
-        ------
-        ProductError
-            If one is.
-        """
-        refuse_shared(self._path, [(self._key(name, path), path) for name, path in scenes])
-
-    def _key(self, name: str, path: str) -> str | None:
+    def key_of(self, name: str, path: str) -> str | None:
+        """Return the name under which a mask of a scene is known."""
         # LiCSAR's names hold dots, which are no suffixes: YYYYMMDD_YYYYMMDD.geo.diff_pha.
         names = (name, Path(path).stem, Path(path).name.partition(".")[0])
         return next((each for each in names if each in self._files), None)
 
     def lay_over(self, scene: Scene) -> Marks | None:
         """Return the mask of a scene, or None if none has its name."""
-        key = self._key(scene.name, scene.path)
-        file = None if key is None else self._files[key]
-        if file is None:
+        key = self.key_of(scene.name, scene.path)
+        if key is None:
             return None
+        file = self._files[key]
         self._used.add(file)
         return Marks([Mark(read_mask(file, scene), _WORD)])
 
@@ -92,8 +83,9 @@ class Masks:
 class Truth:
     """The truth that ``fringewatch simulate --form licsar`` writes into the folder of a frame."""
 
-    def expect(self, scenes: Sequence[tuple[str, str]]) -> None:
-        """Expect anything: it lies beside its scene."""
+    def key_of(self, _name: str, _path: str) -> str | None:
+        """Return None: it lies beside its scene."""
+        return None
 
     @property
     def words(self) -> frozenset[str]:

@@ -14,8 +14,6 @@ from fringewatch.errors import ProductError
 from fringewatch.prepare.labels.scene import Mark, Marks, Scene
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import geopandas
     from numpy.typing import NDArray
 
@@ -79,8 +77,9 @@ class Polygons:
         """Every label in the file."""
         return frozenset(self._columns["label"])
 
-    def expect(self, scenes: Sequence[tuple[str, str]]) -> None:
-        """Expect anything: a polygon may lie on many scenes."""
+    def key_of(self, _name: str, _path: str) -> str | None:
+        """Return None: a polygon may lie on many scenes."""
+        return None
 
     def lay_over(self, scene: Scene) -> Marks | None:
         """Return the polygons that reach into a scene at its time, or None if none does."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fringewatch.errors import ConfigError
+from fringewatch.errors import ConfigError, ProductError
 from fringewatch.patches.labels import BINARY, class_names, meanings, plain
 from fringewatch.prepare.labels.masks import MASK_SUFFIXES, Masks, Truth
 from fringewatch.prepare.labels.polygons import POLYGON_SUFFIXES, Polygons
@@ -54,6 +54,7 @@ class Labels:
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = paths
         self._sources: list[Source] = [_open(path) for path in paths] or [Truth()]
         known = meanings()
         words = {plain(word) for source in self._sources for word in source.words}
@@ -70,8 +71,16 @@ class Labels:
         ProductError
             If one would lie on several files.
         """
-        for source in self._sources:
-            source.expect(scenes)
+        for number, source in enumerate(self._sources):
+            first: dict[str, str] = {}
+            for name, path in scenes:
+                key = source.key_of(name, path)
+                if key is not None and first.setdefault(key, path) != path:
+                    message = (
+                        f"{self._paths[number]}: {key} may be {first[key]} or {path}, whose names are the same; call "
+                        "it by its path, or as the column name of prepare.csv does"
+                    )
+                    raise ProductError(message)
 
     def of(self, scene: Scene) -> SceneLabels | None:
         """Return the labels of a scene; of two marks on a pixel the later one counts.

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from fringewatch.errors import ProductError
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     import numpy as np
     import xarray as xr
     from numpy.typing import NDArray
 
     from fringewatch.products import Reference
 
-__all__ = ["Mark", "Marks", "Scene", "Source", "refuse_shared"]
+__all__ = ["Mark", "Marks", "Scene", "Source"]
 
 
 class Scene(NamedTuple):
@@ -77,14 +72,8 @@ class Source(Protocol):
         """Every label in it."""
         ...
 
-    def expect(self, scenes: Sequence[tuple[str, str]]) -> None:
-        """Check that labels can be told apart for all scenes of a run, each a name and a path.
-
-        Raises
-        ------
-        ProductError
-            If one would lie on several files.
-        """
+    def key_of(self, name: str, path: str) -> str | None:
+        """Return what a scene of this name and path is called in it; None where its labels go by no name."""
         ...
 
     def lay_over(self, scene: Scene) -> Marks | None:
@@ -100,28 +89,3 @@ class Source(Protocol):
     def unused(self) -> list[str]:
         """Return, in words, the labels that fitted no scene so far."""
         ...
-
-
-def refuse_shared(source: Path, named: Sequence[tuple[str | None, str]]) -> None:
-    """Refuse labels that would lie on several files.
-
-    Parameters
-    ----------
-    source
-        Of the labels.
-    named
-        What each scene is called there, None if it is not, and its file.
-
-    Raises
-    ------
-    ProductError
-        If one name stands for several files.
-    """
-    first: dict[str, str] = {}
-    for key, path in named:
-        if key is not None and first.setdefault(key, path) != path:
-            message = (
-                f"{source}: {key} may be {first[key]} or {path}, whose names are the same; call it by its path, or as "
-                "the column name of prepare.csv does"
-            )
-            raise ProductError(message)

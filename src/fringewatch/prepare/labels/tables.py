@@ -11,11 +11,9 @@ import numpy as np
 from fringewatch.errors import ProductError
 from fringewatch.patches.labels import meanings, plain
 from fringewatch.patches.manifest import read_box, read_rows
-from fringewatch.prepare.labels.scene import Mark, Marks, Scene, refuse_shared
+from fringewatch.prepare.labels.scene import Mark, Marks, Scene
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from fringewatch.patches import Box
 
 __all__ = ["Table"]
@@ -61,22 +59,13 @@ class Table:
         """Every label in the table."""
         return frozenset(row.word for rows in self._rows.values() for row in rows)
 
-    def expect(self, scenes: Sequence[tuple[str, str]]) -> None:
-        """Check that no row is that of several files, which the bare name of a file would let it be.
-
-        Raises
-        ------
-        ProductError
-            If one is.
-        """
-        refuse_shared(self._path, [(self._key(name, path), path) for name, path in scenes])
-
-    def _key(self, name: str, path: str) -> str | None:
+    def key_of(self, name: str, path: str) -> str | None:
+        """Return what a scene is called in the table."""
         return next((key for key in self._keys(name, path) if key in self._rows), None)
 
     def lay_over(self, scene: Scene) -> Marks | None:
         """Return the boxes of a scene, or None if no row names it."""
-        key = self._key(scene.name, scene.path)
+        key = self.key_of(scene.name, scene.path)
         if key is None:
             return None
         self._used.add(key)

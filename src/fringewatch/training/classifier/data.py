@@ -193,8 +193,8 @@ def _tell_shared(patches: Sequence[Patch]) -> None:
         if shared := sorted(train & validation):
             more = ", ..." if len(shared) > _MOST_NAMED else ""
             say(
-                f"{len(shared)} {'sites' if what == 'site' else 'scene groups'} are in the splits train and validation "
-                f"both ({', '.join(shared[:_MOST_NAMED])}{more}): validation flatters the network"
+                f"training and validation share {len(shared)} of the {'sites' if what == 'site' else 'scene groups'} "
+                f"({', '.join(shared[:_MOST_NAMED])}{more}): validation flatters the network"
             )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from pathlib import Path
 from typing import get_args
 
 from fringewatch.encoding import EncodingKind
+from fringewatch.errors import ConfigError
 from fringewatch.models import find_bundle, read_card
 from fringewatch.networks.weights import IMAGENET, is_weight_file, preprocessing_for
 from fringewatch.progress import say
@@ -64,6 +66,7 @@ def _of_training(path: Path) -> EncodingKind | None:
     except (OSError, ValueError, AttributeError):
         kind = None
     if kind is None and (path.parent / SETTINGS).is_file():
-        # Of an earlier version, or a training that was not finished.
-        kind = encoding_kind(ClassifierConfig.from_yaml(path.parent / SETTINGS))
+        # Of an earlier version, or a training that was not finished; settings of `train` are none of these.
+        with contextlib.suppress(ConfigError):
+            kind = encoding_kind(ClassifierConfig.from_yaml(path.parent / SETTINGS))
     return kind if kind in get_args(EncodingKind) else None
